@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Progress: TypeAlias = "Callable[[float, str], None]"
+"""How long work reports itself: the share done, 0 to 1, and what is being done, in a few words."""
 
 # --- load → ------------------------------------------------------------------------------------
 
@@ -61,6 +64,8 @@ Channels: TypeAlias = tuple[tuple[int, ...], ...]
 """For each channel of a group, the layer's own indices: none, one, or several after a flatten."""
 
 Role: TypeAlias = Literal["producer", "norm", "depthwise", "parameter", "consumer"]
+
+Side: TypeAlias = Literal["in", "out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,11 @@ class Member:
     channels: Channels
     reads: Signal | None = None
 
+    @property
+    def side(self) -> Side:
+        """The side of the layer that shrinks: ``in`` for consumers, ``out`` for all others."""
+        return "in" if self.role == "consumer" else "out"
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelGroup:
@@ -168,6 +178,16 @@ class TracedModel:
         groups = tuple(g.locked(reasons[g.name]) if g.name in reasons else g for g in self.groups)
         return replace(self, groups=groups)
 
+    def removed(self, plan: PruningPlan) -> dict[tuple[str, Side], set[int]]:
+        """Which of its own channels each layer loses under ``plan``, on each side."""
+        by_name = {group.name: group for group in self.groups}
+        lost: dict[tuple[str, Side], set[int]] = {}
+        for entry in plan.groups:
+            for member in by_name[entry.group].members:
+                gone = {index for channel in entry.removed for index in member.channels[channel]}
+                lost.setdefault((member.layer, member.side), set()).update(gone)
+        return lost
+
 
 # --- prune → -----------------------------------------------------------------------------------
 
@@ -208,6 +228,10 @@ class PruningPlan:
     model_sha256: str
     versions: dict[str, str]
     schema_version: int = 1
+
+    def of(self, groups: tuple[KeptChannels, ...]) -> PruningPlan:
+        """The same plan for other ``groups``."""
+        return replace(self, groups=groups)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,157 @@
+"""Torch-Pruning's dependency graph, made safe: the only file that imports it.
+
+Which channels depend on which is Torch-Pruning's to find (Fang et al., "DepGraph: Towards Any
+Structural Pruning", arXiv:2301.12900); which of them go is decided elsewhere, and whether the cut
+was right is proved elsewhere. Here its sharp edges are covered: the graph is traced with
+gradients enabled and a batch of two, a view that splits the channel axis does not crash it, and
+tracing is limited in time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch_pruning
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch_pruning._helpers import GroupItem as GraphItem
+from torch_pruning.dependency.node import Node
+from torch_pruning.ops import OPTYPE
+
+from edgeprune.errors import EdgepruneError, ModelUnsupported
+
+__all__ = ["OPTYPE", "DependencyGraph", "GraphItem", "Node", "build", "cut"]
+
+
+class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
+    """A dependency graph that also knows where channels leave the network or lose their order.
+
+    Attributes:
+        outputs: Nodes whose value the network returns.
+        opaque: Nodes after which channel indices mean nothing: views with more dimensions than
+            images have, as channel shuffle takes.
+        live: Names of the parameters that take part in inference.
+    """
+
+    outputs: set[Node]
+    opaque: set[Node]
+    live: set[str]
+
+    def _build_dependency(self, module2node: dict[object, Node]) -> None:
+        self.opaque = {node for node in module2node.values() if _splits_channels(node)}
+        for node in self.opaque:
+            node.type = OPTYPE.ELEMENTWISE  # its own index arithmetic would fail on these
+        super()._build_dependency(module2node)
+
+    def name_of(self, node: Node) -> str:
+        """Dotted name of a node's module or parameter; what the operation is, without one."""
+        if node.type == OPTYPE.PARAMETER:
+            return str(self._param_to_name[node.module])
+        return str(self._module2name.get(node.module) or node.module)
+
+
+def build(
+    module: nn.Module, inputs: Sequence[Tensor], *, time_limit_s: float = 120.0
+) -> DependencyGraph:
+    """Trace ``module``, whose parameters must all require gradients, into a dependency graph.
+
+    Args:
+        module: A copy of the network: its mode is changed, and :func:`cut` will cut it.
+        inputs: One tensor for each positional input, batch of two.
+        time_limit_s: Give up after so long; index arithmetic of windowed attention never ends.
+
+    Returns:
+        The graph, bound to ``module``.
+
+    Raises:
+        ModelUnsupported: If the network cannot be traced, or not in time.
+    """
+    graph = DependencyGraph()
+    returned: list[Tensor] = []
+
+    def remember(output: object) -> object:
+        returned.extend(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor))
+        return returned
+
+    try:
+        with torch.enable_grad(), _time_limit(time_limit_s):
+            graph.build_dependency(
+                module, tuple(inputs), output_transform=remember, verbose=False
+            )
+    except EdgepruneError:
+        raise
+    except Exception as cause:  # whatever a stranger's forward raises
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+        raise ModelUnsupported(f"cannot trace the network: {reason}") from cause
+    gradients = {tensor.grad_fn for tensor in returned}
+    graph.outputs = {node for node in graph.module2node.values() if node.grad_fn in gradients}
+    live = _leaf_ids(gradients)
+    graph.live = {name for name, value in module.named_parameters() if id(value) in live}
+    return graph
+
+
+def cut(graph: DependencyGraph, layer: str, removed: Sequence[int]) -> None:
+    """Remove output channels of ``layer``, and of all that depends on them, from the network.
+
+    Args:
+        graph: Built on the network to be cut.
+        layer: Dotted name of the group's first layer.
+        removed: Absolute indices of its output channels.
+    """
+    module = graph.model.get_submodule(layer)
+    pruner = graph.get_pruner_of_module(module)
+    graph.get_pruning_group(module, pruner.prune_out_channels, list(removed)).prune()
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise ModelUnsupported in this thread after ``seconds``, between two bytecodes.
+
+    Unlike SIGALRM this works in any thread and on any system.
+    """
+    thread = ctypes.c_ulong(threading.get_ident())
+    timer = threading.Timer(
+        seconds,
+        lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TooSlow)),
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except _TooSlow:
+        raise ModelUnsupported(
+            f"tracing took longer than {seconds:.0f} s and was stopped; networks with windowed "
+            "attention are not supported"
+        ) from None
+    finally:
+        timer.cancel()
+
+
+class _TooSlow(BaseException):
+    """Not an Exception, so that no handler in a network's forward swallows it."""
+
+
+def _splits_channels(node: Node) -> bool:
+    """Whether a node views feature maps in more than four dimensions, as channel shuffle does."""
+    metadata = getattr(node.grad_fn, "_input_metadata", ())
+    return any(len(value.shape) > 4 for value in metadata) and not isinstance(
+        node.module, nn.modules.conv._ConvNd | nn.modules.batchnorm._BatchNorm
+    )
+
+
+def _leaf_ids(roots: set[object]) -> set[int]:
+    """Identities of the leaf tensors that the given gradient functions lead back to."""
+    stack, seen, leaves = [root for root in roots if root is not None], set(), set()
+    while stack:
+        function = stack.pop()
+        if function in seen:
+            continue
+        seen.add(function)
+        if hasattr(function, "variable"):
+            leaves.add(id(function.variable))
+        stack.extend(parent for parent, _ in getattr(function, "next_functions", ()) if parent)
+    return leaves

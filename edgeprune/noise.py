@@ -1,0 +1,25 @@
+"""Inputs drawn from a standard normal distribution: what a network sees when there is no data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import InputSpec
+
+
+def noise(spec: InputSpec, *, batch: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """Draw standard normal inputs.
+
+    Args:
+        spec: Shapes with batch 1.
+        batch: Batch size of the result.
+        seed: Of the generator.
+
+    Returns:
+        One float32 tensor (batch, …) for each positional input.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(batch, *shape[1:], generator=generator) for shape in spec.shapes)

@@ -1,0 +1,237 @@
+"""Importance + budget → PruningPlan: how wide every group becomes, and which channels stay.
+
+Widths follow one knob: a common share of every group (local), or a common importance below which
+channels go (global). The knob is turned until the budget is met; widths are rounded to what
+runtimes like, to the nearest multiple and never to nothing; single steps then close the gap that
+rounding left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import lcm
+from typing import Literal, TypeAlias
+
+import numpy as np
+from torch import Tensor
+
+from edgeprune.artifacts import ChannelGroup, KeptChannels
+from edgeprune.errors import BudgetUnreachable, ModelUnsupported, UsageError
+from edgeprune.pruning.budgets import Budget
+from edgeprune.pruning.widths import CostModel, Floats
+
+Scope: TypeAlias = Literal["local", "global"]
+CLOSE_ENOUGH = 0.01
+"""A budget counts as met within this share of the original."""
+
+AIM = 0.001
+"""Steps stop once the budget is met within this share of the original."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """How a budget is spread over groups.
+
+    Attributes:
+        scope: ``local`` removes the same share of every group; ``global`` lets all channels
+            compete, so that unimportant groups lose more.
+        unit: Remaining widths are multiples of it; 0 chooses by width (8 from 32 channels on,
+            4 from 16 on, else 2), which is what vectorised kernels like.
+        floor: Least share of any group that stays: higher protects narrow layers, and puts
+            small budgets out of reach.
+    """
+
+    scope: Scope = "local"
+    unit: int = 0
+    floor: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be meant.
+
+        Raises:
+            UsageError: Names the setting.
+        """
+        if self.scope not in ("local", "global"):
+            raise UsageError(f"--scope {self.scope}: choose local or global")
+        if self.unit < 0:
+            raise UsageError(f"--unit {self.unit}: expected auto or a positive number")
+
+    def step(self, group: ChannelGroup) -> int:
+        """Number of channels by which a group grows or shrinks."""
+        automatic = 8 if group.width >= 32 else 4 if group.width >= 16 else 2
+        return lcm(self.unit or automatic, group.blocks)
+
+    def widths(self, group: ChannelGroup) -> Floats:
+        """The widths a group may have, ascending; its own is always the last."""
+        step = self.step(group)
+        least = max(step, self.floor * group.width)
+        multiples = np.arange(step, group.width, step, dtype=np.float64)
+        return np.append(multiples[multiples >= least], group.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated:
+    """Which channels stay, and how close to the budget that is.
+
+    Attributes:
+        groups: One entry for each group that loses channels.
+        asked: The budget in its own unit.
+        reached: The same figure for these widths.
+        original: The same figure for the original.
+    """
+
+    groups: tuple[KeptChannels, ...]
+    asked: float
+    reached: float
+    original: float
+
+    @property
+    def on_target(self) -> bool:
+        """Whether asked and reached differ by at most 1 % of the original."""
+        return abs(self.reached - self.asked) <= CLOSE_ENOUGH * self.original
+
+
+def allocate(
+    model: CostModel, scores: Mapping[str, Tensor], budget: Budget, options: Allocation
+) -> Allocated:
+    """Choose the channels that stay.
+
+    Args:
+        model: Costs by width.
+        scores: Importance of the channels of each group of ``model``, (C,) each.
+        budget: What to reach.
+        options: How to spread it.
+
+    Returns:
+        The channels that stay in each group that loses some.
+
+    Raises:
+        ModelUnsupported: If no group may lose a channel.
+        BudgetUnreachable: If even the narrowest widths allowed are too wide; names the nearest
+            that can be reached.
+    """
+    if not model.groups:
+        raise ModelUnsupported("nothing can be pruned: every channel group is locked")
+    ladders = [options.widths(group) for group in model.groups]
+    asked, original = budget.asked(model), float(budget.reached(model, model.full))
+    narrowest = np.array([ladder[0] for ladder in ladders])
+    least = float(budget.reached(model, narrowest))
+    if asked < least - CLOSE_ENOUGH * original:
+        raise BudgetUnreachable(
+            f"--{budget.kind} {asked / original:.1%} is out of reach: the nearest is "
+            f"{least / original:.1%} ({_amount(least)}); allow narrower layers with a smaller "
+            "--unit, or unlock groups (edgeprune inspect says why they are locked)"
+        )
+    rungs = _turn_knob(model, scores, budget, options, ladders)
+    rungs = _close_gap(model, budget, ladders, rungs)
+    widths = _widths(ladders, rungs)
+    kept = tuple(
+        KeptChannels(group.name, group.width, _best(scores[group.name], group, int(width)))
+        for group, width in zip(model.groups, widths, strict=True)
+        if width < group.width
+    )
+    return Allocated(kept, asked, float(budget.reached(model, widths)), original)
+
+
+Ladders: TypeAlias = Sequence[Floats]
+Rungs: TypeAlias = tuple[int, ...]
+
+
+def _turn_knob(
+    model: CostModel,
+    scores: Mapping[str, Tensor],
+    budget: Budget,
+    options: Allocation,
+    ladders: Ladders,
+) -> Rungs:
+    """Bisect the knob of the scope; the best rungs met on the way."""
+    asked = budget.asked(model)
+    wanted: Callable[[float], Floats]
+    if options.scope == "local":
+        low, high = 0.0, 1.0
+
+        def wanted(knob: float) -> Floats:
+            return knob * model.full
+    else:
+        pooled = [scores[group.name].numpy() for group in model.groups]
+        low, high = -float(max(score.max() for score in pooled)), 0.0
+
+        def wanted(knob: float) -> Floats:
+            return np.array([float((score >= -knob).sum()) for score in pooled])
+
+    best, best_error = (), float("inf")
+    for _ in range(60):
+        middle = (low + high) / 2
+        rungs = _nearest(ladders, wanted(middle))
+        reached = float(budget.reached(model, _widths(ladders, rungs)))
+        if abs(reached - asked) < best_error:
+            best, best_error = rungs, abs(reached - asked)
+        low, high = (middle, high) if reached < asked else (low, middle)
+    return best
+
+
+def _close_gap(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs) -> Rungs:
+    """Step one or two groups up or down by a rung while that brings the budget closer."""
+    asked, original = budget.asked(model), float(budget.reached(model, model.full))
+    for _ in range(2 * len(ladders)):
+        error = abs(float(budget.reached(model, _widths(ladders, rungs))) - asked)
+        if error <= AIM * original:
+            break
+        neighbours = _neighbours(ladders, rungs)
+        if not neighbours:
+            break
+        reached = budget.reached(model, np.stack([_widths(ladders, n) for n in neighbours]))
+        best = int(np.abs(reached - asked).argmin())
+        if abs(float(reached[best]) - asked) >= error:
+            break
+        rungs = neighbours[best]
+    return rungs
+
+
+def _neighbours(ladders: Ladders, rungs: Rungs) -> list[Rungs]:
+    """Every assignment that differs by one rung in one group, or by one rung in each of two."""
+    steps = [
+        (place, rung + change)
+        for place, rung in enumerate(rungs)
+        for change in (-1, 1)
+        if 0 <= rung + change < len(ladders[place])
+    ]
+    single = [_replaced(rungs, (step,)) for step in steps]
+    pairs = (pair for pair in product(steps, steps) if pair[0][0] < pair[1][0])
+    return single + [_replaced(rungs, pair) for pair in pairs]
+
+
+def _replaced(rungs: Rungs, changes: Sequence[tuple[int, int]]) -> Rungs:
+    changed = list(rungs)
+    for place, rung in changes:
+        changed[place] = rung
+    return tuple(changed)
+
+
+def _nearest(ladders: Ladders, wanted: Floats) -> Rungs:
+    """The rung of each ladder nearest to the width wanted."""
+    return tuple(
+        int(np.abs(ladder - width).argmin()) for ladder, width in zip(ladders, wanted, strict=True)
+    )
+
+
+def _widths(ladders: Ladders, rungs: Rungs) -> Floats:
+    return np.array([ladder[rung] for ladder, rung in zip(ladders, rungs, strict=True)])
+
+
+def _best(score: Tensor, group: ChannelGroup, width: int) -> tuple[int, ...]:
+    """The ``width`` highest-scoring channels, the same positions in every block, ascending."""
+    block = group.width // group.blocks
+    order = score[:block].argsort(descending=True, stable=True)[: width // group.blocks]
+    stay = sorted(order.tolist())
+    return tuple(start + place for start in range(0, group.width, block) for place in stay)
+
+
+def _amount(value: float) -> str:
+    """A count for people: 20.3M."""
+    for suffix, size in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:.0f}"

@@ -1,0 +1,187 @@
+"""The oracle: a pruned network must compute what the original computes with those channels masked.
+
+The original is run with the removed channels set to zero wherever a layer reads them. Then every
+layer of the pruned network must give the masked original's output, restricted to the channels it
+kept. Both run in double precision, so that a correct surgery agrees to about 1e-14 and rounding
+cannot hide an error; each layer is measured against its own scale, so that a network whose
+activations are tiny cannot pass for nothing.
+
+Normalisation over channels (LayerNorm, GroupNorm) takes statistics in which a masked channel
+would count. Its masked counterpart is therefore computed by type, over the channels that stay.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils import _pytree as pytree
+
+from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
+from edgeprune.errors import VerificationFailed
+from edgeprune.noise import noise
+
+OUTPUT = "the network's output"
+COMPARED = (
+    nn.modules.conv._ConvNd,
+    nn.Linear,
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.PReLU,
+)
+"""Layers whose output is compared: those that own channels."""
+
+Outputs: TypeAlias = dict[str, list[Tensor]]
+"""What each layer gave, call by call."""
+
+
+def compare_with_masked(
+    traced: TracedModel, plan: PruningPlan, pruned: nn.Module, *, tolerance: float
+) -> SurgeryProof:
+    """Compare ``pruned`` with the original under the masks of ``plan``, layer by layer.
+
+    Args:
+        traced: The original with its groups.
+        plan: What was removed.
+        pruned: The result of surgery; not changed.
+        tolerance: Largest relative difference allowed.
+
+    Returns:
+        The proof, with the largest difference found.
+
+    Raises:
+        VerificationFailed: Names the layer that differs most, or whose shape is wrong.
+    """
+    inputs = noise(traced.source.input, batch=1)
+    try:
+        expected, exempt = _masked_original(traced, plan, inputs, torch.float64)
+        dtype = torch.float64
+    except RuntimeError:  # a forward that insists on single precision
+        expected, exempt = _masked_original(traced, plan, inputs, torch.float32)
+        dtype = torch.float32
+    try:
+        actual = _outputs(copy.deepcopy(pruned), inputs, dtype, {})
+    except Exception as cause:  # whatever a stranger's forward raises when shapes are wrong
+        raise VerificationFailed(f"the pruned network does not run: {_first_line(cause)}") from cause
+    differences = {
+        layer: _largest_difference(outputs, actual.get(layer, []))
+        for layer, outputs in expected.items()
+    }
+    worst = max(differences, key=lambda layer: differences[layer])
+    if not differences[worst] <= tolerance:
+        raise VerificationFailed(
+            f"'{worst}' differs from the masked original by {differences[worst]:.1e} of its scale "
+            f"({tolerance:.0e} is allowed)"
+        )
+    return SurgeryProof(differences[worst], tolerance, len(differences), exempt)
+
+def _masked_original(
+    traced: TracedModel, plan: PruningPlan, inputs: tuple[Tensor, ...], dtype: torch.dtype
+) -> tuple[Outputs, tuple[str, ...]]:
+    """Outputs of the original under the masks of ``plan``, and the layers computed by type."""
+    lost = traced.removed(plan)
+    original = copy.deepcopy(traced.source.module)
+    modules = dict(original.named_modules())
+    exempt = []
+    for (layer, side), channels in lost.items():
+        module = modules.get(layer)
+        if module is None:
+            continue  # a parameter: what it scales is masked where it is read
+        if side == "in":
+            module.register_forward_pre_hook(_masked_input(channels))
+        elif isinstance(module, nn.LayerNorm | nn.GroupNorm):
+            module.register_forward_hook(_normalised_over(channels))
+            exempt.append(layer)
+    removed = {layer: channels for (layer, side), channels in lost.items() if side == "out"}
+    return _outputs(original, inputs, dtype, removed), tuple(exempt)
+
+
+@torch.no_grad()
+def _outputs(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    dtype: torch.dtype,
+    removed: dict[str, set[int]],
+) -> Outputs:
+    """Every compared layer's outputs, call by call, without the channels removed from it."""
+    seen: Outputs = {}
+
+    def recorder(name: str) -> Callable[..., None]:
+        def record(layer: nn.Module, _: object, output: Tensor) -> None:
+            axis = _channel_axis(layer, output)
+            kept = _kept(output.shape[axis], removed.get(name, ()), output.device)
+            seen.setdefault(name, []).append(output.index_select(axis, kept))
+
+        return record
+
+    for name, layer in module.named_modules():
+        if isinstance(layer, COMPARED):
+            layer.register_forward_hook(recorder(name))
+    returned = module.eval().to(dtype)(*(value.to(dtype) for value in inputs))
+    seen[OUTPUT] = [leaf for leaf in pytree.tree_leaves(returned) if isinstance(leaf, Tensor)]
+    return seen
+
+
+def _masked_input(channels: Collection[int]) -> Callable[..., tuple[Tensor, ...]]:
+    """A hook that sets the given input channels of a layer to zero."""
+
+    def mask(layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        gone = torch.tensor(sorted(channels), device=args[0].device)
+        return (args[0].index_fill(_channel_axis(layer, args[0]), gone, 0.0), *args[1:])
+
+    return mask
+
+
+def _normalised_over(removed: Collection[int]) -> Callable[..., Tensor]:
+    """A hook that gives LayerNorm or GroupNorm over the channels that stay, zero elsewhere."""
+
+    def normalise(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        axis = _channel_axis(layer, output)
+        kept = _kept(output.shape[axis], removed, output.device)
+        staying = args[0].index_select(axis, kept).movedim(axis, -1)
+        affine = [None if value is None else value[kept] for value in (layer.weight, layer.bias)]
+        if isinstance(layer, nn.LayerNorm):
+            small = F.layer_norm(staying, (len(kept),), *affine, layer.eps).movedim(-1, axis)
+        else:
+            small = F.group_norm(staying.movedim(-1, 1), layer.num_groups, *affine, layer.eps)
+        return torch.zeros_like(output).index_copy(axis, kept, small)
+
+    return normalise
+
+
+def _channel_axis(layer: nn.Module, value: Tensor) -> int:
+    """Linear layers and plain LayerNorm count channels last, everything else second."""
+    last = isinstance(layer, nn.Linear) or type(layer) is nn.LayerNorm
+    return value.dim() - 1 if last else 1
+
+
+def _kept(width: int, removed: Collection[int], device: torch.device) -> Tensor:
+    """Ascending indices below ``width`` that are not removed."""
+    return torch.tensor([i for i in range(width) if i not in removed], device=device)
+
+
+def _largest_difference(expected: list[Tensor], actual: list[Tensor]) -> float:
+    """Largest relative difference over all calls of a layer."""
+    if len(expected) != len(actual):
+        return float("inf")
+    return max(_relative_difference(e, a) for e, a in zip(expected, actual, strict=True))
+
+
+def _relative_difference(expected: Tensor, actual: Tensor) -> float:
+    """Largest difference relative to the largest magnitude expected; 0 for two silent layers."""
+    if expected.shape != actual.shape:
+        return float("inf")
+    scale = float(expected.abs().max()) if expected.numel() else 0.0
+    difference = float((expected - actual).abs().max()) if expected.numel() else 0.0
+    if scale == 0.0:
+        return 0.0 if difference == 0.0 else float("inf")
+    return difference / scale
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

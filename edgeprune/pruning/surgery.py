@@ -1,0 +1,146 @@
+"""PruningPlan → a smaller network, and the proof that it is the right one.
+
+Channels are removed physically, group by group, on a copy. The result is compared with the
+original in which the same channels are masked; groups that fail the comparison are found by
+bisection, so that one block the graph misreads does not spoil the rest.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterable
+
+from torch import nn
+
+from edgeprune import dependency
+from edgeprune.artifacts import KeptChannels, PrunedModel, PruningPlan, TracedModel
+from edgeprune.errors import UsageError, VerificationFailed
+from edgeprune.noise import noise
+from edgeprune.pruning.masking import compare_with_masked
+
+
+def prune(traced: TracedModel, plan: PruningPlan, *, tolerance: float = 1e-5) -> PrunedModel:
+    """Remove the channels that ``plan`` does not keep, and prove the result.
+
+    Args:
+        traced: The original with its groups; it is copied, not changed.
+        plan: Made for this network, or for one of the same shape.
+        tolerance: Largest relative difference allowed between any layer's output and that of
+            the masked original.
+
+    Returns:
+        The smaller network with its proof.
+
+    Raises:
+        UsageError: If the plan does not fit the network.
+        VerificationFailed: If the result is not what masking says; :func:`failing_groups` tells
+            which groups are to blame.
+    """
+    check_fits(traced, plan)
+    module = remove_channels(traced, plan)
+    proof = compare_with_masked(traced, plan, module, tolerance=tolerance)
+    return PrunedModel(module, traced.source.input, plan, proof)
+
+
+def remove_channels(traced: TracedModel, plan: PruningPlan) -> nn.Module:
+    """Cut a copy of the network as ``plan`` says, without proof.
+
+    Layers that inference never runs, such as auxiliary heads, would no longer fit; they are
+    replaced by ``nn.Identity``.
+
+    Raises:
+        VerificationFailed: If the dependency graph cannot carry out the cut.
+    """
+    module = copy.deepcopy(traced.source.module)
+    frozen = {name for name, value in module.named_parameters() if not value.requires_grad}
+    for parameter in module.parameters():
+        parameter.requires_grad_(True)
+    graph = dependency.build(module, noise(traced.source.input, batch=2))
+    for entry in plan.groups:
+        try:
+            dependency.cut(graph, entry.group, entry.removed)
+        except Exception as cause:  # index arithmetic that meets an operation it does not know
+            raise VerificationFailed(f"'{entry.group}' cannot be cut: {cause}") from cause
+    _drop_unused(module, graph.live)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+        parameter.grad = None
+    return module.eval()
+
+
+def failing_groups(
+    traced: TracedModel, plan: PruningPlan, *, tolerance: float = 1e-5
+) -> dict[str, str]:
+    """Find the groups whose surgery is not what masking says.
+
+    Args:
+        traced: The original with its groups.
+        plan: What to try.
+        tolerance: As for :func:`prune`.
+
+    Returns:
+        Group names with what went wrong; empty when all of ``plan`` is sound.
+    """
+    reason = _failure(traced, plan, tolerance)
+    if reason is None:
+        return {}
+    if len(plan.groups) == 1:
+        return {plan.groups[0].group: reason}
+    middle = len(plan.groups) // 2
+    failing: dict[str, str] = {}
+    for half in (plan.groups[:middle], plan.groups[middle:]):
+        failing |= failing_groups(traced, plan.of(half), tolerance=tolerance)
+    if not failing:  # sound apart, unsound together
+        failing = {entry.group: reason for entry in plan.groups[middle:]}
+    return failing
+
+
+def trial_plan(traced: TracedModel, *, seed: int = 0) -> PruningPlan:
+    """A plan that takes a random half of every prunable group, to learn what surgery can do."""
+    generator = random.Random(seed)
+    entries = []
+    for group in traced.prunable:
+        block = group.width // group.blocks
+        stay = set(generator.sample(range(block), (block + 1) // 2))
+        kept = tuple(i for i in range(group.width) if i % block in stay)
+        if len(kept) < group.width:
+            entries.append(KeptChannels(group.name, group.width, kept))
+    return PruningPlan(tuple(entries), traced.source.sha256, {})
+
+
+def check_fits(traced: TracedModel, plan: PruningPlan) -> None:
+    """Raise UsageError unless every group of ``plan`` exists, as wide as planned and unlocked."""
+    groups = {group.name: group for group in traced.groups}
+    for entry in plan.groups:
+        group = groups.get(entry.group)
+        if group is None:
+            raise UsageError(f"the plan prunes '{entry.group}', which this network does not have")
+        if group.width != entry.width:
+            raise UsageError(
+                f"the plan expects {entry.width} channels in '{entry.group}', "
+                f"this network has {group.width}"
+            )
+        if group.locked_because is not None:
+            raise UsageError(f"cannot prune '{entry.group}': {group.locked_because}")
+        valid = set(entry.kept) <= set(range(group.width)) and len(set(entry.kept)) == len(entry.kept)
+        if not entry.kept or not valid:
+            raise UsageError(f"the plan keeps channels of '{entry.group}' that do not exist")
+
+
+def _failure(traced: TracedModel, plan: PruningPlan, tolerance: float) -> str | None:
+    """What goes wrong when ``plan`` is carried out; None when nothing does."""
+    try:
+        prune(traced, plan, tolerance=tolerance)
+    except VerificationFailed as failure:
+        return str(failure)
+    return None
+
+
+def _drop_unused(module: nn.Module, live: Iterable[str]) -> None:
+    """Replace the largest sub-modules of which no parameter takes part in inference."""
+    used = {".".join(name.split(".")[:depth]) for name in live for depth in range(name.count(".") + 1)}
+    for name, child in list(module.named_modules()):
+        parent, _, leaf = name.rpartition(".")
+        if name and name not in used and parent in used and next(child.parameters(), None) is not None:
+            setattr(module.get_submodule(parent), leaf, nn.Identity())

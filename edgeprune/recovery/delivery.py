@@ -1,0 +1,157 @@
+"""Let the channels that stay carry what the removed ones delivered.
+
+If each removed channel is a_r ≈ Σ_k S[r, k] a_k, a layer that read all of them keeps its output
+by absorbing S into its own weight:
+
+    V'[:, k] = V[:, k] + Σ_r V[:, r] S[r, k]        the same S for every tap of V
+
+This holds for every reader of a group, each with the S of what it reads: convolutions, grouped
+ones (inside each group), transposed ones, and linear layers behind a flatten, whose columns are
+taps. Methods differ only in how they find S.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.artifacts import KeptChannels, Member, Progress, PrunedModel, TracedModel
+from edgeprune.filters import group_count
+from edgeprune.recovery.streams import Stream, StreamReader
+
+Mixing: TypeAlias = Callable[[Stream, Tensor, Tensor], Tensor]
+"""(stream, kept (K,), removed (R,)) → coefficients (R, K)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The outcome of a delivery.
+
+    Attributes:
+        module: The pruned network with its readers' weights updated.
+        layers: How many readers were updated.
+        left_out: Readers left as they were, because what they read is not a linear composition.
+    """
+
+    module: nn.Module
+    layers: int
+    left_out: tuple[str, ...]
+
+    @property
+    def detail(self) -> str:
+        """For the report."""
+        text = f"{self.layers} layers compensated"
+        if self.left_out:
+            shown = ", ".join(self.left_out[:3]) + ("…" if len(self.left_out) > 3 else "")
+            text += f", {len(self.left_out)} not (no linear path to them: {shown})"
+        return text
+
+
+@torch.no_grad()
+def deliver(
+    traced: TracedModel, pruned: PrunedModel, mixing: Mixing, progress: Progress | None = None
+) -> Delivered:
+    """Update every reader of every pruned group.
+
+    Args:
+        traced: The original with its groups.
+        pruned: The result of surgery; copied, not changed.
+        mixing: Finds the coefficients for one reader.
+        progress: Told after each group.
+
+    Returns:
+        The updated network.
+    """
+    module = copy.deepcopy(pruned.module)
+    groups = {group.name: group for group in traced.groups}
+    lost = traced.removed(pruned.plan)
+    done, left_out = 0, []
+    for place, entry in enumerate(pruned.plan.groups):
+        group = groups[entry.group]
+        reader = StreamReader(traced.source.module, group)
+        for member in group.having("consumer"):
+            if member.reads is None:
+                left_out.append(member.layer)
+                continue
+            stream = reader.read(member.reads)
+            original = traced.source.module.get_submodule(member.layer)
+            rows_lost = lost.get((member.layer, "out"), set())
+            columns_lost = lost[member.layer, "in"]
+            blocks = zip(
+                _blocks(original, rows_lost, columns_lost),
+                _views(module.get_submodule(member.layer)),
+                strict=True,
+            )
+            for block, view in blocks:
+                _fold(block, view, member, entry, lambda k, r, of=stream: mixing(of, k, r))
+            done += 1
+        if progress is not None:
+            progress((place + 1) / len(pruned.plan.groups), entry.group)
+    return Delivered(module, done, tuple(left_out))
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One convolution group of the original, without the outputs it lost.
+
+    Attributes:
+        weight: (O, I, T) over all of its original inputs.
+        start: Index of its first input in the layer.
+        place: Where each input that stays is found in the pruned weight.
+    """
+
+    weight: Tensor
+    start: int
+    place: dict[int, int]
+
+
+def _blocks(layer: nn.Module, rows_lost: set[int], columns_lost: set[int]) -> Iterator[_Block]:
+    """The convolution groups of an original layer; one for layers that are not grouped."""
+    for number, weight in enumerate(_views(layer)):
+        outputs, inputs = weight.shape[:2]
+        rows = [o for o in range(outputs) if number * outputs + o not in rows_lost]
+        start = number * inputs
+        stay = [start + i for i in range(inputs) if start + i not in columns_lost]
+        yield _Block(weight[rows].double(), start, {own: at for at, own in enumerate(stay)})
+
+
+def _fold(
+    block: _Block,
+    view: Tensor,
+    member: Member,
+    entry: KeptChannels,
+    mixing: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    """Add to ``view``, the pruned weight of one block (O, K, T), what its inputs now carry.
+
+    An input channel of the group may be several columns of the layer: behind a flatten they are
+    taps like the kernel's own.
+    """
+    end = block.start + block.weight.shape[1]
+    own = member.channels
+    read = [c for c in range(entry.width) if own[c] and block.start <= own[c][0] < end]
+    kept = [c for c in entry.kept if c in set(read)]
+    gone = [c for c in entry.removed if c in set(read)]
+    if not kept or not gone:
+        return
+    coefficients = mixing(torch.tensor(kept), torch.tensor(gone))
+    columns = torch.tensor([[index - block.start for index in own[c]] for c in gone])
+    outputs = len(block.weight)
+    delivered = block.weight[:, columns.flatten()].reshape(outputs, len(gone), -1)
+    carried = torch.einsum("ort,rk->okt", delivered, coefficients)
+    places = torch.tensor([block.place[index] for c in kept for index in own[c]])
+    view.index_add_(1, places, carried.reshape(outputs, len(places), -1).to(view.dtype))
+
+
+def _views(layer: nn.Module) -> tuple[Tensor, ...]:
+    """Views of a layer's weight, (O, I, T) for each of its convolution groups."""
+    weight = layer.get_parameter("weight").data
+    groups = group_count(layer)
+    split = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
+    transposed = getattr(layer, "transposed", False)
+    return (split.transpose(1, 2) if transposed else split).unbind(0)

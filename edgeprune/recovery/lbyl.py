@@ -1,0 +1,95 @@
+"""LBYL: every kept filter helps to carry a removed one.
+
+The removed filter is written as a combination of all kept ones by ridge
+regression, with two further terms for what BatchNorm and the activation leave over
+(arXiv:2502.08474, the closed form of its loss). For removed channel p and kept channels K the
+loss over raw filters u is
+
+    J(r) = ‖u_p − U_Kᵀ r‖² + λ₁ b_p(r)² + λ₂ ‖κ_p ∘ r‖²
+
+with κ_pk = g_p/g_k and the coefficients delivered S = κ_p ∘ r. In terms of BatchNorm-folded
+filters ũ = g u and constants c the same loss, times g_p², needs no division by g_k:
+
+    ‖ũ_p − Ũ_Kᵀ S‖² + g_p² (λ₁ (c_p − S c_K)² + λ₂ ‖S‖²)
+
+Its matrix Ũ_KŨ_Kᵀ + g_p²(λ₂ I + λ₁ c cᵀ) differs between removed channels by a multiple of one
+fixed diagonal-plus-rank-one term. One eigendecomposition and the Sherman–Morrison formula
+therefore solve all removed channels at once, exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from edgeprune.artifacts import Progress, PrunedModel, RecoveryStep, TracedModel
+from edgeprune.recovery.delivery import deliver
+from edgeprune.recovery.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Lbyl:
+    """Deliver each removed channel to all kept ones.
+
+    Attributes:
+        constant_weight: λ₁, weight of the constant that BatchNorm leaves over; larger: the
+            constant fits better, the filter worse. The paper's values lie around 1e-5.
+        ridge: λ₂, weight of the coefficients' size, which bounds what the activation leaves over;
+            larger: smaller, more evenly spread coefficients. The paper's lie around 1e-3.
+    """
+
+    constant_weight: float = 1e-5
+    ridge: float = 1e-3
+
+    def __call__(
+        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+    ) -> PrunedModel:
+        """Recover a pruned network.
+
+        Args:
+            traced: The original with its groups.
+            pruned: The result of surgery; not changed.
+            progress: Told after each group.
+
+        Returns:
+            The network with updated weights and the step recorded.
+        """
+        start = time.perf_counter()
+        delivered = deliver(traced, pruned, self.mixing, progress)
+        step = RecoveryStep("lbyl", time.perf_counter() - start, 0, delivered.detail)
+        return replace(
+            pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step)
+        )
+
+    def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
+        """Coefficients that minimise the loss above.
+
+        Where no BatchNorm lies on the way the constant is the layer's bias, which counts as one
+        more coordinate of the filter (λ₁ = 1 with g = 1).
+
+        Args:
+            stream: What the reader reads, of C channels.
+            kept: Indices of kept channels, (K,).
+            removed: Indices of removed channels, (R,).
+
+        Returns:
+            S, (R, K), float64.
+        """
+        constant_weight = self.constant_weight if stream.normed else 1.0
+        gain = stream.gain[removed]
+        constants, wanted = stream.constant[kept], stream.constant[removed]
+        eigenvalues, basis = torch.linalg.eigh(stream.gram[kept][:, kept])
+        floor = 1e-12 * eigenvalues[-1].clamp_min(torch.finfo(eigenvalues.dtype).tiny)
+        inverse = 1 / (eigenvalues[:, None].clamp_min(0) + (self.ridge * gain).clamp_min(floor))
+
+        def solved(rhs: Tensor) -> Tensor:  # (K, R): one column for each removed channel
+            return basis @ (inverse * (basis.T @ rhs))
+
+        weight = constant_weight * gain
+        target = stream.gram[kept][:, removed] + weight * constants[:, None] * wanted
+        unbent, direction = solved(target), solved(constants[:, None].expand(-1, len(removed)))
+        bend = weight * (constants @ unbent) / (1 + weight * (constants @ direction))
+        return (unbent - direction * bend).T

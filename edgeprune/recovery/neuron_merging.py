@@ -1,0 +1,83 @@
+"""Neuron merging: each removed channel is carried by the one kept channel most like it.
+
+Kim et al., "Neuron Merging: Compensating for Pruned Neurons", NeurIPS 2020. With folded filters
+ũ and constants c (see ``streams.py``), kept channel k carries removed channel p with coefficient
+s = ‖ũ_p‖/‖ũ_k‖ and leaves the constant B = c_p − s c_k. The paper's choice is
+
+    k* = argmin_k  λ (1 − cos(ũ_p, ũ_k)) + (1 − λ) minmax_k(|B| / s)
+
+where minmax rescales to [0, 1] over the kept channels. A removed channel whose k* is no more
+alike than a threshold is not compensated.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from edgeprune.artifacts import Progress, PrunedModel, RecoveryStep, TracedModel
+from edgeprune.recovery.delivery import deliver
+from edgeprune.recovery.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronMerging:
+    """Merge each removed channel into the kept one most like it.
+
+    Attributes:
+        threshold: Least cosine for a merge; higher: fewer, safer merges.
+        balance: λ, weight of the angle against the constant left over; 1 looks at the angle only.
+    """
+
+    threshold: float = 0.1
+    balance: float = 0.85
+
+    def __call__(
+        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+    ) -> PrunedModel:
+        """Recover a pruned network.
+
+        Args:
+            traced: The original with its groups.
+            pruned: The result of surgery; not changed.
+            progress: Told after each group.
+
+        Returns:
+            The network with updated weights and the step recorded.
+        """
+        start = time.perf_counter()
+        delivered = deliver(traced, pruned, self.mixing, progress)
+        step = RecoveryStep("nm", time.perf_counter() - start, 0, delivered.detail)
+        return replace(
+            pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step)
+        )
+
+    def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
+        """Coefficients with at most one entry in each row.
+
+        Args:
+            stream: What the reader reads, of C channels.
+            kept: Indices of kept channels, (K,).
+            removed: Indices of removed channels, (R,).
+
+        Returns:
+            S, (R, K), float64.
+        """
+        gram = stream.gram
+        if not stream.normed:  # the bias is one more coordinate of the filter
+            gram = gram + stream.constant[:, None] * stream.constant[None, :]
+        tiny = torch.finfo(gram.dtype).tiny
+        norms = gram.diagonal().clamp_min(tiny).sqrt()
+        cosine = gram[removed][:, kept] / (norms[removed][:, None] * norms[kept])
+        scale = norms[removed][:, None] / norms[kept]
+        rest = (stream.constant[removed][:, None] - scale * stream.constant[kept]).abs() / scale
+        least, most = rest.amin(1, keepdim=True), rest.amax(1, keepdim=True)
+        rescaled = (rest - least) / (most - least).clamp_min(tiny)
+        balance = self.balance if stream.normed else 1.0
+        best = (balance * (1 - cosine) + (1 - balance) * rescaled).argmin(1, keepdim=True)
+        alike = cosine.gather(1, best) >= self.threshold
+        merged = torch.where(alike, scale.gather(1, best), 0.0)
+        return torch.zeros_like(cosine).scatter(1, best, merged)

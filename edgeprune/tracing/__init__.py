@@ -1,0 +1,136 @@
+"""SourceModel → TracedModel: which channels can only be removed together, and which never.
+
+Groups come from the dependency graph; each is described by layer names and index maps, so that
+nothing after this stage needs the graph to know what shrinks with what.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from math import lcm
+
+from edgeprune import dependency
+from edgeprune.artifacts import (
+    ChannelGroup,
+    Channels,
+    Member,
+    Role,
+    SourceModel,
+    TracedModel,
+)
+from edgeprune.dependency import OPTYPE, DependencyGraph, GraphItem, Node
+from edgeprune.errors import ModelUnsupported
+from edgeprune.noise import noise
+from edgeprune.tracing.locks import lock_reason, matching_layers
+from edgeprune.tracing.signals import SignalReader
+
+
+ROLES: dict[OPTYPE, Role] = {
+    OPTYPE.CONV: "producer",
+    OPTYPE.LINEAR: "producer",
+    OPTYPE.BN: "norm",
+    OPTYPE.LN: "norm",
+    OPTYPE.GN: "norm",
+    OPTYPE.IN: "norm",
+    OPTYPE.DEPTHWISE_CONV: "depthwise",
+    OPTYPE.PRELU: "parameter",
+    OPTYPE.PARAMETER: "parameter",
+}
+"""Role of a layer whose output side is pruned, by the kind of layer."""
+
+IN_CHANNELS = "prune_in_channels"  # the graph's name of the cut on a layer's input side
+
+
+def trace(
+    source: SourceModel, *, keep: Sequence[str] = (), time_limit_s: float = 120.0
+) -> TracedModel:
+    """Find the channel groups of a network, and lock those that must stay whole.
+
+    Args:
+        source: The network; it is copied, not changed.
+        keep: Globs of dotted layer names whose output channels stay, with all coupled to them.
+        time_limit_s: Give up after so long.
+
+    Returns:
+        All groups, locked ones with their reason.
+
+    Raises:
+        ModelUnsupported: If the network cannot be traced, or has no channel groups.
+        UsageError: If a glob of ``keep`` matches no layer.
+    """
+    module = copy.deepcopy(source.module)
+    for parameter in module.parameters():
+        parameter.requires_grad_(True)
+    kept_layers = matching_layers(module, keep)
+    graph = dependency.build(module, noise(source.input, batch=2), time_limit_s=time_limit_s)
+    order = {name: place for place, (name, _) in enumerate(module.named_modules())}
+    groups = [_group(graph, items, kept_layers, order) for items in graph.get_all_groups()]
+    if not groups:
+        raise ModelUnsupported(
+            f"'{source.name}' has no convolution or linear layer that tracing can see"
+        )
+    groups.sort(key=lambda group: order[group.name])
+    return TracedModel(source=source, groups=tuple(groups))
+
+
+def _group(
+    graph: DependencyGraph,
+    items: Sequence[GraphItem],
+    kept_layers: Mapping[str, str],
+    order: Mapping[str, int],
+) -> ChannelGroup:
+    """Describe one group of the graph by names and index maps, and lock it if it must be."""
+    width = len(items[0].idxs)
+    nodes = [item.dep.target for item in items]
+    reader = SignalReader(graph, set(nodes))
+    members = []
+    for item, node in zip(items, nodes, strict=True):
+        role = _role(item)
+        if role is not None:
+            channels = _index_map(width, item)
+            reads = reader.read_by(node) if role == "consumer" else None
+            members.append(Member(graph.name_of(node), role, channels, reads))
+    blocks = lcm(*(_blocks(node) for node in nodes))
+    members.sort(key=lambda member: order.get(member.layer, len(order)))
+    group = ChannelGroup(_first_maker(members, nodes, graph), width, tuple(members), blocks)
+    reason = lock_reason(graph, group, nodes, kept_layers)
+    return group if reason is None else group.locked(reason)
+
+
+def _first_maker(members: Sequence[Member], nodes: Sequence[Node], graph: DependencyGraph) -> str:
+    """Name of the earliest layer that makes the group's channels in their own order."""
+    makers = (m for m in members if m.role == "producer" and _in_order(m.channels))
+    return next((maker.layer for maker in makers), graph.name_of(nodes[0]))
+
+
+def _in_order(channels: Channels) -> bool:
+    return all(indices == (place,) for place, indices in enumerate(channels))
+
+
+def _role(item: GraphItem) -> Role | None:
+    """What a layer is to the group; None for operations that own no channels."""
+    node = item.dep.target
+    if node.type == OPTYPE.PRELU and node.module.num_parameters == 1:
+        return None
+    if node.type in (OPTYPE.CONV, OPTYPE.LINEAR) and item.dep.handler.__name__ == IN_CHANNELS:
+        return "consumer"
+    return ROLES.get(node.type)
+
+
+def _index_map(width: int, item: GraphItem) -> Channels:
+    """The layer's own indices for each channel of the group."""
+    channels: list[list[int]] = [[] for _ in range(width)]
+    for index, root in zip(item.idxs, item.root_idxs, strict=True):
+        channels[root].append(index)
+    return tuple(tuple(sorted(indices)) for indices in channels)
+
+
+def _blocks(node: Node) -> int:
+    """Into how many blocks a layer splits its channels, of which equal parts must go."""
+    if node.type == OPTYPE.CONV:
+        return int(node.module.groups)
+    if node.type == OPTYPE.GN:
+        return int(node.module.num_groups)
+    parts = node.module.split_sizes if node.type == OPTYPE.SPLIT else None
+    return len(parts) if parts and len(set(parts)) == 1 else 1
