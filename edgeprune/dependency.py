@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 import torch_pruning
@@ -23,6 +23,9 @@ from torch_pruning.dependency.node import Node
 from torch_pruning.ops import OPTYPE
 
 from edgeprune.errors import EdgepruneError, ModelUnsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
 
 __all__ = ["OPTYPE", "DependencyGraph", "GraphItem", "Node", "build", "cut"]
 
@@ -37,6 +40,7 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
         live: Names of the parameters that take part in inference.
     """
 
+    model: nn.Module
     outputs: set[Node]
     opaque: set[Node]
     live: set[str]
@@ -79,9 +83,7 @@ def build(
 
     try:
         with torch.enable_grad(), _time_limit(time_limit_s):
-            graph.build_dependency(
-                module, tuple(inputs), output_transform=remember, verbose=False
-            )
+            graph.build_dependency(module, tuple(inputs), output_transform=remember, verbose=False)
     except EdgepruneError:
         raise
     except Exception as cause:  # whatever a stranger's forward raises
@@ -143,7 +145,7 @@ def _splits_channels(node: Node) -> bool:
     )
 
 
-def _leaf_ids(roots: set[object]) -> set[int]:
+def _leaf_ids(roots: Collection[object]) -> set[int]:
     """Identities of the leaf tensors that the given gradient functions lead back to."""
     stack, seen, leaves = [root for root in roots if root is not None], set(), set()
     while stack:

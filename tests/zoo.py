@@ -209,7 +209,12 @@ NETWORKS = {
         head(32),
     ),
     "channel-shuffle": lambda: nn.Sequential(
-        conv_bn(3, 16), conv_bn(16, 32), ChannelShuffle(), conv_bn(32, 32), conv_bn(32, 16), head(16)
+        conv_bn(3, 16),
+        conv_bn(16, 32),
+        ChannelShuffle(),
+        conv_bn(32, 32),
+        conv_bn(32, 16),
+        head(16),
     ),
     "chunk": lambda: nn.Sequential(conv_bn(3, 32), Halved(), conv_bn(16, 24), head(24)),
     "two-outputs": TwoHeads,

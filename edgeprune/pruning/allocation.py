@@ -12,15 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import lcm
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from torch import Tensor
 
 from edgeprune.artifacts import ChannelGroup, KeptChannels
 from edgeprune.errors import BudgetUnreachable, ModelUnsupported, UsageError
-from edgeprune.pruning.budgets import Budget
 from edgeprune.pruning.widths import CostModel, Floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgeprune.pruning.budgets import Budget
 
 Scope: TypeAlias = Literal["local", "global"]
 CLOSE_ENOUGH = 0.01
@@ -70,6 +73,10 @@ class Allocation:
         multiples = np.arange(step, group.width, step, dtype=np.float64)
         return np.append(multiples[multiples >= least], group.width)
 
+    def narrowest(self, groups: Sequence[ChannelGroup]) -> Floats:
+        """The least width of every group, (G,)."""
+        return np.array([self.widths(group)[0] for group in groups], dtype=np.float64)
+
 
 @dataclass(frozen=True, slots=True)
 class Allocated:
@@ -77,20 +84,25 @@ class Allocated:
 
     Attributes:
         groups: One entry for each group that loses channels.
-        asked: The budget in its own unit.
+        kind: Of the budget: a row of ``BUDGETS``.
+        asked: The budget, as a share of the original.
         reached: The same figure for these widths.
-        original: The same figure for the original.
     """
 
     groups: tuple[KeptChannels, ...]
+    kind: str
     asked: float
     reached: float
-    original: float
 
     @property
     def on_target(self) -> bool:
         """Whether asked and reached differ by at most 1 % of the original."""
-        return abs(self.reached - self.asked) <= CLOSE_ENOUGH * self.original
+        return abs(self.reached - self.asked) <= CLOSE_ENOUGH
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return f"{self.kind} {self.reached:.1%} of {self.asked:.1%} asked"
 
 
 def allocate(
@@ -116,13 +128,12 @@ def allocate(
         raise ModelUnsupported("nothing can be pruned: every channel group is locked")
     ladders = [options.widths(group) for group in model.groups]
     asked, original = budget.asked(model), float(budget.reached(model, model.full))
-    narrowest = np.array([ladder[0] for ladder in ladders])
-    least = float(budget.reached(model, narrowest))
+    least = float(budget.reached(model, options.narrowest(model.groups)))
     if asked < least - CLOSE_ENOUGH * original:
         raise BudgetUnreachable(
-            f"--{budget.kind} {asked / original:.1%} is out of reach: the nearest is "
-            f"{least / original:.1%} ({_amount(least)}); allow narrower layers with a smaller "
-            "--unit, or unlock groups (edgeprune inspect says why they are locked)"
+            f"--{budget.kind} {budget.share(asked, original):.1%} is out of reach: the nearest is "
+            f"{budget.share(least, original):.1%}; allow narrower layers with a smaller --unit, "
+            "or see with `edgeprune inspect` which groups are locked and why"
         )
     rungs = _turn_knob(model, scores, budget, options, ladders)
     rungs = _close_gap(model, budget, ladders, rungs)
@@ -132,7 +143,9 @@ def allocate(
         for group, width in zip(model.groups, widths, strict=True)
         if width < group.width
     )
-    return Allocated(kept, asked, float(budget.reached(model, widths)), original)
+    reached = float(budget.reached(model, widths))
+    shares = (budget.share(asked, original), budget.share(reached, original))
+    return Allocated(kept, budget.kind, *shares)
 
 
 Ladders: TypeAlias = Sequence[Floats]
@@ -161,7 +174,8 @@ def _turn_knob(
         def wanted(knob: float) -> Floats:
             return np.array([float((score >= -knob).sum()) for score in pooled])
 
-    best, best_error = (), float("inf")
+    best = _nearest(ladders, model.full)
+    best_error = float("inf")
     for _ in range(60):
         middle = (low + high) / 2
         rungs = _nearest(ladders, wanted(middle))
@@ -227,11 +241,3 @@ def _best(score: Tensor, group: ChannelGroup, width: int) -> tuple[int, ...]:
     order = score[:block].argsort(descending=True, stable=True)[: width // group.blocks]
     stay = sorted(order.tolist())
     return tuple(start + place for start in range(0, group.width, block) for place in stay)
-
-
-def _amount(value: float) -> str:
-    """A count for people: 20.3M."""
-    for suffix, size in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.0f}"

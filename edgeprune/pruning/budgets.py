@@ -1,17 +1,19 @@
 """What a user asks for: a share or a number of multiply-accumulates, parameters or channels.
 
-    --macs 50%   --macs 20M   --params 1.5M   --ratio 0.5
+--macs 50%   --macs 20M   --params 1.5M   --ratio 0.5
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from edgeprune.choices import Choices
 from edgeprune.errors import UsageError
-from edgeprune.pruning.widths import CostModel, Floats
+
+if TYPE_CHECKING:
+    from edgeprune.pruning.widths import CostModel, Floats
 
 SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
@@ -27,6 +29,10 @@ class Budget(Protocol):
 
     def reached(self, model: CostModel, widths: Floats) -> Floats:
         """The figure at ``widths`` (…, G), in the same unit."""
+        ...
+
+    def share(self, figure: float, original: float) -> float:
+        """The figure as the user states it: a share of the original."""
         ...
 
 
@@ -49,6 +55,10 @@ class Macs:
         """As :class:`Budget` says."""
         return model.macs_at(widths)
 
+    def share(self, figure: float, original: float) -> float:
+        """As :class:`Budget` says."""
+        return figure / original
+
 
 @dataclass(frozen=True, slots=True)
 class Params:
@@ -69,6 +79,10 @@ class Params:
         """As :class:`Budget` says."""
         return model.params_at(widths)
 
+    def share(self, figure: float, original: float) -> float:
+        """As :class:`Budget` says."""
+        return figure / original
+
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
@@ -88,6 +102,10 @@ class Ratio:
     def reached(self, model: CostModel, widths: Floats) -> Floats:
         """As :class:`Budget` says."""
         return model.channels_at(widths)
+
+    def share(self, figure: float, original: float) -> float:
+        """As :class:`Budget` says: what is removed, not what remains."""
+        return 1 - figure / original
 
 
 BUDGETS: Choices[type[Macs] | type[Params] | type[Ratio]] = Choices(

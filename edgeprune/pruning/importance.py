@@ -10,16 +10,19 @@ geometric median, He et al., arXiv:1811.00250, equation 7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from edgeprune.artifacts import ChannelGroup, TracedModel
 from edgeprune.choices import Choices
 from edgeprune.filters import filter_rows, own_indices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgeprune.artifacts import ChannelGroup, TracedModel
 
 
 class Criterion(Protocol):

@@ -13,8 +13,7 @@ would count. Its masked counterpart is therefore computed by type, over the chan
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,9 @@ from torch.utils import _pytree as pytree
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
 from edgeprune.errors import VerificationFailed
 from edgeprune.noise import noise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 OUTPUT = "the network's output"
 COMPARED = (
@@ -67,7 +69,9 @@ def compare_with_masked(
     try:
         actual = _outputs(copy.deepcopy(pruned), inputs, dtype, {})
     except Exception as cause:  # whatever a stranger's forward raises when shapes are wrong
-        raise VerificationFailed(f"the pruned network does not run: {_first_line(cause)}") from cause
+        raise VerificationFailed(
+            f"the pruned network does not run: {_first_line(cause)}"
+        ) from cause
     differences = {
         layer: _largest_difference(outputs, actual.get(layer, []))
         for layer, outputs in expected.items()
@@ -79,6 +83,7 @@ def compare_with_masked(
             f"({tolerance:.0e} is allowed)"
         )
     return SurgeryProof(differences[worst], tolerance, len(differences), exempt)
+
 
 def _masked_original(
     traced: TracedModel, plan: PruningPlan, inputs: tuple[Tensor, ...], dtype: torch.dtype
@@ -140,15 +145,21 @@ def _masked_input(channels: Collection[int]) -> Callable[..., tuple[Tensor, ...]
 def _normalised_over(removed: Collection[int]) -> Callable[..., Tensor]:
     """A hook that gives LayerNorm or GroupNorm over the channels that stay, zero elsewhere."""
 
-    def normalise(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def normalise(
+        layer: nn.LayerNorm | nn.GroupNorm, args: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor:
         axis = _channel_axis(layer, output)
         kept = _kept(output.shape[axis], removed, output.device)
         staying = args[0].index_select(axis, kept).movedim(axis, -1)
-        affine = [None if value is None else value[kept] for value in (layer.weight, layer.bias)]
+        weight, bias = (
+            value[kept] if isinstance(value, Tensor) else None
+            for value in (layer.weight, layer.bias)
+        )
         if isinstance(layer, nn.LayerNorm):
-            small = F.layer_norm(staying, (len(kept),), *affine, layer.eps).movedim(-1, axis)
+            small = F.layer_norm(staying, [len(kept)], weight, bias, layer.eps).movedim(-1, axis)
         else:
-            small = F.group_norm(staying.movedim(-1, 1), layer.num_groups, *affine, layer.eps)
+            blocks = layer.num_groups
+            small = F.group_norm(staying.movedim(-1, 1), blocks, weight, bias, layer.eps)
         return torch.zeros_like(output).index_copy(axis, kept, small)
 
     return normalise

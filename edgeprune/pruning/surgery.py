@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -18,6 +18,9 @@ from edgeprune.artifacts import KeptChannels, PrunedModel, PruningPlan, TracedMo
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.noise import noise
 from edgeprune.pruning.masking import compare_with_masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def prune(traced: TracedModel, plan: PruningPlan, *, tolerance: float = 1e-5) -> PrunedModel:
@@ -57,11 +60,11 @@ def remove_channels(traced: TracedModel, plan: PruningPlan) -> nn.Module:
     for parameter in module.parameters():
         parameter.requires_grad_(True)
     graph = dependency.build(module, noise(traced.source.input, batch=2))
-    for entry in plan.groups:
-        try:
+    try:
+        for entry in plan.groups:
             dependency.cut(graph, entry.group, entry.removed)
-        except Exception as cause:  # index arithmetic that meets an operation it does not know
-            raise VerificationFailed(f"'{entry.group}' cannot be cut: {cause}") from cause
+    except Exception as cause:  # index arithmetic that meets an operation it does not know
+        raise VerificationFailed(f"'{entry.group}' cannot be cut: {cause}") from cause
     _drop_unused(module, graph.live)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in frozen)
@@ -123,7 +126,9 @@ def check_fits(traced: TracedModel, plan: PruningPlan) -> None:
             )
         if group.locked_because is not None:
             raise UsageError(f"cannot prune '{entry.group}': {group.locked_because}")
-        valid = set(entry.kept) <= set(range(group.width)) and len(set(entry.kept)) == len(entry.kept)
+        valid = set(entry.kept) <= set(range(group.width)) and len(set(entry.kept)) == len(
+            entry.kept
+        )
         if not entry.kept or not valid:
             raise UsageError(f"the plan keeps channels of '{entry.group}' that do not exist")
 
@@ -139,8 +144,15 @@ def _failure(traced: TracedModel, plan: PruningPlan, tolerance: float) -> str | 
 
 def _drop_unused(module: nn.Module, live: Iterable[str]) -> None:
     """Replace the largest sub-modules of which no parameter takes part in inference."""
-    used = {".".join(name.split(".")[:depth]) for name in live for depth in range(name.count(".") + 1)}
+    used = {
+        ".".join(name.split(".")[:depth]) for name in live for depth in range(name.count(".") + 1)
+    }
     for name, child in list(module.named_modules()):
         parent, _, leaf = name.rpartition(".")
-        if name and name not in used and parent in used and next(child.parameters(), None) is not None:
+        if (
+            name
+            and name not in used
+            and parent in used
+            and next(child.parameters(), None) is not None
+        ):
             setattr(module.get_submodule(parent), leaf, nn.Identity())

@@ -7,15 +7,19 @@ share. So any assignment of widths is priced without building the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from edgeprune.artifacts import ChannelGroup, TracedModel
-from edgeprune.costs import Costs
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from edgeprune.artifacts import ChannelGroup, TracedModel
+    from edgeprune.costs import Costs
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +68,7 @@ class CostModel:
 
     def channels_at(self, widths: Floats) -> Floats:
         """Channels of all groups together at ``widths`` (…, G)."""
-        return np.asarray(widths).sum(axis=-1)
+        return np.asarray(widths.sum(axis=-1))
 
     def _shares(self, widths: Floats) -> tuple[Floats, Floats]:
         """Shares of outputs and of inputs that stay in each layer, (…, L) each."""

@@ -6,14 +6,18 @@ network and a progress callback. It returns a new network and leaves the one it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edgeprune.artifacts import Progress, PrunedModel, TracedModel
 from edgeprune.choices import Choices
+from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
 
 
 class RecoveryMethod(Protocol):
@@ -37,7 +41,29 @@ class NoRecovery:
         return pruned
 
 
+def recover(
+    traced: TracedModel,
+    pruned: PrunedModel,
+    methods: Sequence[RecoveryMethod],
+    progress: Progress | None = None,
+) -> PrunedModel:
+    """Apply recovery methods one after another.
+
+    Args:
+        traced: The original with its groups.
+        pruned: The result of surgery; not changed.
+        methods: In the order of application.
+        progress: Told the share done of the method that runs.
+
+    Returns:
+        The recovered network; its ``recovered_by`` lists what ran.
+    """
+    for method in methods:
+        pruned = method(traced, pruned, progress)
+    return pruned
+
+
 METHODS: Choices[Callable[[], RecoveryMethod]] = Choices(
     "recovery method",
-    {"none": NoRecovery, "lbyl": Lbyl, "nm": NeuronMerging},
+    {"none": NoRecovery, "auto": Auto, "lbyl": Lbyl, "nm": NeuronMerging},
 )

@@ -15,14 +15,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from edgeprune.artifacts import KeptChannels, Member, Progress, PrunedModel, TracedModel
 from edgeprune.filters import group_count
 from edgeprune.recovery.streams import Stream, StreamReader
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import KeptChannels, Member, Progress, PrunedModel, TracedModel
 
 Mixing: TypeAlias = Callable[[Stream, Tensor, Tensor], Tensor]
 """(stream, kept (K,), removed (R,)) → coefficients (R, K)."""
@@ -88,7 +91,7 @@ def deliver(
                 strict=True,
             )
             for block, view in blocks:
-                _fold(block, view, member, entry, lambda k, r, of=stream: mixing(of, k, r))
+                _fold(block, view, member, entry, partial(mixing, stream))
             done += 1
         if progress is not None:
             progress((place + 1) / len(pruned.plan.groups), entry.group)

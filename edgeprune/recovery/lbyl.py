@@ -21,13 +21,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edgeprune.artifacts import Progress, PrunedModel, RecoveryStep, TracedModel
 from edgeprune.recovery.delivery import deliver
-from edgeprune.recovery.streams import Stream
+
+if TYPE_CHECKING:
+    from edgeprune.recovery.streams import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,7 @@ class Lbyl:
         start = time.perf_counter()
         delivered = deliver(traced, pruned, self.mixing, progress)
         step = RecoveryStep("lbyl", time.perf_counter() - start, 0, delivered.detail)
-        return replace(
-            pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step)
-        )
+        return replace(pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step))
 
     def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients that minimise the loss above.
@@ -86,7 +87,8 @@ class Lbyl:
         inverse = 1 / (eigenvalues[:, None].clamp_min(0) + (self.ridge * gain).clamp_min(floor))
 
         def solved(rhs: Tensor) -> Tensor:  # (K, R): one column for each removed channel
-            return basis @ (inverse * (basis.T @ rhs))
+            solution: Tensor = basis @ (inverse * (basis.T @ rhs))
+            return solution
 
         weight = constant_weight * gain
         target = stream.gram[kept][:, removed] + weight * constants[:, None] * wanted

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edgeprune.artifacts import Progress, PrunedModel, RecoveryStep, TracedModel
 from edgeprune.recovery.delivery import deliver
-from edgeprune.recovery.streams import Stream
+
+if TYPE_CHECKING:
+    from edgeprune.recovery.streams import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,7 @@ class NeuronMerging:
         start = time.perf_counter()
         delivered = deliver(traced, pruned, self.mixing, progress)
         step = RecoveryStep("nm", time.perf_counter() - start, 0, delivered.detail)
-        return replace(
-            pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step)
-        )
+        return replace(pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step))
 
     def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients with at most one entry in each row.

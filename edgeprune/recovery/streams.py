@@ -106,9 +106,7 @@ class StreamReader:
         return Stream(gram, self._bias(layer, "producer"), gram.diagonal().clone(), normed=False)
 
     def _filtered(self, composed: Stream, layer: str) -> Stream:
-        rows = self._of_channels(
-            layer, "depthwise", filter_rows(self._module.get_submodule(layer))
-        )
+        rows = self._of_channels(layer, "depthwise", filter_rows(self._module.get_submodule(layer)))
         inner = rows @ rows.T
         constant = composed.constant * rows.sum(1) + self._bias(layer, "depthwise")
         raw = composed.raw * inner.diagonal()

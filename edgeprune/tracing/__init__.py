@@ -7,8 +7,8 @@ nothing after this stage needs the graph to know what shrinks with what.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
 from math import lcm
+from typing import TYPE_CHECKING
 
 from edgeprune import dependency
 from edgeprune.artifacts import (
@@ -25,6 +25,8 @@ from edgeprune.noise import noise
 from edgeprune.tracing.locks import lock_reason, matching_layers
 from edgeprune.tracing.signals import SignalReader
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 ROLES: dict[OPTYPE, Role] = {
     OPTYPE.CONV: "producer",

@@ -7,14 +7,19 @@ foresees is found by the proof after surgery, which locks the group then.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from torch import nn
 
-from edgeprune.artifacts import ChannelGroup, Member
 from edgeprune.dependency import OPTYPE, DependencyGraph, Node
 from edgeprune.errors import UsageError
+from edgeprune.filters import group_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgeprune.artifacts import ChannelGroup, Member
 
 UNSUPPORTED = {
     OPTYPE.LSTM: "a recurrent layer",
@@ -108,17 +113,18 @@ def _member_reason(graph: DependencyGraph, group: ChannelGroup, member: Member) 
         return f"'{member.layer}' has {size} channels, fewer than what is added to it or padded"
     if member.role != "consumer" and any(len(channel) != 1 for channel in member.channels):
         return f"only a part of its channels reaches '{member.layer}'"
-    module = graph.model
-    grouped = member.role != "parameter" and getattr(
-        module.get_submodule(member.layer), "groups", 1
-    )
-    if member.role in ("producer", "consumer") and grouped > 1 and len(indices) != size:
+    convolution = member.role in ("producer", "consumer")
+    if convolution and len(indices) != size and _is_grouped(graph, member):
         return f"the grouped convolution '{member.layer}' reads only a part of them"
     if group.blocks > 1 and group.width % group.blocks:
         return f"its {group.width} channels do not divide into {group.blocks} blocks"
     if group.blocks == group.width:
         return f"each of its channels is a block of its own in '{member.layer}'"
     return None
+
+
+def _is_grouped(graph: DependencyGraph, member: Member) -> bool:
+    return group_count(graph.model.get_submodule(member.layer)) > 1
 
 
 def _size(graph: DependencyGraph, member: Member) -> int:
@@ -136,5 +142,5 @@ def _shared_with(model: nn.Module, module: nn.Module) -> str | None:
     own = {id(parameter) for parameter in module.parameters(recurse=False)}
     for name, other in model.named_modules():
         if other is not module and own & {id(p) for p in other.parameters(recurse=False)}:
-            return name
+            return str(name)
     return None

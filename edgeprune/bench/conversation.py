@@ -1,0 +1,210 @@
+"""Talks to a ``worker.py`` that runs in a child process, and never lets it hang or stay behind.
+
+Every answer has a time limit; every way out of a ``with`` block, Ctrl-C included, kills the
+process. What goes wrong over there arrives here as one ``DeviceFailed``.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from edgeprune.errors import DeviceFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a worker says once its model is loaded and warm.
+
+    Attributes:
+        load_s: Time to create the session; seconds.
+        first_s: The first inference; seconds.
+        run_s: An inference by the end of the warm-up; seconds.
+        baseline_rss_bytes: Resident memory before the model was loaded.
+        idle_rss_bytes: What the loaded model adds.
+        environment: The machine, seen from there.
+    """
+
+    load_s: float
+    first_s: float
+    run_s: float
+    baseline_rss_bytes: int
+    idle_rss_bytes: int
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What a worker says last: the most memory added, and the load average by then."""
+
+    peak_rss_bytes: int
+    load_average: tuple[float, ...] | None
+
+
+class Worker:
+    """A loaded model in a process of its own; a context that kills the process when left.
+
+    Args:
+        command: Starts ``worker.py``, here or through something that reaches another machine.
+        request: The first request; see the head of ``worker.py``.
+        limit_s: The longest wait for one answer, in seconds.
+
+    Attributes:
+        ready: What it said when the model was loaded.
+
+    Raises:
+        DeviceFailed: From here and from every method, in the worker's own words, when it reports
+            an error, dies or does not answer in time; the process is then gone.
+    """
+
+    def __init__(
+        self, command: Sequence[str], request: Mapping[str, object], *, limit_s: float
+    ) -> None:
+        self._limit_s = limit_s
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        try:
+            # A session of its own: Ctrl-C reaches only us, and we kill it with all it started.
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                encoding="utf-8",
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise DeviceFailed(f"cannot start {command[0]}: {error.strerror}") from error
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,))
+        self._reader.daemon = True
+        self._reader.start()
+        try:
+            self.ready = _ready(self._ask(request))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the process on this machine."""
+        return self._process.pid
+
+    def run(self, n: int) -> tuple[float, ...]:
+        """Latencies of ``n`` runs, in seconds."""
+        return tuple(self._ask({"run": n})["samples_s"])
+
+    def outputs(self, seed: int) -> list[NDArray[Any]]:
+        """What the model computes on inputs drawn with ``seed``."""
+        return [_decoded(output) for output in self._ask({"outputs": seed})["outputs"]]
+
+    def stop(self) -> Stopped:
+        """Let the process end, and return what it says last."""
+        answer = self._ask({"stop": True})
+        self.close()
+        load = answer["load_average"]
+        return Stopped(answer["peak_rss_bytes"], None if load is None else tuple(load))
+
+    def close(self) -> None:
+        """End the process now, whatever it is doing; harmless when it has ended."""
+        if self._process.poll() is None:
+            with contextlib.suppress(OSError):
+                _kill(self._process)
+        self._process.wait()
+        self._reader.join(timeout=5)
+        for pipe in (self._process.stdin, self._process.stdout, self._errors):
+            with contextlib.suppress(OSError):  # what was never read cannot be flushed
+                pipe.close()  # type: ignore[union-attr]
+
+    def _ask(self, request: Mapping[str, object]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        if self._errors.closed:
+            raise DeviceFailed("the worker has ended: start another")
+        with contextlib.suppress(OSError, ValueError):  # it has died: the missing answer tells
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        try:
+            line = self._answers.get(timeout=self._limit_s)
+        except queue.Empty:
+            self.close()
+            doing = "load the model" if "model" in request else next(iter(request))
+            raise DeviceFailed(
+                f"the worker did not {doing} within {self._limit_s:g} s and was stopped; "
+                "give the device a longer limit_s if the model is that slow"
+            ) from None
+        return self._parsed(line)
+
+    def _parsed(self, line: str) -> dict[str, Any]:
+        if not line:
+            raise DeviceFailed(self._last_words())
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            self.close()
+            raise DeviceFailed(f"the worker answered {line.strip()[:200]!r}, not JSON") from None
+        if "error" in answer:
+            self.close()
+            raise DeviceFailed(str(answer["error"]))
+        return dict(answer)
+
+    def _last_words(self) -> str:
+        """Why a process that answers no more has ended; closes it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        code = self._process.poll()
+        self._errors.seek(0)
+        words = self._errors.read().decode(errors="replace").strip()
+        self.close()
+        said = words.splitlines()[-1:] or ["it said nothing"]
+        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        return f"the worker died ({how}): {said[0][:300]}"
+
+    def _read(self, answers: IO[str]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in answers:
+                self._answers.put(line)
+        self._answers.put("")
+
+
+def _ready(answer: Mapping[str, Any]) -> Ready:
+    try:
+        return Ready(**answer)
+    except TypeError as error:
+        raise DeviceFailed(f"the worker is of another version of edgeprune: {error}") from error
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill the process, and on POSIX whatever it started."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def _decoded(output: Mapping[str, Any]) -> NDArray[Any]:
+    import numpy as np  # here: comparing latencies needs none
+
+    flat: NDArray[Any] = np.frombuffer(
+        base64.b64decode(output["base64"]), np.dtype(output["dtype"])
+    )
+    return flat.reshape(output["shape"])

@@ -1,0 +1,155 @@
+"""The command line: one file a command, loaded when it is called.
+
+The table below holds all that ``edgeprune --help`` says, so help starts in an instant and neither
+torch nor any command is imported. ``main`` turns every way to end into an exit code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli.console import Settings, common_options, report_bug, report_error
+from edgeprune.errors import DeviceFailed, EdgepruneError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+READER_GONE = 141
+"""What a shell reports for a program that a closed pipe ended."""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "compress": (
+        "edgeprune.cli.compress:command",
+        "Make a model smaller and faster; the whole line.",
+    ),
+    "inspect": (
+        "edgeprune.cli.inspect:command",
+        "Show what can be pruned, what is locked, and why.",
+    ),
+    "prune": ("edgeprune.cli.prune:command", "Remove channels, and prove that it was done right."),
+    "recover": ("edgeprune.cli.recover:command", "Repair what pruning a run has damaged."),
+    "export": ("edgeprune.cli.export:command", "Write a model as ONNX, and verify it."),
+    "apply": ("edgeprune.cli.apply:command", "Replay a saved plan on its model."),
+    "bench": (
+        "edgeprune.cli.bench:command",
+        "Measure latency and memory of one or two ONNX files.",
+    ),
+    "check": ("edgeprune.cli.check:command", "Fail if a report says what it must not; for CI."),
+    "doctor": (
+        "edgeprune.cli.doctor:command",
+        "Show versions, CPU features, runtimes and devices.",
+    ),
+}
+"""Each command: where it is, and its line in the help."""
+
+
+class LazyGroup(click.Group):
+    """Commands of ``COMMANDS``, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command; None for a name that there is not."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was typed, or say which was meant."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"there is no command {args[0]!r}: {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; end quietly when whoever reads our output has gone."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _discard_output()
+            raise click.exceptions.Exit(READER_GONE) from None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@common_options
+def cli() -> None:
+    """Compress a trained PyTorch CNN into a smaller, faster, proved ONNX model, without data."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: Without the program's name; those of the process by default.
+    """
+    typed = tuple(sys.argv[1:] if arguments is None else arguments)
+    settings = Settings(arguments=typed)
+    try:
+        code = cli.main(
+            list(typed),
+            prog_name="edgeprune",
+            standalone_mode=False,
+            obj=settings,
+        )
+    except (Exception, KeyboardInterrupt) as error:
+        return _ended(error, settings)
+    return code if isinstance(code, int) else 0
+
+
+def _ended(error: BaseException, settings: Settings) -> int:
+    """Say what went wrong in a line or two, and return the exit code."""
+    if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
+        error = error.__cause__
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        report_error("interrupted; no file was left half written")
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        error.show()
+        return 2
+    if isinstance(error, ModuleNotFoundError) and not _ours(error):
+        error = _missing(error)
+    if isinstance(error, EdgepruneError):
+        report_error(str(error), error if settings.verbose else None)
+        return error.exit_code
+    report_bug(error, verbose=settings.verbose)
+    return EdgepruneError.exit_code
+
+
+def _ours(error: ModuleNotFoundError) -> bool:
+    return (error.name or "").split(".")[0] == "edgeprune"
+
+
+def _missing(error: ModuleNotFoundError) -> DeviceFailed:
+    failure = DeviceFailed(
+        f"this needs the package {error.name!r}, which is not installed; "
+        "`edgeprune doctor` lists what is missing"
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere, or Python complains about it at exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return  # standard output is not a file, as under a test

@@ -1,0 +1,89 @@
+"""``edgeprune check``: gates on a report that is already there. Runs nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli.console import common_options
+from edgeprune.errors import GateFailed
+from edgeprune.report import gates
+from edgeprune.report.files import as_dict, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgeprune.report.document import Gate
+
+
+def fail_if_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--fail-if``, as the argument ``fail_if``: a tuple of valid expressions."""
+    return click.option(
+        "--fail-if",
+        multiple=True,
+        callback=_readable,
+        metavar="EXPR",
+        help="End with exit code 3 if this is true of the report, like "
+        "'latency.ratio.high > 0.8' or 'accuracy.drop > 1%'. Repeatable.",
+    )(command)
+
+
+def _readable(
+    _context: click.Context, _option: click.Parameter, expressions: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse an expression that cannot be read before anything runs."""
+    for expression in expressions:
+        gates.parse(expression)
+    return expressions
+
+
+def raise_if_failed(judged: Sequence[Gate]) -> None:
+    """End a command with exit code 3 when a gate failed.
+
+    Raises:
+        GateFailed: Names the gates that did.
+    """
+    failed = [gate.expression for gate in judged if not gate.passed]
+    if failed:
+        gates_failed = f"{len(failed)} of {len(judged)} gates failed"
+        raise GateFailed(f"{gates_failed}: {'; '.join(failed)}")
+
+
+@click.command("check")
+@click.argument("report", type=click.Path(path_type=Path))
+@fail_if_option
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@common_options
+def command(report: Path, fail_if: tuple[str, ...], *, as_json: bool) -> None:
+    """Fail if REPORT, a report.json or a run directory, says what it must not.
+
+    Without --fail-if, repeats the verdicts that the report itself records.
+    """
+    document = decode(report)
+    judged = gates.evaluate(fail_if, as_dict(document)) if fail_if else document.gates
+    click.echo(_as_json(report, judged) if as_json else _as_text(report, judged))
+    raise_if_failed(judged)
+
+
+def _as_json(report: Path, judged: Sequence[Gate]) -> str:
+    found = [
+        {"expression": g.expression, "value": g.value, "passed": g.passed, "values": g.values}
+        for g in judged
+    ]
+    passed = all(gate.passed for gate in judged)
+    return json.dumps({"report": str(report), "passed": passed, "gates": found}, indent=2)
+
+
+def _as_text(report: Path, judged: Sequence[Gate]) -> str:
+    if not judged:
+        return f"{report} is a valid report; it has no gates"
+    return "\n".join(_line(gate) for gate in judged)
+
+
+def _line(gate: Gate) -> str:
+    verdict = click.style("passed", fg="green") if gate.passed else click.style("FAILED", fg="red")
+    values = ", ".join(f"{path} = {value:.6g}" for path, value in gate.values.items())
+    return f"{verdict}  {gate.expression}    ({values})"

@@ -1,0 +1,93 @@
+"""``edgeprune compress``: the whole line, from a model file to a proved and measured ONNX file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli import options
+from edgeprune.cli.check import raise_if_failed
+from edgeprune.cli.console import common_options, progress_bar, say, typed_command
+from edgeprune.cli.run_directory import new_run, recipe_option, write_recipe
+from edgeprune.report import formats
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import SourceModel
+    from edgeprune.pipeline import CompressConfig, CompressionReport
+    from edgeprune.report.document import ReportDocument
+
+
+@click.command("compress")
+@options.model_argument
+@options.flags(
+    options.LOADING,
+    options.PRUNING,
+    options.KEEP,
+    options.recovery("auto"),
+    options.EXPORT,
+    options.MEASURING,
+    options.JUDGING,
+    options.OUTPUT,
+    recipe_option,
+    click.option("--dry-run", is_flag=True, help="Show the plan; write nothing."),
+)
+@common_options
+def command(**given: Any) -> None:
+    """Compress MODEL and prove, measure and report the result.
+
+    MODEL is a .pt or .pth file with a whole network, a .pt, .pth or .safetensors file of weights
+    (with --arch), or a run directory.
+    """
+    config = options.config(given)
+    source = options.source(given)
+    if given["dry_run"]:
+        preview(source, config)
+    else:
+        finish(run(source, config, given), given)
+
+
+def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> ReportDocument:
+    """Compress into a new run directory, and say where it is."""
+    from edgeprune.pipeline import compress
+
+    with new_run(given, source.name) as (folder, target):
+        with progress_bar() as stages:
+            report: CompressionReport = compress(
+                source, None, config, directory=folder, stages=stages, command=typed_command()
+            )
+        write_recipe(given, source, folder)
+    say(f"wrote {target}")
+    return report.document
+
+
+def finish(report: ReportDocument, given: options.Flags) -> None:
+    """Print the report, then fail if a gate says so."""
+    show = formats.as_json if given["json_"] else formats.as_table
+    click.echo(show(report), nl=not given["json_"])
+    raise_if_failed(report.gates)
+
+
+def preview(source: SourceModel, config: CompressConfig) -> None:
+    """Print what pruning would do."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgeprune.pipeline import survey
+    from edgeprune.pruning import plan
+
+    with progress_bar() as stages:
+        stages("trace")
+        traced, costs = survey(source, config.keep)
+        planned = plan(
+            traced,
+            costs,
+            config.budget,
+            criterion=config.criterion,
+            allocation=config.allocation,
+            seed=config.seed,
+        )
+    table = Table("channel group", "channels", "kept", title=planned.allocated.detail)
+    for entry in planned.plan.groups:
+        table.add_row(entry.group, str(entry.width), str(len(entry.kept)))
+    Console().print(table)

@@ -1,0 +1,182 @@
+"""What the terminal shows besides results: how loud, how far, and what went wrong.
+
+All of it goes to standard error, so that standard output holds only what was asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import Progress
+
+Stages: TypeAlias = "Callable[[str], Progress]"
+"""Starts a stage by its name; what comes back is told how far the stage is."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass
+class Settings:
+    """How loud to be, set before or after the command's name, and the whole command line."""
+
+    verbose: bool = False
+    quiet: bool = False
+    arguments: tuple[str, ...] = ()
+
+
+def typed_command() -> str:
+    """What the user typed, to be repeated in a shell."""
+    return shlex.join(("edgeprune", *settings().arguments))
+
+
+def settings() -> Settings:
+    """The settings of the command that is running; the defaults outside one."""
+    context = click.get_current_context(silent=True)
+    return context.ensure_object(Settings) if context else Settings()
+
+
+def common_options(command: Command) -> Command:
+    """Give a command ``-v``, ``-q`` and ``--version``; they reach it through ``settings()``."""
+    for option in (
+        click.option(
+            "--version",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the version and exit.",
+        ),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_set_quiet,
+            help="No progress; errors and results only.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_set_verbose,
+            help="Show where an error comes from.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def say(message: str) -> None:
+    """One line for people, unless they want quiet."""
+    if not settings().quiet:
+        click.echo(message, err=True)
+
+
+def warn(message: str) -> None:
+    """One line that people should not miss, even when quiet."""
+    click.echo(click.style("warning: ", fg="yellow") + message, err=True)
+
+
+def report_error(message: str, error: BaseException | None = None) -> None:
+    """Print an error, and where it comes from when ``error`` is given."""
+    if error is not None:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+
+
+def report_bug(error: BaseException, *, verbose: bool) -> None:
+    """Print an error that nobody foresaw, and what to do with it."""
+    said = " ".join(str(error).split()) or "no message"
+    advice = "please report it with the traceback above"
+    if not verbose:
+        advice = "this is a bug; please run it again with -v and report what it prints"
+    report_error(f"{type(error).__name__}: {said}\n{advice}", error if verbose else None)
+
+
+@contextlib.contextmanager
+def progress_bar(*, quiet: bool | None = None) -> Iterator[Stages]:
+    """Show how far a run is, on standard error.
+
+    On a terminal each stage is a bar with the time taken and left; elsewhere, as in the log of a
+    CI job, a line when it starts.
+
+    Args:
+        quiet: Show nothing; by default whether the user said ``-q``.
+
+    Yields:
+        Starts a stage by its name, and returns the ``Progress`` to hand to it.
+    """
+    if settings().quiet if quiet is None else quiet:
+        yield lambda stage: lambda share, doing: None
+    elif sys.stderr.isatty():
+        with _bars() as stages:
+            yield stages
+    else:
+        started = time.monotonic()
+        yield lambda stage: _line(stage, started)
+
+
+def _line(stage: str, started: float) -> Progress:
+    click.echo(f"[{time.monotonic() - started:7.1f} s] {stage}", err=True)
+    return lambda share, doing: None
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Stages]:
+    from rich import progress
+    from rich.console import Console
+    from rich.markup import escape
+
+    columns = (
+        progress.TextColumn("{task.description:<10}"),
+        progress.BarColumn(bar_width=24),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[doing]}"),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
+
+        def start(stage: str) -> Progress:
+            _finish(bars)
+            task = bars.add_task(escape(stage), total=1.0, doing="")
+            return lambda share, doing: bars.update(task, completed=share, doing=escape(doing))
+
+        yield start
+        _finish(bars)
+
+
+def _finish(bars: Any) -> None:
+    """Fill the bars of the stages that came before: they are over, whatever they last said."""
+    for task in bars.tasks:
+        bars.update(task.id, completed=1.0, doing="")
+
+
+def _set_verbose(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        context.ensure_object(Settings).verbose = True
+
+
+def _set_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        context.ensure_object(Settings).quiet = True
+
+
+def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value and not context.resilient_parsing:
+        from edgeprune.report.environment import version
+
+        click.echo(f"edgeprune {version()}")
+        context.exit()

@@ -1,0 +1,47 @@
+"""``edgeprune export``: any model that edgeprune reads → ONNX, simplified and verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeprune.cli import options
+from edgeprune.cli.console import common_options, progress_bar, say, warn
+from edgeprune.errors import UsageError
+
+
+@click.command("export")
+@options.model_argument
+@options.flags(
+    options.LOADING,
+    options.EXPORT,
+    click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Folder for the file. [default: the run directory, else here]"),
+    click.option("--overwrite", is_flag=True, help="Replace the file if it exists."),
+    click.option("--seed", default=0, show_default=True, help="Of the inputs compared."),
+)  # fmt: skip
+@common_options
+def command(**given: Any) -> None:
+    """Write MODEL as ONNX and compare the file with PyTorch on many inputs.
+
+    A run directory's network is written as compressed.onnx, any other as NAME.onnx.
+    """
+    target = options.target(given)
+    model: Path = given["model"]
+    folder = given["output"] or (model if model.is_dir() else Path())
+    path = folder / ("compressed.onnx" if model.is_dir() else f"{model.stem}.onnx")
+    if path.exists() and not given["overwrite"]:
+        raise UsageError(f"'{path}' exists already: choose another -o, or pass --overwrite")
+    source = options.source(given)
+    origin = {"source_name": source.name, "source_sha256": source.sha256}
+    with progress_bar() as stages:
+        exported = target(
+            source.module, source.input, path, origin, stages("export"), given["seed"]
+        )
+    for note in exported.notes:
+        warn(note)
+    parity = exported.parity
+    say(f"proved on {parity.n} inputs: outputs differ by {parity.max_rel_diff:.1e} at most")
+    click.echo(path)

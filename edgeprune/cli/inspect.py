@@ -1,0 +1,106 @@
+"""``edgeprune inspect``: what can be pruned, what is locked and why, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli import options
+from edgeprune.cli.console import common_options, progress_bar
+from edgeprune.report.coverage import coverage
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import TracedModel
+    from edgeprune.costs import Costs
+
+
+@click.command("inspect")
+@options.model_argument
+@options.flags(
+    options.LOADING,
+    options.KEEP,
+    click.option("--unit", default="auto", show_default=True, metavar="auto|N",
+                 help="Remaining widths are multiples of it."),
+    click.option("--json", "json_", is_flag=True, help="Print JSON instead of tables."),
+)  # fmt: skip
+@common_options
+def command(**given: Any) -> None:
+    """Show MODEL's channel groups, costs by layer, and the budgets that can be reached.
+
+    Surgery is tried on a copy: groups that fail the proof are listed as locked. Nothing is
+    written.
+    """
+    from edgeprune.pipeline import survey
+    from edgeprune.pruning import reachable
+    from edgeprune.report.stage_log import StageLog
+
+    allocation = options.allocation({**given, "scope": "local"})
+    source = options.source(given)
+    with progress_bar() as stages:
+        traced, costs = survey(source, tuple(given["keep"]), StageLog(stages))
+    least = reachable(traced, costs, allocation) if traced.prunable else {}
+    if given["json_"]:
+        click.echo(json.dumps(_as_dict(traced, costs, least), indent=1))
+    else:
+        _print(traced, costs, least)
+
+
+def _as_dict(traced: TracedModel, costs: Costs, least: dict[str, float]) -> dict[str, Any]:
+    """The findings, with units in the keys."""
+    covered = coverage(traced, costs)
+    return {
+        "model": {"name": traced.source.name, "sha256": traced.source.sha256,
+                  "input": traced.source.input.shapes},
+        "macs": costs.macs,
+        "params": costs.params,
+        "unused_params": costs.unused_params,
+        "peak_activation_bytes": costs.peak_activation_bytes,
+        "prunable_macs_share": covered.prunable_macs_share,
+        "reachable": least,
+        "groups": [
+            {"name": group.name, "width": group.width, "blocks": group.blocks,
+             "locked_because": group.locked_because,
+             "layers": sorted({member.layer for member in group.members})}
+            for group in traced.groups
+        ],
+        "layers": [
+            {"name": layer.name, "macs": layer.macs, "params": layer.params,
+             "activation_bytes": layer.activation_bytes, "output_shape": layer.output_shape}
+            for layer in costs.layers
+        ],
+    }  # fmt: skip
+
+
+def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    layers = Table("layer", "MMACs", "params", "activations, KiB", "output", title="Cost by layer")
+    for layer in costs.layers:
+        layers.add_row(
+            escape(layer.name),
+            f"{layer.macs / 1e6:.2f}",
+            f"{layer.params:,}",
+            f"{layer.activation_bytes / 1024:.0f}",
+            options.shape_text(layer.output_shape),
+        )
+    groups = Table("channel group", "channels", "layers", "state", title="Channel groups")
+    for group in traced.groups:
+        reason = group.locked_because
+        state = "prunable" if reason is None else f"locked: {escape(reason)}"
+        shared = len({member.layer for member in group.members})
+        groups.add_row(escape(group.name), str(group.width), str(shared), state)
+    console.print(layers, groups)
+    covered = coverage(traced, costs)
+    unused = f", {costs.unused_params:,} more never used" if costs.unused_params else ""
+    click.echo(
+        f"{costs.macs / 1e6:.1f} MMACs, {costs.params:,} parameters{unused}, peak activations "
+        f"{costs.peak_activation_bytes / 1024:.0f} KiB; "
+        f"{covered.prunable_macs_share:.1%} of the MACs can be pruned"
+    )
+    for kind, share in least.items():
+        click.echo(f"--{kind} can go down to {share:.1%}")

@@ -1,0 +1,235 @@
+"""The flags that commands share, and the settings they stand for.
+
+A flag has the same name on every command and as a key of recipe.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from edgeprune.cli.check import fail_if_option
+from edgeprune.cli.console import say
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import SourceModel
+    from edgeprune.bench import BenchSettings
+    from edgeprune.export import OnnxTarget
+    from edgeprune.pipeline import CompressConfig
+    from edgeprune.pruning import Allocation, Budget
+    from edgeprune.recovery import RecoveryMethod
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Flags = Mapping[str, Any]
+"""What click made of the command line, by parameter name."""
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+BUDGETS = ("macs", "params", "ratio")
+DEFAULT_BUDGET = ("macs", "50%")
+
+model_argument = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+
+LOADING = (
+    click.option("--input", "input_", multiple=True, metavar="1x3x224x224",
+                 help="Input shape; repeat for several inputs. [default: inferred]"),
+    click.option("--arch", metavar="FACTORY",
+                 help="For weights alone: torchvision:NAME, pkg.mod:factory or file.py:factory."),
+    click.option("--arch-arg", multiple=True, metavar="KEY=VALUE", help="Argument of the factory."),
+    click.option("--allow", multiple=True, metavar="pkg.mod",
+                 help="Module or file.py whose classes the model file may use."),
+    click.option("--trust", is_flag=True, help="Run whatever code the model file contains."),
+    click.option("--mean", metavar="0.485,...", help="Mean of the input's channels."),
+    click.option("--std", metavar="0.229,...", help="Standard deviation of the input's channels."),
+)  # fmt: skip
+
+PRUNING = (
+    click.option("--macs", metavar="50%|20M", help="Multiply-accumulates to keep. [default: 50%]"),
+    click.option("--params", metavar="50%|1M", help="Parameters to keep."),
+    click.option("--ratio", metavar="0.5", help="Share of all prunable channels to remove."),
+    click.option("--importance", default="l2", show_default=True,
+                 help="How channels are ranked: l1, l2, bn, geometric-median or random."),
+    click.option("--scope", default="local", show_default=True,
+                 help="Whether channels compete in their group (local) or with all (global)."),
+    click.option("--unit", default="auto", show_default=True, metavar="auto|N",
+                 help="Remaining widths are multiples of it."),
+)  # fmt: skip
+
+KEEP = (
+    click.option("--keep", multiple=True, metavar="GLOB",
+                 help="Layers whose channels stay, with all coupled to them; repeat."),
+)  # fmt: skip
+
+
+def recovery(default: str) -> click.Option:
+    """The flag that names recovery methods."""
+    return click.option(  # type: ignore[return-value]
+        "--recover", default=default, show_default=True, metavar="NAME[,NAME...]",
+        help="Recovery methods in order: none, auto, lbyl, nm.",
+    )  # fmt: skip
+
+
+EXPORT = (
+    click.option("--target", default="onnx", show_default=True, help="What to export to."),
+    click.option("--opset", type=int, metavar="N", help="ONNX opset. [default: the exporter's]"),
+    click.option("--dynamic-batch", is_flag=True, help="Leave the batch dimension open."),
+)
+
+MEASURING = (
+    click.option("--runtime", default="onnxruntime", show_default=True, help="What runs models."),
+    click.option("--device", default="local", show_default=True, help="Where they run."),
+    click.option("--threads", default=1, show_default=True, help="Threads for one inference."),
+    click.option("--bench-seconds", default=10.0, show_default=True, help="Time to measure."),
+    click.option("--no-bench", is_flag=True, help="Measure nothing."),
+)
+
+JUDGING = (
+    click.option("--eval", "eval_", type=FOLDER, metavar="DIR",
+                 help="Labelled images, one sub-folder a class: reports accuracy."),
+    click.option("--images", type=FOLDER, metavar="DIR",
+                 help="Unlabelled images: reports agreement with the original."),
+    fail_if_option,
+    click.option("--json", "json_", is_flag=True, help="Print report.json instead of tables."),
+)  # fmt: skip
+
+OUTPUT = (
+    click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Run directory to write. [default: runs/NAME]"),
+    click.option("--overwrite", is_flag=True, help="Replace the run directory if it exists."),
+    click.option("--seed", default=0, show_default=True, help="Of everything that draws."),
+)  # fmt: skip
+
+
+def flags(*groups: Any) -> Callable[[Command], Command]:
+    """Give a command several groups of flags, listed in its help in this order."""
+    options = [option for group in groups for option in (group if _many(group) else [group])]
+    return lambda command: reduce(lambda done, option: option(done), reversed(options), command)
+
+
+def source(given: Flags) -> SourceModel:
+    """Load the model that the flags name."""
+    from edgeprune.loading import LoadOptions, load, parse_arch_arg, parse_shape
+
+    options = LoadOptions(
+        arch=given["arch"],
+        arch_args=dict(map(parse_arch_arg, given["arch_arg"])),
+        allow=tuple(given["allow"]),
+        trust=given["trust"],
+        input_shapes=tuple(map(parse_shape, given["input_"])),
+        mean=_numbers("mean", given["mean"]),
+        std=_numbers("std", given["std"]),
+    )
+    loaded = load(given["model"], options)
+    if not options.input_shapes:
+        say(f"input: {', '.join(map(shape_text, loaded.input.shapes))} (pass --input to change)")
+    return loaded
+
+
+def config(given: Flags, **changes: Any) -> CompressConfig:
+    """The settings that the flags stand for; ``changes`` beat them."""
+    from edgeprune.pipeline import CompressConfig
+    from edgeprune.pruning import CRITERIA
+
+    known: dict[str, Any] = {"seed": given["seed"]}
+    if "importance" in given:
+        known |= {
+            "budget": budget(given),
+            "criterion": CRITERIA[given["importance"]](),
+            "allocation": allocation(given),
+            "keep": tuple(given["keep"]),
+        }
+    if "target" in given:
+        known |= {"target": target(given), "bench": bench_settings(given)}
+    if "fail_if" in given:
+        known |= {"eval_images": given["eval_"], "images": given["images"]}
+        known |= {"fail_if": tuple(given["fail_if"])}
+    known |= {"recover": methods(given)} if "recover" in given else {}
+    return CompressConfig(**{**known, **changes})
+
+
+def budget(given: Flags) -> Budget:
+    """The one budget asked for; what stands on the command line beats the recipe."""
+    from edgeprune.pruning import parse_budget
+
+    kind, text = chosen_budget(given)
+    return parse_budget(kind, text)
+
+
+def chosen_budget(given: Flags) -> tuple[str, str]:
+    """Kind and amount of the budget.
+
+    Raises:
+        UsageError: If there are several.
+    """
+    asked = {kind: str(given[kind]) for kind in BUDGETS if given[kind] is not None}
+    context = click.get_current_context()
+    typed = {
+        kind: text
+        for kind, text in asked.items()
+        if context.get_parameter_source(kind) is ParameterSource.COMMANDLINE
+    }
+    effective = typed or asked
+    if len(effective) > 1:
+        raise UsageError(f"choose one budget of {', '.join(f'--{kind}' for kind in effective)}")
+    return next(iter(effective.items()), DEFAULT_BUDGET)
+
+
+def allocation(given: Flags) -> Allocation:
+    """How the budget is spread."""
+    from edgeprune.pruning import Allocation
+
+    unit = str(given["unit"])
+    if unit != "auto" and not (unit.isdigit() and int(unit) > 0):
+        raise UsageError(f"--unit {unit}: expected auto or a positive number")
+    return Allocation(scope=given["scope"], unit=0 if unit == "auto" else int(unit))
+
+
+def methods(given: Flags) -> tuple[RecoveryMethod, ...]:
+    """The recovery methods, in order."""
+    from edgeprune.recovery import METHODS
+
+    return tuple(METHODS[name.strip()]() for name in given["recover"].split(","))
+
+
+def target(given: Flags) -> OnnxTarget:
+    """What to export to."""
+    from edgeprune.export import TARGETS
+
+    return TARGETS[given["target"]](opset=given["opset"], dynamic_batch=given["dynamic_batch"])
+
+
+def bench_settings(given: Flags) -> BenchSettings | None:
+    """Where and how to measure; None for not at all."""
+    from edgeprune.bench import DEVICES, BenchSettings
+
+    settings = BenchSettings(
+        given["runtime"],
+        DEVICES[given["device"]](),
+        given["threads"],
+        given["bench_seconds"],
+        given["seed"],
+    )
+    return None if given["no_bench"] else settings
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as one types it: 1x3x224x224."""
+    return "x".join(map(str, shape))
+
+
+def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--{flag} {text}: expected numbers separated by commas") from None
+
+
+def _many(group: Any) -> bool:
+    return isinstance(group, tuple)

@@ -1,0 +1,33 @@
+"""``edgeprune prune``: choose channels, remove them, prove it; no recovery, no export."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgeprune.cli import options
+from edgeprune.cli.compress import finish, run
+from edgeprune.cli.console import common_options
+from edgeprune.cli.run_directory import recipe_option
+
+
+@click.command("prune")
+@options.model_argument
+@options.flags(
+    options.LOADING,
+    options.PRUNING,
+    options.KEEP,
+    options.JUDGING,
+    options.OUTPUT,
+    recipe_option,
+)
+@common_options
+def command(**given: Any) -> None:
+    """Remove channels of MODEL and prove that what remains computes the same.
+
+    Writes the plan and the pruned weights into a run directory; `edgeprune recover` and
+    `edgeprune export` take it from there.
+    """
+    config = options.config(given, recover=(), target=None, bench=None)
+    finish(run(options.source(given), config, given), given)

@@ -1,0 +1,50 @@
+"""``edgeprune recover``: repair a pruned network, from the run directory that pruned it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli import options
+from edgeprune.cli.compress import finish, run
+from edgeprune.cli.console import common_options
+from edgeprune.cli.run_directory import RECIPE, read_recipe
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("recover")
+@click.argument("run_directory", type=options.FOLDER, metavar="RUN")
+@options.flags(options.recovery("auto"), options.JUDGING, options.OUTPUT)
+@common_options
+def command(run_directory: Path, **given: Any) -> None:
+    """Recover the network that RUN pruned, into a new run directory.
+
+    The original is read again from where RUN's recipe says, and RUN's plan is replayed.
+    """
+    from edgeprune.pruning import plan_file
+
+    given = {**_loading(run_directory), **given}
+    source = options.source(given)
+    saved = plan_file.read(run_directory / plan_file.FILE_NAME)
+    if saved.model_sha256 != source.sha256:
+        raise UsageError(
+            f"'{given['model']}' holds other weights than those that '{run_directory}' pruned"
+        )
+    config = options.config(given, plan=saved, target=None, bench=None)
+    finish(run(source, config, given), given)
+
+
+def _loading(run_directory: Path) -> dict[str, Any]:
+    """How RUN's recipe loaded the original, by parameter name."""
+    recipe = read_recipe(run_directory / RECIPE)
+    if "model" not in recipe:
+        raise UsageError(f"'{run_directory / RECIPE}' does not say where the original is")
+    names = {"model": "model", "input": "input_", "arch": "arch", "arch-arg": "arch_arg",
+             "allow": "allow", "trust": "trust", "mean": "mean", "std": "std"}  # fmt: skip
+    empty = {"input_": (), "arch": None, "arch_arg": (), "allow": (), "trust": False,
+             "mean": None, "std": None}  # fmt: skip
+    return empty | {names[key]: value for key, value in recipe.items() if key in names}

@@ -1,0 +1,137 @@
+"""Where a run's files go: a directory that appears whole or not at all, and its recipe."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from edgeprune.cli.options import BUDGETS, chosen_budget, shape_text
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from edgeprune.artifacts import SourceModel
+
+RECIPE = "recipe.yaml"
+RUNS = Path("runs")
+NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan")
+
+
+@contextmanager
+def new_run(given: Mapping[str, Any], name: str) -> Iterator[tuple[Path, Path]]:
+    """A folder to write into, which becomes the run directory when all went well.
+
+    Args:
+        given: The command's flags; ``output`` and ``overwrite`` count.
+        name: Of the model, for the default directory.
+
+    Yields:
+        The folder to write into, and the directory that it will be.
+
+    Raises:
+        UsageError: If the directory exists and may not be replaced.
+    """
+    target = given["output"] or _unused(RUNS / name)
+    if target.exists() and not given["overwrite"]:
+        raise UsageError(f"'{target}' exists already: choose another -o, or pass --overwrite")
+    if target.exists() and not (target / RECIPE).is_file():
+        raise UsageError(f"'{target}' is not a run directory: it is not overwritten")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise UsageError(f"cannot write into '{target.parent}': {error.strerror}") from error
+    try:
+        folder = draft / "run"
+        folder.mkdir()
+        yield folder, target
+        if target.exists():
+            target.rename(draft / "replaced")
+        folder.rename(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) -> None:
+    """Write every effective setting, so that ``edgeprune compress --recipe`` repeats the run."""
+    settings = {
+        key.rstrip("_").replace("_", "-"): _plain(value)
+        for key, value in given.items()
+        if key not in (*NOT_IN_RECIPE, *BUDGETS) and value is not None
+    }
+    settings["input"] = [shape_text(shape) for shape in source.input.shapes]
+    settings["mean"] = ",".join(map(str, source.input.mean))
+    settings["std"] = ",".join(map(str, source.input.std))
+    if "macs" in given:
+        kind, amount = chosen_budget(given)
+        settings[kind] = amount
+    (folder / RECIPE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
+def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Take what the command line leaves open from a recipe.
+
+    Raises:
+        UsageError: If the recipe cannot be read, or has a key that no flag has.
+    """
+    if path is None:
+        return
+    settings = read_recipe(path)
+    names = {parameter.name for parameter in context.command.params}
+    defaults: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = key.replace("-", "_")
+        name = name if name in names else f"{name}_"
+        if name not in names:
+            raise UsageError(f"'{path}' sets '{key}', which is no flag of this command")
+        defaults[name] = value
+    context.default_map = defaults
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The settings in a recipe.
+
+    Raises:
+        UsageError: If the file is missing or is not a mapping.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe '{path}': {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(settings, dict):
+        raise UsageError(f"'{path}' is not a recipe: expected one setting a line")
+    return settings
+
+
+recipe_option = click.option(
+    "--recipe",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=use_recipe,
+    metavar="FILE",
+    help="Take settings from a recipe.yaml; the command line beats it.",
+)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _unused(wanted: Path) -> Path:
+    """``wanted``, or with the first number that makes it new."""
+    candidate, number = wanted, 2
+    while candidate.exists():
+        candidate, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+    return candidate

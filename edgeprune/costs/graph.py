@@ -1,0 +1,238 @@
+"""Write down every operator of an ONNX file, from its shapes; nothing is run.
+
+Values are numbered so that a reshape keeps the number of what it reshapes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import onnx
+import onnx.inliner
+import onnx.numpy_helper
+from onnx import helper
+
+from edgeprune.costs.ledger import Recording, Step, Value
+from edgeprune.errors import ModelUnsupported
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Shape: TypeAlias = tuple[int, ...]
+ShapeOf: TypeAlias = Callable[[str], Shape]
+
+RESHAPES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"}
+NORMS = {
+    *("BatchNormalization", "InstanceNormalization", "LayerNormalization"),
+    *("GroupNormalization", "RMSNormalization", "LpNormalization"),
+}
+POINTWISE = {
+    *("Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Clip", "Gelu"),
+    *("Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Mish", "Softplus", "Softsign", "Tanh"),
+    *("Erf", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round"),
+    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Where", "Cast"),
+}
+SHAPE_READERS = {"Shape", "Size"}
+CONTROL_FLOW = {"If", "Loop", "Scan"}
+SETTINGS_FROM = {
+    "BatchNormalization": 3,
+    **dict.fromkeys(("Resize", "Upsample", "Clip", "Pad", "DequantizeLinear"), 1),
+}
+"""From which input on an operator's constants are statistics or settings, not parameters."""
+
+
+def record(path: Path) -> Recording:
+    """Write down the operators of the file, with a symbolic batch taken as 1.
+
+    Raises:
+        ModelUnsupported: When a shape cannot be inferred, or the graph has loops or branches.
+    """
+    model = onnx.load(path)
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    _fix_batch(model.graph)
+    return _Reader(onnx.shape_inference.infer_shapes(model, data_prop=True).graph).recording()
+
+
+def _fix_batch(graph: onnx.GraphProto) -> None:
+    """Make the symbolic first dimension of the inputs 1, wherever it stands."""
+    batch = {each.type.tensor_type.shape.dim[0].dim_param for each in _inputs(graph)} - {""}
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_param in batch:
+                dim.dim_value = 1
+    known = [v for v in graph.value_info if not any(map(_symbolic, _dims(v)))]
+    del graph.value_info[:]
+    graph.value_info.extend(known)
+    for output in graph.output:
+        if any(map(_symbolic, _dims(output))):
+            output.type.tensor_type.ClearField("shape")
+
+
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """What the caller passes: old files list their weights among the inputs."""
+    weights = {each.name for each in graph.initializer}
+    return [each for each in graph.input if each.name not in weights]
+
+
+def _dims(info: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
+    return list(info.type.tensor_type.shape.dim)
+
+
+def _symbolic(dim: onnx.TensorShapeProto.Dimension) -> bool:
+    return not dim.HasField("dim_value")
+
+
+class _Reader:
+    """Numbers the values of a graph and measures them."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+        self._infos = {v.name: v for v in (*graph.input, *graph.output, *graph.value_info)}
+        self._weights = {each.name: each for each in graph.initializer}
+        self._values: dict[str, Value] = {}
+        self._sizes: dict[Value, int] = {}
+
+    def recording(self) -> Recording:
+        inputs = tuple(self._activation(each.name) for each in _inputs(self._graph))
+        parameters = {
+            self._number(name): prod(tensor.dims)
+            for name, tensor in self._weights.items()
+            if _could_be_parameter(tensor)
+        }
+        steps = [step for node in self._graph.node if (step := self._step(node)) is not None]
+        read = {value for step in steps for value in step.reads}
+        return Recording(
+            steps=tuple(steps),
+            activation_bytes=self._sizes,
+            inputs=inputs,
+            outputs=tuple(self._number(each.name) for each in self._graph.output),
+            parameters={value: n for value, n in parameters.items() if value in read},
+        )
+
+    def _step(self, node: onnx.NodeProto) -> Step | None:
+        if node.op_type in CONTROL_FLOW:
+            raise ModelUnsupported(
+                f"cannot count {node.name!r}: what a {node.op_type} costs depends on the data"
+            )
+        reads = tuple(map(self._number, self._operands(node)))
+        outputs = [name for name in node.output if name]
+        depends = any(value in self._sizes for value in reads)
+        if depends and node.op_type in RESHAPES:
+            self._values[outputs[0]] = reads[0]
+            return None
+        writes = tuple(map(self._activation if depends else self._number, outputs))
+        macs = MACS[node.op_type](node, self.shape) if depends and node.op_type in MACS else 0
+        shape = self.shape(outputs[0]) if depends else ()
+        return Step(node.name or outputs[0], _kind(node), reads, writes, macs, shape)
+
+    def _operands(self, node: onnx.NodeProto) -> list[str]:
+        """What the node reads, less its settings and statistics."""
+        if node.op_type in SHAPE_READERS:
+            return []
+        if node.op_type == "InstanceNormalization" and self._plain(node):
+            return [node.input[0]]
+        first_setting = SETTINGS_FROM.get(node.op_type, len(node.input))
+        return [
+            name
+            for position, name in enumerate(node.input)
+            if name and (position < first_setting or self._values.get(name) in self._sizes)
+        ]
+
+    def _plain(self, node: onnx.NodeProto) -> bool:
+        """Whether the scale is all ones and the bias all zeros: an exported GroupNorm."""
+        tensors = [self._weights.get(name) for name in node.input[1:]]
+        return all(
+            tensor is not None and bool(np.all(onnx.numpy_helper.to_array(tensor) == filler))
+            for tensor, filler in zip(tensors, (1, 0), strict=True)
+        )
+
+    def _number(self, name: str) -> Value:
+        return self._values.setdefault(name, len(self._values))
+
+    def _activation(self, name: str) -> Value:
+        dtype = helper.tensor_dtype_to_np_dtype(self._infos[name].type.tensor_type.elem_type)
+        self._sizes[self._number(name)] = prod(self.shape(name)) * dtype.itemsize
+        return self._number(name)
+
+    def shape(self, name: str) -> Shape:
+        """Shape of a value or weight; raises ModelUnsupported when it is not known."""
+        if name in self._weights:
+            return tuple(self._weights[name].dims)
+        info = self._infos.get(name)
+        if info is None or not info.type.tensor_type.HasField("shape"):
+            raise ModelUnsupported(f"cannot count the ONNX file: the shape of {name!r} is unknown")
+        if any(map(_symbolic, _dims(info))):
+            raise ModelUnsupported(f"cannot count the ONNX file: {name!r} has an open dimension")
+        return tuple(dim.dim_value for dim in _dims(info))
+
+
+def _could_be_parameter(tensor: onnx.TensorProto) -> bool:
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    whole = dtype in (np.int8, np.uint8)  # weights stored as small integers
+    return len(tensor.dims) > 0 and (whole or bool(np.dtype(dtype).kind in "fV"))
+
+
+def _kind(node: onnx.NodeProto) -> Literal["pointwise", "norm", "other"]:
+    if node.op_type in NORMS:
+        return "norm"
+    return "pointwise" if node.op_type in POINTWISE else "other"
+
+
+def _convolution(node: onnx.NodeProto, shape: ShapeOf) -> int:
+    """Every output element is a sum over the filter (C_in / groups, k…)."""
+    return prod(shape(node.output[0])) * prod(shape(node.input[1])[1:])
+
+
+def _transposed_convolution(node: onnx.NodeProto, shape: ShapeOf) -> int:
+    """Every input element is spread by the filter (C_out / groups, k…)."""
+    return prod(shape(node.input[0])) * prod(shape(node.input[1])[1:])
+
+
+def _matrix_product(node: onnx.NodeProto, shape: ShapeOf) -> int:
+    """Every output element is a sum over the left operand's last dimension."""
+    return prod(shape(node.output[0])) * shape(node.input[0])[-1]
+
+
+def _gemm(node: onnx.NodeProto, shape: ShapeOf) -> int:
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    return prod(shape(node.output[0])) * shape(node.input[0])[0 if transposed else 1]
+
+
+def _einsum(node: onnx.NodeProto, shape: ShapeOf) -> int:
+    """Two operands multiply once for each assignment of all letters."""
+    equation = next(a.s.decode() for a in node.attribute if a.name == "equation").replace(" ", "")
+    terms = equation.split("->")[0].split(",")
+    if len(terms) != 2 or not all(re.fullmatch("[A-Za-z]+", term) for term in terms):
+        raise ModelUnsupported(f"cannot count {node.name!r}: Einsum {equation!r}")
+    extents: dict[str, int] = {}
+    for name, term in zip(node.input, terms, strict=True):
+        extents.update(zip(term, shape(name), strict=True))
+    return prod(extents.values())
+
+
+def _attention(node: onnx.NodeProto, shape: ShapeOf) -> int:
+    """Two products over all pairs of positions: queries by keys, and weights by values."""
+    query, key, value = (shape(name) for name in node.input[:3])
+    heads_width = prod(query) // query[-2] * (1 + value[-1] / key[-1])
+    return round(heads_width * query[-2] * key[-2])
+
+
+def _recurrent(node: onnx.NodeProto, shape: ShapeOf) -> int:
+    """Every step and sample pass both weight matrices."""
+    return prod(shape(node.input[0])[:2]) * sum(prod(shape(name)) for name in node.input[1:3])
+
+
+MACS: dict[str, Callable[[onnx.NodeProto, ShapeOf], int]] = {
+    "Conv": _convolution,
+    "ConvTranspose": _transposed_convolution,
+    "MatMul": _matrix_product,
+    "Gemm": _gemm,
+    "Einsum": _einsum,
+    "Attention": _attention,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
+}

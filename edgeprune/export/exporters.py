@@ -1,0 +1,189 @@
+"""PyTorch's two ONNX exporters: the newer one first, the older one where it fails.
+
+Both are kept quiet: what they print, warn and log goes to this module's logger at DEBUG level.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.errors import ModelUnsupported
+from edgeprune.export.calling import Flat, input_names, named_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+NEWER_FROM_OPSET = 18
+"""The newer exporter writes no older opset than this."""
+MOST_BYTES = 1_800_000_000
+"""Weights beyond this do not fit into one file: a protocol buffer ends at 2 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What both exporters are told.
+
+    Attributes:
+        module: Takes tensors, returns a tensor or a tuple of tensors.
+        inputs: Example inputs.
+        inputs_named: Their names in the file.
+        outputs_named: Names of the outputs.
+        batched: The names, of both, whose first dimension is the batch.
+        opset: Asked for, or the exporter's own choice.
+        dynamic_batch: Whether the batch dimension stays open.
+    """
+
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    inputs_named: list[str]
+    outputs_named: list[str]
+    batched: list[str]
+    opset: int | None
+    dynamic_batch: bool
+
+
+def write(
+    module: nn.Module,
+    inputs: Sequence[Tensor],
+    path: Path,
+    *,
+    opset: int | None,
+    dynamic_batch: bool,
+) -> tuple[str, ...]:
+    """Write a module, which is in eval mode, as one ONNX file.
+
+    Args:
+        module: The network.
+        inputs: Example inputs on the network's device; batch 2 if the batch is to be dynamic.
+        path: The file.
+        opset: Of the default operator domain; None leaves it to the exporter.
+        dynamic_batch: Leave the first dimension of the inputs open.
+
+    Returns:
+        Notes about fallbacks; empty when the newer exporter did it.
+
+    Raises:
+        ModelUnsupported: When neither exporter can write the network, or it is too large.
+    """
+    size = sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
+    if size > MOST_BYTES:
+        raise ModelUnsupported(
+            f"weights of {size / 1e9:.1f} GB do not fit into one ONNX file, which holds 2 GB"
+        )
+    job = _prepare(module, tuple(inputs), opset, dynamic_batch=dynamic_batch)
+    if opset is not None and opset < NEWER_FROM_OPSET:
+        _attempt(_write_older, job, path)
+        return (f"opset {opset} was written by PyTorch's older exporter: the newer one cannot",)
+    try:
+        _attempt(_write_newer, job, path)
+    except ModelUnsupported as failure:
+        try:
+            _attempt(_write_older, job, path)
+        except ModelUnsupported:
+            raise failure from failure.__cause__
+        return (f"PyTorch's newer exporter failed, the older one was used: {failure}",)
+    return ()
+
+
+def _prepare(
+    module: nn.Module, inputs: tuple[Tensor, ...], opset: int | None, *, dynamic_batch: bool
+) -> _Job:
+    names = input_names(len(inputs))
+    try:
+        with torch.no_grad(), _quiet():
+            result = module(*inputs)
+    except Exception as cause:
+        raise ModelUnsupported(f"the network fails on noise: {_reason(cause)}") from cause
+    outputs = named_outputs(result, tuple(names))
+    if not outputs:
+        raise ModelUnsupported("the network returns no tensor")
+    batch = inputs[0].shape[0]
+    return _Job(
+        module=module if isinstance(result, Tensor) else Flat(module),
+        inputs=inputs,
+        inputs_named=names,
+        outputs_named=list(outputs),
+        batched=[*names, *(name for name, t in outputs.items() if t.shape[:1] == (batch,))],
+        opset=opset,
+        dynamic_batch=dynamic_batch,
+    )
+
+
+def _attempt(exporter: Any, job: _Job, path: Path) -> None:
+    try:
+        with _quiet():
+            exporter(job, path)
+    except Exception as cause:  # whatever tracing a stranger's forward raises
+        raise ModelUnsupported(f"cannot be written as ONNX: {_reason(cause)}") from cause
+
+
+def _write_newer(job: _Job, path: Path) -> None:
+    batch = torch.export.Dim("batch")
+    each = tuple({0: batch} for _ in job.inputs)
+    shapes = (each,) if isinstance(job.module, Flat) else each  # Flat takes *inputs: one argument
+    torch.onnx.export(
+        job.module,
+        job.inputs,
+        str(path),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        opset_version=job.opset,
+        input_names=job.inputs_named,
+        output_names=job.outputs_named,
+        dynamic_shapes=shapes if job.dynamic_batch else None,
+    )
+
+
+def _write_older(job: _Job, path: Path) -> None:
+    torch.onnx.export(
+        job.module,
+        job.inputs,
+        str(path),
+        dynamo=False,
+        verbose=False,
+        opset_version=job.opset,
+        input_names=job.inputs_named,
+        output_names=job.outputs_named,
+        dynamic_axes={name: {0: "batch"} for name in job.batched} if job.dynamic_batch else None,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what is printed, warned and logged meanwhile to the logger, at DEBUG level."""
+    said = io.StringIO()
+    silenced_below = logging.root.manager.disable
+    try:
+        with (
+            redirect_stdout(said),
+            redirect_stderr(said),
+            warnings.catch_warnings(record=True) as warned,
+        ):
+            warnings.simplefilter("always")
+            logging.disable(logging.CRITICAL)
+            yield
+    finally:
+        logging.disable(silenced_below)
+        for text in (said.getvalue().strip(), *(str(each.message) for each in warned)):
+            if text:
+                logger.debug("the exporter said: %s", text)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the error that started it all."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)

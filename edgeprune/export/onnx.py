@@ -1,0 +1,172 @@
+"""A PyTorch module → one ONNX file, simplified, checked, and proved to compute the same."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import onnx
+import torch
+from torch import nn
+
+from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress
+from edgeprune.errors import UsageError, VerificationFailed
+from edgeprune.export.calling import in_eval_mode
+from edgeprune.export.exporters import write
+from edgeprune.export.parity import check
+from edgeprune.export.simplify import simplify
+from edgeprune.noise import noise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+OPSETS = range(9, 27)
+"""What PyTorch's exporters write and ONNX Runtime runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxTarget:
+    """Writes ONNX files.
+
+    Attributes:
+        opset: Of the default operator domain; None: the exporter's own choice. Larger: fewer and
+            newer operators, and a newer runtime needed.
+        dynamic_batch: Leave the batch dimension open; else it is 1, which runtimes plan better.
+        simplify: Fold constants and fuse operators in the graph with onnxsim.
+    """
+
+    opset: int | None = None
+    dynamic_batch: bool = False
+    simplify: bool = True
+
+    def __call__(
+        self,
+        module: nn.Module,
+        input: InputSpec,  # noqa: A002 (the field's word)
+        path: Path,
+        metadata: Mapping[str, str],
+        progress: Progress | None = None,
+        seed: int = 0,
+    ) -> ExportedModel:
+        """Export a network; the file appears whole and proved, or not at all.
+
+        Args:
+            module: The network; not changed.
+            input: What it takes.
+            path: The file; its folder is made, a file of that name is replaced.
+            metadata: What the file says of its origin beside the producer: hashes, source.
+            progress: Told how far it is.
+            seed: Of the inputs that file and network are compared on.
+
+        Returns:
+            The file, with the comparison and notes about fallbacks.
+
+        Raises:
+            UsageError: When the opset cannot be had.
+            ModelUnsupported: When the network cannot be written as ONNX.
+            VerificationFailed: When the file computes something else than the network.
+        """
+        if self.opset is not None and self.opset not in OPSETS:
+            raise UsageError(f"no opset {self.opset}: choose {OPSETS[0]} to {OPSETS[-1]}")
+        tell = progress or _ignore
+
+        def prove(draft: Path) -> Parity:
+            _finish(draft, metadata)
+            return check(draft, module, input, dynamic_batch=self.dynamic_batch, seed=seed)
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+            tell(0.0, "writing ONNX")
+            drafts, notes = self._drafts(module, input, Path(folder), tell)
+            tell(0.6, "comparing ONNX Runtime with PyTorch")
+            draft, parity, more = _first_proved(drafts, prove)
+            opset = self._opset_of(draft)
+            draft.replace(path)
+        tell(1.0, "exported")
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        return ExportedModel(path, opset, len(content), digest, parity, (*notes, *more))
+
+    def _drafts(
+        self,
+        module: nn.Module,
+        input: InputSpec,  # noqa: A002 (the field's word)
+        folder: Path,
+        tell: Progress,
+    ) -> tuple[list[Path], tuple[str, ...]]:
+        """The file simplified, if that went well, and as the exporter wrote it; and notes."""
+        plain, simple = folder / "plain.onnx", folder / "simple.onnx"
+        batch = 2 if self.dynamic_batch else 1  # an example batch of 1 would be taken as fixed
+        like = next(module.parameters(), torch.empty(0))
+        inputs = [tensor.to(like.device) for tensor in noise(input, batch=batch)]
+        with in_eval_mode(module):
+            notes = write(module, inputs, plain, opset=self.opset, dynamic_batch=self.dynamic_batch)
+        if not self.simplify:
+            return [plain], notes
+        tell(0.4, "simplifying")
+        problem = simplify(plain, simple)
+        return ([simple, plain], notes) if problem is None else ([plain], (*notes, problem))
+
+    def _opset_of(self, draft: Path) -> int:
+        """Opset of the default domain, which must be the one asked for."""
+        imports = onnx.load(draft).opset_import
+        opset: int = next(each.version for each in imports if each.domain in ("", "ai.onnx"))
+        if self.opset is not None and opset != self.opset:
+            raise UsageError(
+                f"this version of PyTorch writes opset {opset} and not {self.opset}: "
+                "choose another one"
+            )
+        return opset
+
+
+def _ignore(share: float, doing: str) -> None:
+    """Report progress to nobody."""
+
+
+def _first_proved(
+    drafts: list[Path], prove: Callable[[Path], Parity]
+) -> tuple[Path, Parity, tuple[str, ...]]:
+    """The first draft that is proved, and notes on those before it; raises if the last fails."""
+    first, *others = drafts
+    try:
+        return first, prove(first), ()
+    except VerificationFailed as failure:
+        if not others:
+            raise
+        note = f"not simplified: after simplification, {failure}"
+    draft, parity, notes = _first_proved(others, prove)
+    return draft, parity, (note, *notes)
+
+
+def _finish(draft: Path, metadata: Mapping[str, str]) -> None:
+    """Say where the file comes from, drop the exporter's debugging notes, and check the file.
+
+    The notes hold the source lines, and so the paths, of the machine that it was exported on.
+
+    Raises:
+        VerificationFailed: When it is no valid ONNX model.
+    """
+    model = onnx.load(draft)
+    model.producer_name = "edgeprune"
+    model.producer_version = _own_version()
+    graph = model.graph
+    for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        del noted.metadata_props[:]
+        noted.doc_string = ""
+    onnx.helper.set_model_props(model, dict(metadata))
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as cause:
+        raise VerificationFailed(f"the exported file is no valid ONNX model: {cause}") from cause
+    onnx.save(model, draft)
+
+
+def _own_version() -> str:
+    try:
+        return version("edgeprune")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"

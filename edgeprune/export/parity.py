@@ -1,0 +1,143 @@
+"""Prove that an ONNX file computes what the PyTorch module does, on many inputs.
+
+A single input and an absolute tolerance prove little: one input in two thousand may be off, and
+a network's outputs may be 1e-12 in all. So many seeded inputs are run, every output is compared
+relative to its own scale, and the winning channel must be the same at every position.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from itertools import count, cycle
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from edgeprune.artifacts import InputSpec, Parity
+from edgeprune.closeness import Closeness, Comparison
+from edgeprune.errors import VerificationFailed
+from edgeprune.export.calling import in_eval_mode, input_names, named_outputs
+from edgeprune.noise import noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+MOST_REL_DIFF = 1e-4
+"""Float32 rounding gives 1e-7 to 1e-5 of an output's scale; a wrong graph gives 1e-2 and more."""
+AT_LEAST = 8
+"""Inputs that are compared however long they take."""
+
+
+def check(  # noqa: PLR0913
+    path: Path,
+    module: nn.Module,
+    input: InputSpec,  # noqa: A002 (the field's word)
+    *,
+    dynamic_batch: bool = False,
+    n: int = 32,
+    seconds: float = 10.0,
+    seed: int = 0,
+    extra_inputs: Sequence[Sequence[Tensor]] = (),
+) -> Parity:
+    """Compare all outputs of ONNX Runtime on the CPU with PyTorch's.
+
+    Args:
+        path: The ONNX file.
+        module: What it was exported from; not changed.
+        input: Shapes of the inputs.
+        dynamic_batch: Alternate between batches of 1 and 3, and not 1 only.
+        n: Stop after so many inputs. More: surer, slower.
+        seconds: Stop after so long, though not before ``AT_LEAST`` inputs.
+        seed: Of the standard normal inputs.
+        extra_inputs: Inputs to compare first, images for one; one tensor for each positional
+            input, in a batch that the file takes.
+
+    Returns:
+        The comparison over all outputs and inputs.
+
+    Raises:
+        VerificationFailed: When the file cannot be run, an output differs by more than
+            ``MOST_REL_DIFF`` of its scale, or another channel wins anywhere.
+    """
+    session = _session(path)
+    reference = _on_cpu(module)
+    comparisons: dict[str, Comparison] = {}
+    batch_sizes: list[int] = []
+    started = time.monotonic()
+    with in_eval_mode(reference), torch.no_grad():
+        for inputs in _inputs(input, extra_inputs, seed, (1, 3) if dynamic_batch else (1,)):
+            _compare(session, reference, inputs, comparisons)
+            batch_sizes.append(inputs[0].shape[0])
+            late = time.monotonic() - started > seconds
+            if sum(batch_sizes) >= n or (late and sum(batch_sizes) >= AT_LEAST):
+                break
+    return _verdict({name: c.result() for name, c in comparisons.items()}, batch_sizes)
+
+
+def _session(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as cause:  # its exceptions share no base
+        raise VerificationFailed(f"ONNX Runtime cannot load the exported file: {cause}") from cause
+
+
+def _on_cpu(module: nn.Module) -> nn.Module:
+    """The module itself if it is on the CPU: GPUs round convolutions to 10 bits by default."""
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    return module if device.type == "cpu" else copy.deepcopy(module).cpu()
+
+
+def _inputs(
+    spec: InputSpec, extra: Sequence[Sequence[Tensor]], seed: int, batches: tuple[int, ...]
+) -> Iterator[tuple[Tensor, ...]]:
+    yield from map(tuple, extra)
+    for draw, batch in zip(count(seed), cycle(batches), strict=False):
+        yield noise(spec, batch=batch, seed=draw)
+
+
+def _compare(
+    session: Any, module: nn.Module, inputs: tuple[Tensor, ...], so_far: dict[str, Comparison]
+) -> None:
+    names = input_names(len(inputs))
+    feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+    wanted = named_outputs(module(*(tensor.clone() for tensor in inputs)), tuple(names))
+    try:
+        got = session.run(list(wanted), feed)
+    except Exception as cause:
+        raise VerificationFailed(f"ONNX Runtime cannot run the exported file: {cause}") from cause
+    for (name, tensor), array in zip(wanted.items(), got, strict=True):
+        so_far.setdefault(name, Comparison(name)).add(tensor.numpy(), array)
+
+
+def _verdict(outputs: dict[str, Closeness], batch_sizes: list[int]) -> Parity:
+    worst = max(
+        outputs, key=lambda name: (outputs[name].max_rel_diff, -outputs[name].argmax_agreement)
+    )
+    least_agreeing = min(outputs, key=lambda name: outputs[name].argmax_agreement)
+    parity = Parity(
+        max_abs_diff=max(each.max_abs_diff for each in outputs.values()),
+        max_rel_diff=outputs[worst].max_rel_diff,
+        argmax_agreement=outputs[least_agreeing].argmax_agreement,
+        n=sum(batch_sizes),
+        batch_sizes=tuple(sorted(set(batch_sizes))),
+    )
+    if parity.max_rel_diff > MOST_REL_DIFF:
+        raise _failed(worst, outputs[worst], parity.n)
+    if parity.argmax_agreement < 1:
+        raise _failed(least_agreeing, outputs[least_agreeing], parity.n)
+    return parity
+
+
+def _failed(name: str, closeness: Closeness, n: int) -> VerificationFailed:
+    return VerificationFailed(
+        f"the exported file's output {name!r} is not PyTorch's: it differs by "
+        f"{closeness.max_rel_diff:.1e} of its scale (at most {MOST_REL_DIFF:.0e} is rounding), "
+        f"the same channel wins at {closeness.argmax_agreement:.2%} of positions, {n} inputs"
+    )

@@ -1,0 +1,34 @@
+"""PrunedModel → compressed.safetensors: architecture, weights, plan and input in one file.
+
+The file needs neither pickle nor the original network: ``edgeprune.load`` gives the module back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgeprune import blueprint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgeprune.artifacts import PrunedModel
+
+
+def save_weights(pruned: PrunedModel, path: Path) -> None:
+    """Write the network so that it can be loaded again without running code from the file.
+
+    Args:
+        pruned: What to write; not changed.
+        path: The ``.safetensors`` file; it appears whole or not at all.
+
+    Raises:
+        ModelUnsupported: An attribute of a module has no plain form; the message names it.
+    """
+    notes = {
+        "plan": msgspec.json.encode(pruned.plan).decode(),
+        "input": msgspec.json.encode(pruned.input).decode(),
+    }
+    blueprint.write(pruned.module, path, notes)

@@ -1,0 +1,147 @@
+"""A model file, or a network in memory → SourceModel, without running code from the file.
+
+recognise.py      what kind of file it is, by content
+pickles.py        .pt and .pth: only allowed classes, no call
+state_dicts.py    weights alone, fitted into a network
+factories.py      the network for them: --arch
+run_directory.py  what edgeprune itself wrote
+preparation.py    wrappers off, re-parametrizations baked in, float32, eval mode; the digest
+input_shape.py    what the network takes
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from edgeprune.artifacts import InputSpec, SourceModel
+from edgeprune.blueprint import Allowed
+from edgeprune.errors import ModelUnsupported, UsageError
+from edgeprune.loading.factories import build, parse_arch_arg
+from edgeprune.loading.input_shape import example_shapes, input_spec, parse_shape
+from edgeprune.loading.pickles import unpickle
+from edgeprune.loading.preparation import copyable, digest, prepared, unwrapped
+from edgeprune.loading.recognise import recognise
+from edgeprune.loading.run_directory import load_run, stored_input, weights_file
+from edgeprune.loading.state_dicts import contents, fill, tensors_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgeprune.loading.input_shape import Example
+    from edgeprune.loading.recognise import Kind
+
+__all__ = ["LoadOptions", "load", "load_run", "parse_arch_arg", "parse_shape", "wrap"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to read a model file.
+
+    Attributes:
+        arch: Factory of the network for a file of weights alone: ``torchvision:NAME``,
+            ``pkg.mod:factory`` or ``path/to/file.py:factory``.
+        arch_args: Keyword arguments of the factory.
+        allow: Modules, or Python files, whose classes the file may name.
+        trust: Unpickle whatever the file asks for; its code runs.
+        input_shapes: One shape for each positional input; empty: inferred.
+        mean: Per-channel mean of the images; None: the network's own, else ImageNet's.
+        std: Per-channel standard deviation, likewise.
+    """
+
+    arch: str | None = None
+    arch_args: Mapping[str, object] = field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    trust: bool = False
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
+    """Read a model file or a run directory.
+
+    Args:
+        path: ``.pt``, ``.pth``, ``.safetensors`` or a run directory.
+        options: How to read it.
+
+    Returns:
+        The network on the CPU, in eval mode, float32, checked with a forward pass.
+
+    Raises:
+        UsageError: The path is missing, or ``--arch`` or ``--input`` is needed or does not fit.
+        ModelRefused: The file is unreadable, of another kind, or would run code.
+    """
+    path, options = Path(path), options or LoadOptions()
+    kind = recognise(path)
+    if kind == "run":
+        file = weights_file(path)
+        network, stored = load_run(file, options.allow), stored_input(file)
+        name = path.resolve().name if path.is_dir() else path.stem
+    else:
+        network, stored, name = prepared(_network(path, kind, options)), None, path.stem
+    wanted = options
+    if stored is not None:
+        wanted = replace(
+            options,
+            input_shapes=options.input_shapes or stored.shapes,
+            mean=options.mean or stored.mean,
+            std=options.std or stored.std,
+        )
+    return _source(network, input_spec(network, wanted.input_shapes, wanted.mean, wanted.std), name)
+
+
+def wrap(
+    module: nn.Module,
+    example_input: Example = None,
+    *,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    name: str | None = None,
+) -> SourceModel:
+    """Take a network in memory.
+
+    Args:
+        module: Any network; copied, never changed. The copy stays on its device.
+        example_input: A tensor, a shape, or a sequence of either for several inputs; the batch
+            of a tensor is taken to be 1. None: inferred.
+        mean: Per-channel mean of the images; None: the network's own, else ImageNet's.
+        std: Per-channel standard deviation, likewise.
+        name: Short name for files and reports; None: the class's.
+
+    Raises:
+        UsageError: The input shape is needed or does not fit.
+        ModelUnsupported: The network cannot be copied.
+    """
+    inner = unwrapped(module)
+    try:
+        network = prepared(copy.deepcopy(inner, copyable(inner)))
+    except (RuntimeError, TypeError) as error:
+        raise ModelUnsupported(f"{type(inner).__name__} cannot be copied: {error}") from error
+    spec = input_spec(network, example_shapes(example_input), mean, std)
+    return _source(network, spec, name or type(inner).__name__)
+
+
+def _source(network: nn.Module, spec: InputSpec, name: str) -> SourceModel:
+    return SourceModel(network, spec, name, digest(network))
+
+
+def _network(path: Path, kind: Kind, options: LoadOptions) -> nn.Module:
+    if kind == "safetensors":
+        found: nn.Module | Mapping[str, object] = tensors_of(path)
+    else:
+        found = contents(unpickle(path, Allowed(options.allow), trust=options.trust), path)
+    if isinstance(found, nn.Module):
+        if options.arch is not None:
+            raise UsageError(f"'{path}' holds a whole network: leave out --arch")
+        return unwrapped(found)
+    if options.arch is None:
+        raise UsageError(
+            f"'{path}' holds weights without a network: pass --arch torchvision:NAME, "
+            "--arch pkg.mod:factory or --arch path/to/file.py:factory"
+        )
+    return fill(build(options.arch, options.arch_args), found, f"'{path}'", options.arch)

@@ -1,0 +1,106 @@
+"""``--arch`` → a network with random weights, into which a file's weights go.
+
+Naming a factory is the consent to import and call it. torchvision's never download anything here.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from edgeprune.blueprint.allowed import import_file, import_named
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FORMS = "torchvision:NAME, pkg.mod:factory or path/to/file.py:factory"
+DOWNLOADS = ("weights", "weights_backbone")
+
+
+def build(arch: str, arguments: Mapping[str, object]) -> nn.Module:
+    """Call the factory.
+
+    Args:
+        arch: ``torchvision:NAME``, ``pkg.mod:factory`` or ``path/to/file.py:factory``.
+        arguments: Its keyword arguments.
+
+    Raises:
+        UsageError: There is no such factory, it fails, or it makes no network.
+    """
+    source, colon, name = arch.rpartition(":")
+    if not colon or not source or not name:
+        raise UsageError(f"--arch {arch}: it must be {FORMS}{_torchvision_hint(arch)}")
+    if source == "torchvision":
+        factory, defaults = _torchvision(name)
+    else:
+        factory, defaults = _factory(source, name), {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the random weights, which are replaced
+            network = factory(**(defaults | dict(arguments)))
+    except Exception as error:  # a user's factory may fail in any way
+        raise UsageError(f"--arch {arch} failed: {error!r}") from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"--arch {arch} made a {type(network).__name__}, not an nn.Module")
+    return network
+
+
+def parse_arch_arg(text: str) -> tuple[str, object]:
+    """``name=value``, where the value is a Python literal if it reads as one, else text.
+
+    Raises:
+        UsageError: There is no name.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise UsageError(f"--arch-arg {text}: it must be NAME=VALUE, such as num_classes=10")
+    try:
+        return name.strip(), ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return name.strip(), value
+
+
+def _torchvision(name: str) -> tuple[Callable[..., object], dict[str, Any]]:
+    from torchvision import models  # seconds to import, and only needed here
+
+    try:
+        factory = models.get_model_builder(name)
+    except ValueError:
+        raise UsageError(
+            f"torchvision has no model {name!r}{_torchvision_hint(name)}: "
+            "torchvision.models.list_models() lists them"
+        ) from None
+    accepted = inspect.signature(factory).parameters
+    return factory, {option: None for option in DOWNLOADS if option in accepted}
+
+
+def _factory(source: str, name: str) -> Callable[..., object]:
+    if source.endswith(".py"):
+        module = import_file(Path(source))
+    else:
+        try:
+            module = import_named(source)
+        except Exception as error:  # importing runs the user's code
+            raise UsageError(f"--arch: cannot import {source!r}: {error!r}") from error
+    factory: Any = module
+    for part in name.split("."):
+        factory = getattr(factory, part, None)
+    if not callable(factory):
+        close = difflib.get_close_matches(name, [n for n in vars(module) if n[0] != "_"], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"--arch: {source!r} has no factory {name!r}{hint}")
+    return factory  # type: ignore[no-any-return]
+
+
+def _torchvision_hint(name: str) -> str:
+    from torchvision import models  # seconds to import, and only needed here
+
+    close = difflib.get_close_matches(name, models.list_models(), n=1, cutoff=0.7)
+    return f"; did you mean torchvision:{close[0]}?" if close else ""

@@ -1,0 +1,179 @@
+"""What a network takes: told by the user, by the network itself, or found by trying.
+
+In this order: the shapes given; ``example_input_array`` (Lightning); ``pretrained_cfg`` or
+``default_cfg`` (timm); torchvision's own image size for its classifiers; the only usual size that
+passes, for networks that flatten into a linear layer. Whatever it is, one forward pass proves it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Shape: TypeAlias = tuple[int, ...]
+Example: TypeAlias = "Tensor | Sequence[Tensor] | Sequence[int] | Sequence[Sequence[int]] | None"
+
+SIZES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 512)
+GRAY_MEAN, GRAY_STD = 0.449, 0.226  # ImageNet's, averaged over its channels
+TORCHVISION_SIZES = {"torchvision.models.inception": 299}  # all others: 224
+AXES = {nn.Conv1d: "L", nn.Conv2d: "HxW", nn.Conv3d: "DxHxW"}
+
+
+def parse_shape(text: str) -> Shape:
+    """``1x3x224x224`` or ``1,3,224,224``.
+
+    Raises:
+        UsageError: It is not that, or the batch is not 1.
+    """
+    if not re.fullmatch(r"\s*\d+(\s*[x×,]\s*\d+)+\s*", text, re.IGNORECASE):
+        raise UsageError(f"--input {text}: it must be a shape such as 1x3x224x224")
+    shape = tuple(int(number) for number in re.findall(r"\d+", text))
+    _check_batch(shape)
+    return shape
+
+
+def example_shapes(example: Example) -> tuple[Shape, ...]:
+    """The shapes that an example input stands for; batch 1 for a tensor of any batch."""
+    if example is None:
+        return ()
+    if isinstance(example, Tensor):
+        return ((1, *example.shape[1:]),)
+    if all(isinstance(item, int) for item in example):
+        return (tuple(int(item) for item in example),)  # type: ignore[arg-type]
+    return tuple(shape for item in example for shape in example_shapes(item))  # type: ignore[arg-type]
+
+
+def input_spec(
+    network: nn.Module,
+    shapes: tuple[Shape, ...] = (),
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+) -> InputSpec:
+    """Find what the network takes, and prove it with a forward pass.
+
+    Args:
+        network: In eval mode.
+        shapes: From the user; empty: inferred.
+        mean: From the user; None: the network's own word, else ImageNet's.
+        std: Likewise.
+
+    Raises:
+        UsageError: The shape is needed, or the network does not take it.
+    """
+    for shape in shapes:
+        _check_batch(shape)
+    shapes = tuple(shapes) or _own_word(network) or _only_usual_size(network)
+    if error := _failure(network, shapes):
+        asked = " and ".join(_text(shape) for shape in shapes)
+        raise UsageError(f"the network does not take an input of {asked}: {error}")
+    channels = shapes[0][1] if len(shapes[0]) > 2 else 1
+    own = _configuration(network)
+    return InputSpec(
+        shapes,
+        _per_channel("mean", mean or own.get("mean"), IMAGENET_MEAN, GRAY_MEAN, channels),
+        _per_channel("std", std or own.get("std"), IMAGENET_STD, GRAY_STD, channels),
+    )
+
+
+def _own_word(network: nn.Module) -> tuple[Shape, ...]:
+    example = getattr(network, "example_input_array", None)
+    if isinstance(example, Tensor) or (
+        isinstance(example, tuple | list) and all(isinstance(item, Tensor) for item in example)
+    ):
+        return example_shapes(example)
+    size = _configuration(network).get("input_size")
+    if isinstance(size, tuple | list) and len(size) == 3:
+        return ((1, *(int(length) for length in size)),)
+    home = type(network).__module__
+    if home.startswith("torchvision.models.") and home.count(".") == 2:
+        first = _first_layer(network)
+        side = getattr(network, "image_size", TORCHVISION_SIZES.get(home, 224))
+        return ((1, 3 if first is None else _channels(first), int(side), int(side)),)
+    return ()
+
+
+def _configuration(network: nn.Module) -> Mapping[str, object]:
+    """What timm's networks say about their images."""
+    for name in ("pretrained_cfg", "default_cfg"):
+        configuration = getattr(network, name, None)
+        if isinstance(configuration, Mapping):
+            return configuration
+    return {}
+
+
+def _only_usual_size(network: nn.Module) -> tuple[Shape, ...]:
+    first = _first_layer(network)
+    passed: list[Shape] = []
+    for shape in _usual_shapes(first):
+        if _failure(network, (shape,)) is None:
+            passed.append(shape)
+        if len(passed) > 1:
+            break
+    if len(passed) == 1:
+        return (passed[0],)
+    example = "1x3xHxW" if first is None else _pattern(first)
+    raise UsageError(f"cannot tell what the network takes: pass --input {example}")
+
+
+def _usual_shapes(first: nn.Module | None) -> Iterator[Shape]:
+    if isinstance(first, nn.Linear):
+        yield (1, first.in_features)
+    elif isinstance(first, nn.Conv2d):
+        yield from ((1, first.in_channels, size, size) for size in SIZES)
+
+
+def _first_layer(network: nn.Module) -> nn.Module | None:
+    return next((m for m in network.modules() if isinstance(m, (*AXES, nn.Linear))), None)
+
+
+def _channels(layer: nn.Module) -> int:
+    return int(layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)  # type: ignore[arg-type]
+
+
+def _pattern(layer: nn.Module) -> str:
+    axes = next((f"x{axes}" for kind, axes in AXES.items() if isinstance(layer, kind)), "")
+    return f"1x{_channels(layer)}{axes} with the size of your images" if axes else "1xFEATURES"
+
+
+def _failure(network: nn.Module, shapes: tuple[Shape, ...]) -> str | None:
+    """Torch's first line of complaint about inputs of these shapes, or None."""
+    some = next(network.parameters(), None)
+    device = some.device if some is not None else torch.device("cpu")
+    try:
+        with torch.no_grad():
+            network(*(torch.zeros(shape, device=device) for shape in shapes))
+    except Exception as error:  # a user's forward may fail in any way
+        return (str(error) or repr(error)).partition("\n")[0]
+    return None
+
+
+def _check_batch(shape: Shape) -> None:
+    if len(shape) < 2 or shape[0] != 1 or min(shape) < 1:
+        given = _text(shape)
+        better = given if len(shape) == 3 else _text(shape[1:])
+        raise UsageError(f"--input {given}: the batch comes first and must be 1: pass 1x{better}")
+
+
+def _per_channel(
+    what: str, given: object, imagenet: tuple[float, ...], gray: float, channels: int
+) -> tuple[float, ...]:
+    if not isinstance(given, tuple | list):
+        return imagenet if channels == len(imagenet) else (gray,) * channels
+    values = tuple(float(value) for value in given)
+    if len(values) not in (1, channels):
+        raise UsageError(f"--{what} has {len(values)} values, but the input {channels} channels")
+    return values if len(values) == channels else values * channels
+
+
+def _text(shape: Shape) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,114 @@
+"""A network as it came → the network that every later stage can rely on.
+
+Wrappers off (DataParallel, torch.compile, averaged models), weight normalisation and its like
+baked into plain weights, float32, eval mode. And the digest that says which weights they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from edgeprune.errors import ModelUnsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WRAPPERS = {  # class → the attribute that holds the network
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch.optim.swa_utils.AveragedModel": "module",
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+}
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network inside wrappers that only concern training.
+
+    Raises:
+        ModelUnsupported: It is TorchScript, which has no Python modules to change.
+    """
+    while attribute := WRAPPERS.get(f"{type(network).__module__}.{type(network).__qualname__}"):
+        network = getattr(network, attribute)
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ModelUnsupported("TorchScript cannot be pruned: pass the nn.Module it was made from")
+    return network
+
+
+def copyable(network: nn.Module) -> dict[int, object]:
+    """Copies of the tensors that deepcopy refuses, those with a history, as its memo."""
+    values = (value for module in network.modules() for value in vars(module).values())
+    return {id(v): v.detach().clone() for v in values if isinstance(v, Tensor) and not v.is_leaf}
+
+
+def prepared(network: nn.Module) -> nn.Module:
+    """Bake, convert to float32, set eval mode; in place.
+
+    Raises:
+        ModelUnsupported: A parametrization cannot be baked; names the layer.
+    """
+    network.eval()  # first: spectral normalisation changes state when read in training mode
+    for name, module in network.named_modules():
+        _bake(module, name)
+    network.float()
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                vars(module)[name] = value.detach().float()
+    return network
+
+
+def digest(network: nn.Module) -> str:
+    """SHA-256 of the weights, in hexadecimal: the same in whatever file or order they came.
+
+    The counters of BatchNorm are left out: inference does not read them, and old files lack them.
+    """
+    total = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if isinstance(tensor, Tensor) and not name.endswith("num_batches_tracked"):
+            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            total.update(flat.view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _bake(module: nn.Module, name: str) -> None:
+    try:
+        _bake_parametrizations(module)
+        _bake_hooks(module)
+    except (RuntimeError, NotImplementedError, ValueError) as error:
+        raise ModelUnsupported(
+            f"cannot bake the parametrization of {name!r} into plain weights: {error}"
+        ) from error
+
+
+def _bake_parametrizations(module: nn.Module) -> None:
+    if parametrize.is_parametrized(module):
+        # A copy shares the generated class that holds its weight as a property with the original,
+        # and baking takes the property away: give it a class of its own.
+        shared = type(module)
+        own = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
+        module.__class__ = type(shared.__name__, shared.__bases__, own)
+        for name in list(module.parametrizations):  # type: ignore[arg-type]
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+
+
+def _bake_hooks(module: nn.Module) -> None:
+    for hook in list(module._forward_pre_hooks.values()):
+        for kind, (tensor_name, remove) in _OLDER.items():
+            if isinstance(hook, kind):
+                remove(module, getattr(hook, tensor_name))
+
+
+# Before parametrizations, a hook recomputed the weight at every call.
+_OLDER: dict[type, tuple[str, Callable[[nn.Module, str], object]]] = {
+    WeightNorm: ("name", remove_weight_norm),
+    SpectralNorm: ("name", remove_spectral_norm),
+    prune.BasePruningMethod: ("_tensor_name", prune.remove),
+}

@@ -1,0 +1,16 @@
+"""What a run found, as a document: report.json for machines, a table and report.md for people.
+
+    document.py     the schema of report.json
+    files.py        reading and writing it
+    assemble.py     the artifacts of a run → document
+    coverage.py     how much of a network pruning can reach
+    compare.py      the parts of it: before, after, and their ratios
+    gates.py        --fail-if expressions over the document
+    paths.py        which numbers a document has, where, and of what kind
+    rows.py         document → titled rows of text; quantities.py writes ms and MiB
+    formats.py      rows → console table, Markdown; the table of formats
+    model_file.py   what an ONNX file says of itself
+    environment.py  the machine and the packages that made the figures
+
+Nothing here imports torch: a report is read and judged on machines that have none.
+"""

@@ -1,0 +1,200 @@
+"""From the artifacts of a run to its report.
+
+``created``, the versions and, where nothing was measured, the machine are those of this process;
+all else is a function of what is given.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.report import compare, document, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from edgeprune import artifacts
+    from edgeprune.artifacts import (
+        Comparison,
+        ExportedModel,
+        Measurement,
+        RatioInterval,
+        RecoveryStep,
+    )
+
+ENVIRONMENT = (
+    *("machine", "cpu", "cores", "threads", "governor"),
+    *("os", "python", "packages", "runtime", "device"),
+)
+"""Keys that ``environment`` always has; None for what is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """All that one run produced and its report tells; None for what it did not produce.
+
+    Attributes:
+        command: What the user typed, for people to repeat.
+        seed: The run's seed.
+        source: The network that went in.
+        budget: What was asked and reached.
+        original_costs: Counted in the original.
+        compressed_costs: Counted in the compressed network.
+        original_file: The original, exported.
+        compressed_file: The deliverable; its parity becomes the report's.
+        comparison: Both files measured; None after --no-bench.
+        surgery: Proof of the pruned network.
+        coverage: How much could be pruned.
+        accuracy: From --eval; see ``compare.accuracy``.
+        agreement: With the original, on images recovery never saw.
+        recovery: The methods that ran.
+        stages: Every stage with its status.
+        notes: What a reader must know besides; those of the artifacts are added.
+    """
+
+    command: str
+    seed: int
+    source: artifacts.SourceModel | None = None
+    budget: document.Budget | None = None
+    original_costs: compare.Counted | None = None
+    compressed_costs: compare.Counted | None = None
+    original_file: ExportedModel | None = None
+    compressed_file: ExportedModel | None = None
+    comparison: Comparison | None = None
+    surgery: artifacts.SurgeryProof | None = None
+    coverage: document.Coverage | None = None
+    accuracy: document.Accuracy | None = None
+    agreement: document.Agreement | None = None
+    recovery: Sequence[RecoveryStep] = ()
+    stages: Sequence[document.Stage] = ()
+    notes: Sequence[str] = ()
+
+
+def assemble(run: RunResult) -> document.ReportDocument:
+    """The report of a compression run, its gates not judged yet (``gates.judge``)."""
+    before = compare.side(run.original_costs, run.original_file, None)
+    after = compare.side(run.compressed_costs, run.compressed_file, None)
+    interval = None
+    if run.comparison:
+        before = compare.measured(before, run.comparison.original)
+        after = compare.measured(after, run.comparison.compressed)
+        interval = run.comparison.latency
+    return document.ReportDocument(
+        **_header(run.command, run.seed),
+        model=_model(run.source) if run.source else None,
+        budget=run.budget,
+        original=before,
+        compressed=after,
+        ratio=compare.ratios(before, after, interval),
+        accuracy=run.accuracy,
+        agreement=run.agreement,
+        surgery=compare.surgery(run.surgery) if run.surgery else None,
+        parity=compare.parity(run.compressed_file.parity) if run.compressed_file else None,
+        coverage=run.coverage,
+        recovery=tuple(run.recovery),
+        stages=tuple(run.stages),
+        environment=_environment(run.comparison),
+        notes=tuple(_notes(run)),
+        gates=(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Benched:
+    """One file that ``bench`` measured; ``costs`` is None where they cannot be counted."""
+
+    file: document.OnnxFile
+    measurement: Measurement
+    costs: compare.Counted | None = None
+
+
+def from_bench(
+    original: Benched,
+    *,
+    measured_on: Mapping[str, object],
+    notes: Sequence[str],
+    command: str,
+    seed: int,
+) -> document.ReportDocument:
+    """The report of ``bench A``: one model and nothing to compare it with."""
+    return document.ReportDocument(
+        **_header(command, seed),
+        model=None,
+        budget=None,
+        original=_benched(original),
+        compressed=None,
+        ratio=None,
+        accuracy=None,
+        agreement=None,
+        surgery=None,
+        parity=None,
+        coverage=None,
+        recovery=(),
+        stages=(),
+        environment=surroundings(measured_on),
+        notes=tuple(notes),
+        gates=(),
+    )
+
+
+def against(
+    alone: document.ReportDocument,
+    compressed: Benched,
+    *,
+    latency: RatioInterval,
+    parity: artifacts.Parity | None,
+) -> document.ReportDocument:
+    """The report of ``bench A B``: that of A with B beside it; ``parity`` is B's against A."""
+    after = _benched(compressed)
+    return replace(
+        alone,
+        compressed=after,
+        ratio=compare.ratios(alone.original, after, latency),
+        parity=compare.parity(parity) if parity else None,
+    )
+
+
+def surroundings(known: Mapping[str, object]) -> dict[str, object]:
+    """``known`` with every key that a report's environment has."""
+    return {**dict.fromkeys(ENVIRONMENT), **known}
+
+
+def _header(command: str, seed: int) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {
+        "schema_version": document.SCHEMA_VERSION,
+        "edgeprune": environment.version(),
+        "created": now.isoformat(timespec="seconds"),
+        "command": command,
+        "seed": seed,
+    }
+
+
+def _model(source: artifacts.SourceModel) -> document.Model:
+    return document.Model(source.name, source.sha256, source.input.shapes)
+
+
+def _benched(found: Benched) -> document.Side:
+    return replace(compare.side(found.costs, None, found.measurement), onnx=found.file)
+
+
+def _environment(measured: Comparison | None) -> dict[str, object]:
+    """The device's where something was measured, with the packages that made the model."""
+    if measured is None:
+        return surroundings(environment.host())
+    device = measured.environment.get("packages")
+    packages = {**environment.packages(), **(device if isinstance(device, dict) else {})}
+    return surroundings({**measured.environment, "packages": packages})
+
+
+def _notes(run: RunResult) -> Iterator[str]:
+    yield from run.notes
+    rolled_back = run.surgery.rolled_back if run.surgery else None
+    for group, reason in (rolled_back or {}).items():
+        yield f"{group} was left whole: {reason}"
+    for exported in (run.original_file, run.compressed_file):
+        if exported:
+            yield from (f"{exported.path.name}: {note}" for note in exported.notes)
+    yield from run.comparison.notes if run.comparison else ()

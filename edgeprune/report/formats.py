@@ -1,0 +1,94 @@
+"""A report for a screen, for a page and for programs: three layouts of the same document."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edgeprune.choices import Choices
+from edgeprune.report import rows
+from edgeprune.report.document import FILE_NAME, ReportDocument
+from edgeprune.report.files import encode, save, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edgeprune.report.rows import Section
+
+
+def write(report: ReportDocument, directory: Path) -> None:
+    """Write report.json and report.md into a run directory."""
+    save(report, directory / FILE_NAME)
+    write_whole(directory / "report.md", as_markdown(report).encode())
+
+
+def as_table(report: ReportDocument) -> str:
+    """The brief sections for a terminal as wide as this one.
+
+    Colours are in the text: what prints it leaves them out where they do not belong, as
+    ``click.echo`` does.
+    """
+    width = shutil.get_terminal_size((100, 24)).columns
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    with console.capture() as drawn:
+        for section in rows.sections(report):
+            if section.brief:
+                console.print(_table(section))
+    return drawn.get()
+
+
+def as_markdown(report: ReportDocument) -> str:
+    """Every section as a table of GitHub-flavoured Markdown."""
+    parts = [f"# {_cell(rows.title(report))}", *map(_markdown, rows.sections(report))]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(report: ReportDocument) -> str:
+    """report.json."""
+    return encode(report).decode()
+
+
+def _table(section: Section) -> Table:
+    table = Table(title=section.title, title_justify="left", title_style="bold")
+    for position, name in enumerate(section.header):
+        figures = len(section.header) > 2 and position > 0 and section.title.startswith("Before")
+        table.add_column(Text(name), justify="right" if figures else "left", overflow="fold")
+    for row in section.rows:
+        table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+    return table
+
+
+def _style(cell: str) -> str:
+    if cell.startswith(("FAILED", "NOT proved")):
+        return "bold red"
+    return "green" if cell == "passed" or cell.startswith("proved") else ""
+
+
+def _markdown(section: Section) -> str:
+    lines = [
+        _line(section.header),
+        _line(("---",) * len(section.header)),
+        *(_line(tuple(map(_cell, row))) for row in section.rows),
+    ]
+    return f"## {section.title}\n\n" + "\n".join(lines)
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown leaves as it is: layer names have underscores, reasons have stars."""
+    return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(text.split()))
+
+
+FORMATS: Choices[Callable[[ReportDocument], str]] = Choices(
+    "report format", {"table": as_table, "markdown": as_markdown, "json": as_json}
+)

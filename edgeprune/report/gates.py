@@ -1,0 +1,199 @@
+"""The expressions of --fail-if: what a report must not say.
+
+    expression  = conjunction ("or" conjunction)*
+    conjunction = comparison ("and" comparison)*
+    comparison  = PATH ("<" | "<=" | ">" | ">=" | "==" | "!=") NUMBER [UNIT]
+
+PATH is dotted, into report.json (``ratio.latency.high``), or one of ``ALIASES``. A true expression
+is a gate that **failed**. A gate never passes for lack of a figure: a path that no report has, one
+that is null in this report, and a comparison that cannot come true for its unit are all errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from edgeprune.errors import UsageError
+from edgeprune.report.document import Gate, ReportDocument
+from edgeprune.report.files import as_dict
+from edgeprune.report.paths import ALIASES, dimension, filled_by, numeric_paths
+
+COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+UNITS: dict[str, tuple[float, str]] = {
+    "%": (1e-2, "ratio"),
+    "ns": (1e-9, "s"),
+    "us": (1e-6, "s"),
+    "µs": (1e-6, "s"),
+    "ms": (1e-3, "s"),
+    "s": (1.0, "s"),
+    "min": (60.0, "s"),
+    "B": (1.0, "bytes"),
+    "kB": (1e3, "bytes"),
+    "KB": (1e3, "bytes"),
+    "MB": (1e6, "bytes"),
+    "GB": (1e9, "bytes"),
+    "KiB": (2.0**10, "bytes"),
+    "MiB": (2.0**20, "bytes"),
+    "GiB": (2.0**30, "bytes"),
+    "k": (1e3, "count"),
+    "K": (1e3, "count"),
+    "M": (1e6, "count"),
+    "G": (1e9, "count"),
+}
+"""Factor to the unit of report.json, and the kind of figure that the unit is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``path`` is where the figure is in report.json, ``limit`` in that figure's own unit."""
+
+    path: str
+    relation: str
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """True when all comparisons of any conjunction are; ``text`` is what the user wrote."""
+
+    text: str
+    any_of: tuple[tuple[Comparison, ...], ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where it looks in report.json, in the order written, each once."""
+        return tuple(dict.fromkeys(c.path for all_of in self.any_of for c in all_of))
+
+
+@cache
+def parse(text: str) -> Expression:
+    """Read one expression.
+
+    Raises:
+        UsageError: It is not one, or can never mean anything; says where and what to write.
+    """
+    conjunctions = re.split(r"\s+or\s+", text.strip())
+    return Expression(text, tuple(_conjunction(part, text) for part in conjunctions))
+
+
+def needs(text: str) -> tuple[str, ...]:
+    """The places in report.json that an expression looks at, aliases resolved."""
+    return parse(text).paths
+
+
+def require(expressions: Sequence[str], absent: Sequence[str]) -> None:
+    """Reject, before a long run, gates on what the run will not produce.
+
+    Args:
+        expressions: As the user wrote them.
+        absent: Blocks of report.json that will be null, like "accuracy" or "ratio.latency".
+
+    Raises:
+        UsageError: Names the gate, and the flag that would fill what it needs.
+    """
+    for text in expressions:
+        for path in needs(text):
+            if any(path == block or path.startswith(f"{block}.") for block in absent):
+                raise _unfilled(text, path)
+
+
+def evaluate(expressions: Sequence[str], report: Mapping[str, Any]) -> tuple[Gate, ...]:
+    """Judge a report, given as the dicts of its JSON.
+
+    Raises:
+        UsageError: An expression is malformed, or looks at what is null in this report.
+    """
+    return tuple(_evaluate(parse(text), report) for text in expressions)
+
+
+def judge(document: ReportDocument, expressions: Sequence[str]) -> ReportDocument:
+    """The same report with its gates judged by ``expressions``; errors as ``evaluate``."""
+    return replace(document, gates=evaluate(expressions, as_dict(document)))
+
+
+def _evaluate(expression: Expression, report: Mapping[str, Any]) -> Gate:
+    values = {path: _value(path, expression.text, report) for path in expression.paths}
+    failed = any(
+        all(COMPARE[c.relation](values[c.path], c.limit) for c in all_of)
+        for all_of in expression.any_of
+    )
+    return Gate(expression.text, values[expression.paths[0]], not failed, values)
+
+
+def _value(path: str, text: str, report: Mapping[str, Any]) -> float:
+    found: Any = report
+    for key in path.split("."):
+        block, found = found, found.get(key) if isinstance(found, Mapping) else None
+    if not isinstance(found, (int, float)):
+        if isinstance(block, Mapping) and path.startswith(("parity.", "surgery.")):
+            raise UsageError(f"gate {text!r}: {path} was not a finite number; treat it as failed")
+        raise _unfilled(text, path)
+    return found
+
+
+def _unfilled(text: str, path: str) -> UsageError:
+    return UsageError(f"gate {text!r}: {path} has no value in this report; {filled_by(path)}")
+
+
+_COMPARISON = re.compile(
+    r"\s*(?P<path>[A-Za-z_][\w.]*)\s*(?P<relation><=|>=|==|!=|<|>)"
+    r"\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[%A-Za-zµ]*)\s*",
+    re.ASCII,
+)
+
+
+def _conjunction(part: str, text: str) -> tuple[Comparison, ...]:
+    return tuple(_comparison(one, text) for one in re.split(r"\s+and\s+", part))
+
+
+def _comparison(one: str, text: str) -> Comparison:
+    found = _COMPARISON.fullmatch(one)
+    if not found:
+        raise UsageError(
+            f"gate {text!r}: cannot read {one.strip()!r}; write PATH OP NUMBER[UNIT], "
+            "like 'latency.ratio.high > 0.8' or 'accuracy.drop > 1%'"
+        )
+    path = _path(found["path"], text)
+    limit = float(found["number"]) * _factor(path, found["unit"], text)
+    if not math.isfinite(limit) or (dimension(path) == "fraction" and abs(limit) > 1):
+        example = "" if found["unit"] else f"; {found['number']} per cent is {found['number']}%"
+        raise UsageError(f"gate {text!r}: {found['path']} cannot be as large as {limit:g}{example}")
+    return Comparison(path, found["relation"], limit)
+
+
+def _path(written: str, text: str) -> str:
+    path = ALIASES.get(written, written)
+    if path in numeric_paths():
+        return path
+    close = difflib.get_close_matches(written, [*ALIASES, *numeric_paths()], n=3)
+    below = sorted(known for known in numeric_paths() if known.startswith(f"{path}."))
+    hint = ", ".join(close or below[:6]) or "see report.json for what there is"
+    raise UsageError(f"gate {text!r}: a report has no number at {written!r}; try {hint}")
+
+
+def _factor(path: str, unit: str, text: str) -> float:
+    if not unit:
+        return 1.0
+    if unit not in UNITS:
+        raise UsageError(f"gate {text!r}: unknown unit {unit!r}; there are {', '.join(UNITS)}")
+    factor, kind = UNITS[unit]
+    wanted = "ratio" if dimension(path) == "fraction" else dimension(path)
+    if wanted not in (kind, "any"):
+        fits = ", ".join(name for name, (_, of) in UNITS.items() if of == wanted)
+        raise UsageError(f"gate {text!r}: {path} is not in {unit}; its units are {fits}")
+    return factor

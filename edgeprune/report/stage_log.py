@@ -1,0 +1,64 @@
+"""Times the stages of a run and records how each went."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from edgeprune.report.document import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgeprune.artifacts import Progress
+
+Stages: TypeAlias = "Callable[[str], Progress]"
+"""Told the name of each stage that starts; returns what the stage tells how far it is."""
+
+Status: TypeAlias = Literal["ok", "degraded", "skipped", "failed"]
+
+
+def unheard(stage: str) -> Progress:
+    """A listener for runs that nobody watches."""
+    return lambda share, doing: None
+
+
+class RunningStage:
+    """A stage under way.
+
+    Attributes:
+        progress: Told the share done.
+        detail: What it came to, for people.
+        status: ``degraded`` where something fell short and the run goes on.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.detail = ""
+        self.status: Status = "ok"
+
+
+class StageLog:
+    """The stages of one run.
+
+    Args:
+        start: Told what runs, and how far it is.
+    """
+
+    def __init__(self, start: Stages = unheard) -> None:
+        self._start = start
+        self.records: list[Stage] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[RunningStage]:
+        """Run a stage: time it, and record how it went."""
+        began = time.perf_counter()
+        running = RunningStage(self._start(name))
+        yield running
+        seconds = time.perf_counter() - began
+        self.records.append(Stage(name, running.status, seconds, running.detail))
+
+    def skip(self, name: str) -> None:
+        """Record a stage that the settings leave out."""
+        self.records.append(Stage(name, "skipped", 0.0, "not asked for"))

@@ -1,0 +1,86 @@
+"""The worker as a program of its own: what it imports, and what it says on a command line."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeprune.bench import worker
+
+SCRIPT = Path(worker.__file__)
+
+
+def test_worker_imports_only_the_standard_library_when_it_starts():
+    tree = ast.parse(SCRIPT.read_text(encoding="utf-8"))
+    modules = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module.split(".")[0])
+    assert modules <= set(sys.stdlib_module_names)
+
+
+def test_worker_has_no_torch_and_no_edgeprune_when_it_has_measured(tiny, tmp_path):
+    script = f"""
+import runpy, sys
+sys.argv = ["worker.py", {str(tiny)!r}, "--runs", "2"]
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "edgeprune", "onnx", "scipy"}
+
+
+def test_a_copy_measures_by_hand(tiny, tmp_path):
+    copy = tmp_path / "worker.py"
+    copy.write_bytes(SCRIPT.read_bytes())
+    command = [sys.executable, copy, tiny, "--runs", "5", "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    summary = json.loads(done.stdout)
+    assert summary["latency_s"]["n"] == 5
+    assert 0 < summary["latency_s"]["min"] <= summary["latency_s"]["median"]
+    assert summary["peak_rss_bytes"] >= summary["idle_rss_bytes"] >= 0
+    assert summary["environment"]["runtime"] == "onnxruntime"
+
+
+def test_by_hand_a_bad_file_is_one_line(tmp_path):
+    bad = tmp_path / "bad.onnx"
+    bad.write_text("not a model")
+    done = subprocess.run([sys.executable, SCRIPT, bad], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("onnxruntime cannot load bad.onnx")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_worker_ends_when_its_input_does(tiny):
+    request = json.dumps({"model": str(tiny), "warmup_s": 0})
+    done = subprocess.run([sys.executable, SCRIPT], input=request, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["load_s"] > 0
+
+
+def test_without_proc_memory_is_the_highest_mark_of_the_process(monkeypatch):
+    pytest.importorskip("resource")
+    monkeypatch.setattr(worker, "text_of", lambda path: "")
+    memory = worker.Memory()
+    assert memory.source == "ru_maxrss"
+    assert memory.baseline > 2**20
+    assert memory.added("VmHWM") >= memory.added("VmRSS") >= 0
+
+
+def test_a_system_that_says_nothing_is_not_guessed_at(monkeypatch):
+    monkeypatch.setattr(worker, "text_of", lambda path: "")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    memory = worker.Memory()
+    assert (memory.source, memory.baseline, memory.added("VmHWM")) == ("none", 0, 0)
