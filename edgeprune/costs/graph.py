@@ -55,7 +55,11 @@ def record(path: Path) -> Recording:
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     _fix_batch(model.graph)
-    return _Reader(onnx.shape_inference.infer_shapes(model, data_prop=True).graph).recording()
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError as cause:
+        raise ModelUnsupported(f"cannot count the ONNX file: {cause}") from cause
+    return _Reader(inferred.graph).recording()
 
 
 def _fix_batch(graph: onnx.GraphProto) -> None:
@@ -117,7 +121,7 @@ class _Reader:
     def _step(self, node: onnx.NodeProto) -> Step | None:
         if node.op_type in CONTROL_FLOW:
             raise ModelUnsupported(
-                f"cannot count {node.name!r}: what a {node.op_type} costs depends on the data"
+                f"cannot count {node.name!r}: what {node.op_type} costs depends on the data"
             )
         reads = tuple(map(self._number, self._operands(node)))
         outputs = [name for name in node.output if name]

@@ -1,0 +1,49 @@
+"""What one stage hands to the next, in the order of the pipeline.
+
+    SourceModel → TracedModel → PruningPlan → PrunedModel → ExportedModel → Measurement
+
+All are frozen. Layers are dotted names, never module objects or positions: names survive a
+deepcopy, a file and a colleague. Channel indices are absolute, into the original network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from edgeprune.artifacts.exported import ExportedModel, Parity
+from edgeprune.artifacts.measured import Comparison, Measurement, RatioInterval
+from edgeprune.artifacts.pruned import (
+    KeptChannels,
+    PrunedModel,
+    PruningPlan,
+    RecoveryStep,
+    SurgeryProof,
+)
+from edgeprune.artifacts.source import IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
+from edgeprune.artifacts.traced import (
+    ChannelGroup,
+    Channels,
+    Filtered,
+    Filters,
+    Gained,
+    Member,
+    Normed,
+    Role,
+    Side,
+    Signal,
+    Total,
+    TracedModel,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "Comparison", "ExportedModel",
+    "Filtered", "Filters", "Gained", "InputSpec", "KeptChannels", "Measurement", "Member", "Normed",
+    "Parity", "Progress", "PrunedModel", "PruningPlan", "RatioInterval", "RecoveryStep", "Role",
+    "Side", "Signal", "SourceModel", "SurgeryProof", "Total", "TracedModel",
+]  # fmt: skip
+
+Progress: TypeAlias = "Callable[[float, str], None]"
+"""How long work reports itself: the share done, 0 to 1, and what is being done, in a few words."""

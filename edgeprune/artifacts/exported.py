@@ -1,0 +1,49 @@
+"""export → ExportedModel: a file, and the proof that it computes the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far the exported file's outputs are from PyTorch's, over many inputs.
+
+    Attributes:
+        max_abs_diff: Largest absolute difference, in the output's own units.
+        max_rel_diff: Largest difference relative to the largest magnitude of that output.
+        argmax_agreement: Share of positions with the same largest channel, ties aside.
+        n: Number of inputs compared.
+        batch_sizes: Batch sizes that were run.
+    """
+
+    max_abs_diff: float
+    max_rel_diff: float
+    argmax_agreement: float
+    n: int
+    batch_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedModel:
+    """An ONNX file and the proof that it computes what the PyTorch module does.
+
+    Attributes:
+        path: The file.
+        opset: Of the default operator domain.
+        bytes: Size of the file.
+        sha256: Digest of the file, in hexadecimal.
+        parity: Comparison with PyTorch.
+        notes: Fallbacks that had to be taken, for people; empty when all went well.
+    """
+
+    path: Path
+    opset: int
+    bytes: int
+    sha256: str
+    parity: Parity
+    notes: tuple[str, ...] = ()

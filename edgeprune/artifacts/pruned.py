@@ -1,0 +1,110 @@
+"""prune → PruningPlan, recover → PrunedModel: which channels stay, and the smaller network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeprune.artifacts.source import InputSpec
+
+
+@dataclass(frozen=True, slots=True)
+class KeptChannels:
+    """What remains of one group.
+
+    Attributes:
+        group: Name of the group.
+        width: Its channels in the original.
+        kept: Indices that stay, ascending, into the original's channels.
+    """
+
+    group: str
+    width: int
+    kept: tuple[int, ...]
+
+    @property
+    def removed(self) -> tuple[int, ...]:
+        """Indices that go, ascending."""
+        kept = set(self.kept)
+        return tuple(index for index in range(self.width) if index not in kept)
+
+
+@dataclass(frozen=True, slots=True)
+class PruningPlan:
+    """Which channels stay in every group that loses some; replayable on the same network.
+
+    Attributes:
+        groups: One entry for each group that is pruned.
+        model_sha256: Digest of the weights that the plan was made for.
+        versions: Packages that made it.
+        schema_version: Of the file format.
+    """
+
+    groups: tuple[KeptChannels, ...]
+    model_sha256: str
+    versions: dict[str, str]
+    schema_version: int = 1
+
+    def of(self, groups: tuple[KeptChannels, ...]) -> PruningPlan:
+        """The same plan for other ``groups``."""
+        return replace(self, groups=groups)
+
+
+@dataclass(frozen=True, slots=True)
+class SurgeryProof:
+    """How far the pruned network is from the original with the same channels masked.
+
+    Attributes:
+        max_rel_diff: Largest difference of any layer's output, relative to that output's largest
+            magnitude.
+        tolerance: What ``max_rel_diff`` may be at most.
+        layers: How many layers were compared.
+        exempt: Layers whose masked counterpart had to be computed by type (statistics over the
+            channels that stay), because zeros would have counted in their statistics.
+        rolled_back: Groups that failed and were left whole, with the reason.
+    """
+
+    max_rel_diff: float
+    tolerance: float
+    layers: int
+    exempt: tuple[str, ...] = ()
+    rolled_back: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryStep:
+    """One recovery method that ran.
+
+    Attributes:
+        method: Its name.
+        seconds: How long it took.
+        images: How many images it used; 0 for the closed forms.
+        detail: What it did and what it had to leave, for people.
+    """
+
+    method: str
+    seconds: float
+    images: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedModel:
+    """The network with channels physically removed.
+
+    Attributes:
+        module: The smaller network.
+        input: What it takes: the same as the original.
+        plan: Which channels stayed.
+        surgery: The proof that removal was correct.
+        recovered_by: The recovery methods that ran, in order.
+    """
+
+    module: nn.Module
+    input: InputSpec
+    plan: PruningPlan
+    surgery: SurgeryProof
+    recovered_by: tuple[RecoveryStep, ...] = ()

@@ -1,0 +1,140 @@
+"""trace → TracedModel: which channels can only be removed together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgeprune.artifacts.pruned import PruningPlan
+    from edgeprune.artifacts.source import SourceModel
+
+Channels: TypeAlias = tuple[tuple[int, ...], ...]
+"""For each channel of a group, the layer's own indices: none, one, or several after a flatten."""
+
+Role: TypeAlias = Literal["producer", "norm", "depthwise", "parameter", "consumer"]
+
+Side: TypeAlias = Literal["in", "out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The channels are the output rows of a convolution or linear layer."""
+
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Normed:
+    """The channels of ``of`` pass a BatchNorm."""
+
+    layer: str
+    of: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Each channel of ``of`` passes its own depthwise filter."""
+
+    layer: str
+    of: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Gained:
+    """The channels of ``of`` are multiplied by a parameter, as layer scale does."""
+
+    parameter: str
+    of: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The sum of several signals: a residual stream."""
+
+    terms: tuple[Signal, ...]
+
+
+Signal: TypeAlias = Filters | Normed | Filtered | Gained | Total
+"""How the channels that a layer reads came about, activation functions and pooling left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One dimension of one layer that shrinks together with a channel group.
+
+    Attributes:
+        layer: Dotted name of a module, or of a parameter that no known layer owns.
+        role: ``producer`` and ``consumer`` are the output and input side of a convolution or
+            linear layer; ``norm``, ``depthwise`` and ``parameter`` are passed on the way.
+        channels: The layer's own indices for each channel of the group.
+        reads: For a consumer, how its channels came about; None where that is not linear.
+    """
+
+    layer: str
+    role: Role
+    channels: Channels
+    reads: Signal | None = None
+
+    @property
+    def side(self) -> Side:
+        """The side of the layer that shrinks: ``in`` for consumers, ``out`` for all others."""
+        return "in" if self.role == "consumer" else "out"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelGroup:
+    """Channels that can only be removed together, across all layers that share them.
+
+    Attributes:
+        name: Dotted name of the layer whose output channels count the group.
+        width: Number of channels.
+        members: Every layer that shrinks with the group.
+        blocks: Grouped convolutions and GroupNorm split the channels into so many equal blocks;
+            the same positions must go from each.
+        locked_because: Why no channel of it may be removed; None when they may.
+    """
+
+    name: str
+    width: int
+    members: tuple[Member, ...]
+    blocks: int = 1
+    locked_because: str | None = None
+
+    def having(self, *roles: Role) -> tuple[Member, ...]:
+        """The members that play one of ``roles``."""
+        return tuple(member for member in self.members if member.role in roles)
+
+    def locked(self, reason: str) -> ChannelGroup:
+        """The same group, locked for ``reason``."""
+        return replace(self, locked_because=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedModel:
+    """A network with its channel groups."""
+
+    source: SourceModel
+    groups: tuple[ChannelGroup, ...]
+
+    @property
+    def prunable(self) -> tuple[ChannelGroup, ...]:
+        """The groups that are not locked."""
+        return tuple(group for group in self.groups if group.locked_because is None)
+
+    def with_locks(self, reasons: Mapping[str, str]) -> TracedModel:
+        """The same network with the groups named in ``reasons`` locked for the reason given."""
+        groups = tuple(g.locked(reasons[g.name]) if g.name in reasons else g for g in self.groups)
+        return replace(self, groups=groups)
+
+    def removed(self, plan: PruningPlan) -> dict[tuple[str, Side], set[int]]:
+        """Which of its own channels each layer loses under ``plan``, on each side."""
+        by_name = {group.name: group for group in self.groups}
+        lost: dict[tuple[str, Side], set[int]] = {}
+        for entry in plan.groups:
+            for member in by_name[entry.group].members:
+                gone = {index for channel in entry.removed for index in member.channels[channel]}
+                lost.setdefault((member.layer, member.side), set()).update(gone)
+        return lost
