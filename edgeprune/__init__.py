@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from edgeprune.export import OnnxTarget
     from edgeprune.loading import load_run as load
     from edgeprune.loading import wrap
-    from edgeprune.pipeline import CompressConfig, CompressionReport, compress, survey
+    from edgeprune.pipeline import CompressConfig, compress, survey
     from edgeprune.pruning import Allocation, Macs, Params, Ratio, plan, prune
     from edgeprune.recovery import recover
     from edgeprune.recovery.auto import Auto
     from edgeprune.recovery.lbyl import Lbyl
     from edgeprune.recovery.neuron_merging import NeuronMerging
+    from edgeprune.report.compression import CompressionReport
     from edgeprune.tracing import trace
 
 __all__ = [
@@ -53,7 +54,7 @@ _HOMES = {
     "Auto": "recovery.auto",
     "BenchSettings": "bench",
     "CompressConfig": "pipeline",
-    "CompressionReport": "pipeline",
+    "CompressionReport": "report.compression",
     "Lbyl": "recovery.lbyl",
     "Macs": "pruning",
     "NeuronMerging": "recovery.neuron_merging",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,16 @@ from torch_pruning._helpers import GroupItem as GraphItem
 from torch_pruning.dependency.node import Node
 from torch_pruning.ops import OPTYPE
 
-from edgeprune.errors import EdgepruneError, ModelUnsupported
+from edgeprune.errors import ModelUnsupported
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-__all__ = ["OPTYPE", "DependencyGraph", "GraphItem", "Node", "build", "cut"]
+__all__ = ["OPTYPE", "DependencyGraph", "GraphItem", "Node", "build", "cut", "groups", "time_limit"]
+
+
+MAKERS = (OPTYPE.CONV, OPTYPE.DEPTHWISE_CONV, OPTYPE.LINEAR)
+"""Layers that make channels of their own."""
 
 
 class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
@@ -46,7 +51,9 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
     live: set[str]
 
     def _build_dependency(self, module2node: dict[object, Node]) -> None:
-        self.opaque = {node for node in module2node.values() if _splits_channels(node)}
+        split = {node for node in module2node.values() if _splits_channels(node)}
+        merged = {after for node in split for after in node.outputs if after.type == OPTYPE.RESHAPE}
+        self.opaque = split | merged
         for node in self.opaque:
             node.type = OPTYPE.ELEMENTWISE  # its own index arithmetic would fail on these
         super()._build_dependency(module2node)
@@ -58,21 +65,18 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
         return str(self._module2name.get(node.module) or node.module)
 
 
-def build(
-    module: nn.Module, inputs: Sequence[Tensor], *, time_limit_s: float = 120.0
-) -> DependencyGraph:
+def build(module: nn.Module, inputs: Sequence[Tensor]) -> DependencyGraph:
     """Trace ``module``, whose parameters must all require gradients, into a dependency graph.
 
     Args:
         module: A copy of the network: its mode is changed, and :func:`cut` will cut it.
         inputs: One tensor for each positional input, batch of two.
-        time_limit_s: Give up after so long; index arithmetic of windowed attention never ends.
 
     Returns:
         The graph, bound to ``module``.
 
     Raises:
-        ModelUnsupported: If the network cannot be traced, or not in time.
+        ModelUnsupported: If the network cannot be traced.
     """
     graph = DependencyGraph()
     returned: list[Tensor] = []
@@ -82,10 +86,14 @@ def build(
         return returned
 
     try:
-        with torch.enable_grad(), _time_limit(time_limit_s):
-            graph.build_dependency(module, tuple(inputs), output_transform=remember, verbose=False)
-    except EdgepruneError:
-        raise
+        with torch.enable_grad(), _quiet():
+            graph.build_dependency(
+                module,
+                tuple(inputs),
+                forward_fn=lambda network, given: network(*given),  # the default calls it twice
+                output_transform=remember,
+                verbose=False,
+            )
     except Exception as cause:  # whatever a stranger's forward raises
         reason = (str(cause).splitlines() or [type(cause).__name__])[0]
         raise ModelUnsupported(f"cannot trace the network: {reason}") from cause
@@ -94,6 +102,35 @@ def build(
     live = _leaf_ids(gradients)
     graph.live = {name for name, value in module.named_parameters() if id(value) in live}
     return graph
+
+
+def groups(graph: DependencyGraph) -> Iterator[tuple[Node, Sequence[GraphItem], str | None]]:
+    """Find every group of dependent layers, each with all of its channels.
+
+    Args:
+        graph: The network's dependency graph.
+
+    Yields:
+        The layer that a group starts from, the group's layers with their indices, and None; or
+        no layers and the reason, where the graph's index arithmetic fails.
+    """
+    seen: set[object] = set()
+    roots = [node for node in graph.module2node.values() if node.type in MAKERS]
+    for root in roots:
+        if root.module in seen:
+            continue
+        pruner = graph.get_pruner_of_module(root.module)
+        every = list(range(pruner.get_out_channels(root.module)))
+        try:
+            with _quiet():
+                items = graph.get_pruning_group(root.module, pruner.prune_out_channels, every).items
+        except Exception as cause:  # it knows convolution chains better than index tricks
+            yield root, (), f"dependencies cannot be followed from it ({type(cause).__name__})"
+            continue
+        seen |= {
+            i.dep.target.module for i in items if graph.is_out_channel_pruning_fn(i.dep.handler)
+        }
+        yield root, items, None
 
 
 def cut(graph: DependencyGraph, layer: str, removed: Sequence[int]) -> None:
@@ -106,31 +143,50 @@ def cut(graph: DependencyGraph, layer: str, removed: Sequence[int]) -> None:
     """
     module = graph.model.get_submodule(layer)
     pruner = graph.get_pruner_of_module(module)
-    graph.get_pruning_group(module, pruner.prune_out_channels, list(removed)).prune()
+    with _quiet():
+        graph.get_pruning_group(module, pruner.prune_out_channels, list(removed)).prune()
 
 
 @contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise ModelUnsupported in this thread after ``seconds``, between two bytecodes.
+def time_limit(seconds: float) -> Iterator[None]:
+    """Stop what this thread does after ``seconds``, between two bytecodes.
 
-    Unlike SIGALRM this works in any thread and on any system.
+    Unlike SIGALRM this works in any thread and on any system. It insists once a second, because
+    the graph's tracer swallows one exception of any kind.
+
+    Raises:
+        ModelUnsupported: When time is up.
     """
+    over = threading.Event()
     thread = ctypes.c_ulong(threading.get_ident())
-    timer = threading.Timer(
-        seconds,
-        lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TooSlow)),
-    )
-    timer.daemon = True
-    timer.start()
+
+    def insist() -> None:
+        pause = seconds
+        while not over.wait(pause):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TooSlow))
+            pause = 1.0
+
+    watch = threading.Thread(target=insist, daemon=True)
+    watch.start()
     try:
         yield
     except _TooSlow:
         raise ModelUnsupported(
-            f"tracing took longer than {seconds:.0f} s and was stopped; networks with windowed "
+            f"tracing took longer than {seconds:g} s and was stopped; networks with windowed "
             "attention are not supported"
         ) from None
     finally:
-        timer.cancel()
+        over.set()
+        watch.join()
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out Torch-Pruning's warnings: what they warn of is locked, or fails the proof."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="torch_pruning")
+        yield
 
 
 class _TooSlow(BaseException):

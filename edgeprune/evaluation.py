@@ -1,8 +1,8 @@
 """How good a network is on images: accuracy with labels, agreement with the original without.
 
 Images are read as RGB (or grey, for networks with one input channel), scaled to [0, 1], resized so
-that the shorter side fits with the usual margin of 8/7 unless they already have the input's size,
-cropped in the centre, and normalised.
+that they cover the input with the usual margin of 8/7 unless they already have its size, cropped in
+the centre, and normalised.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from edgeprune.artifacts import InputSpec, Progress
+    from edgeprune.artifacts import InputSpec, Progress, SourceModel
 
 BATCH = 50
 MARGIN = 8 / 7  # 256 to 224
@@ -59,10 +59,27 @@ class Preparation:
         _, channels, height, width = self.input.shapes[0]
         image = image.convert("L" if channels == 1 else "RGB")
         if (image.height, image.width) != (height, width):
-            image = TF.resize(image, round(min(height, width) * MARGIN), antialias=True)
+            image = TF.resize(image, covering((image.height, image.width), (height, width)))
             image = TF.center_crop(image, [height, width])
         pixels = TF.pil_to_tensor(image).float() / 255
-        return TF.normalize(pixels, list(self.input.mean), list(self.input.std))
+        normalised: Tensor = TF.normalize(pixels, list(self.input.mean), list(self.input.std))
+        return normalised
+
+
+def covering(image: tuple[int, int], crop: tuple[int, int]) -> list[int]:
+    """Size to resize an image to, its shape kept, so that a crop leaves the usual margin.
+
+    Args:
+        image: Height and width of the image.
+        crop: Height and width that are cut out of it.
+
+    Returns:
+        Height and width: 8/7 of the crop's on one side, no less on the other.
+    """
+    height, width = (round(side * MARGIN) for side in crop)
+    if height * image[1] >= width * image[0]:
+        return [height, int(height * image[1] / image[0])]
+    return [int(width * image[0] / image[1]), width]
 
 
 class Unlabelled(Dataset[tuple[Tensor, int]]):
@@ -72,13 +89,46 @@ class Unlabelled(Dataset[tuple[Tensor, int]]):
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS)
         if not found:
             raise UsageError(f"there are no images below '{folder}'")
-        self._files, self._prepare = found, prepare
+        self.folder, self._files, self._prepare = folder, found, prepare
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self._prepare(default_loader(str(self._files[index]))), 0
+        return self._prepare(_read(str(self._files[index]))), 0
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What networks are judged on; None for what the user has not."""
+
+    labelled: ImageFolder | None
+    unlabelled: Unlabelled | None
+
+
+def open_images(source: SourceModel, labels: Path | None, plain: Path | None) -> Images:
+    """Find the images, and try the network on one of each kind before any long work.
+
+    Args:
+        source: The original network.
+        labels: Folder with one sub-folder a class; classes count in the order of their names.
+        plain: Folder of images without labels.
+
+    Raises:
+        UsageError: If there are no such images, the network takes none, or it does not tell as
+            many classes as there are.
+    """
+    images = Images(
+        labelled(labels, source.input) if labels is not None else None,
+        unlabelled(plain, source.input) if plain is not None else None,
+    )
+    if images.labelled is not None:
+        known, asked = _classes(source.module, images.labelled), len(images.labelled.classes)
+        if asked > known:
+            raise UsageError(f"--eval {labels} has {asked} classes, the network knows only {known}")
+    if images.unlabelled is not None:
+        _classes(source.module, images.unlabelled)
+    return images
 
 
 def labelled(folder: Path, spec: InputSpec) -> ImageFolder:
@@ -88,8 +138,8 @@ def labelled(folder: Path, spec: InputSpec) -> ImageFolder:
         UsageError: If there are no such images, or the network takes none.
     """
     try:
-        return ImageFolder(str(folder), transform=Preparation(spec))
-    except (FileNotFoundError, OSError) as error:
+        return ImageFolder(str(folder), transform=Preparation(spec), loader=_read)
+    except OSError as error:
         raise UsageError(f"--eval {folder}: expected one sub-folder of images a class") from error
 
 
@@ -113,25 +163,37 @@ def accuracies(
         progress: Told after each batch.
 
     Raises:
-        UsageError: If the networks do not classify, or into fewer classes than there are folders.
+        UsageError: If an image cannot be read.
     """
-    hits = torch.zeros(len(networks))
+    hits = torch.zeros(len(networks), dtype=torch.long)
     for guesses, labels in _top_classes(networks, images, progress):
         hits += (guesses == labels).sum(1)
-    return (hits / len(images)).tolist()
+    return [count / len(images) for count in hits.tolist()]
 
 
 def agreements(
-    original: nn.Module,
-    others: Sequence[nn.Module],
-    images: Unlabelled,
-    progress: Progress | None = None,
+    networks: Sequence[nn.Module], images: Unlabelled, progress: Progress | None = None
 ) -> list[float]:
-    """Share of images to which each of ``others`` gives the original's top class."""
-    same = torch.zeros(len(others))
-    for guesses, _ in _top_classes([original, *others], images, progress):
+    """Share of images to which each network after the first gives the first one's top class.
+
+    Args:
+        networks: The original, then those compared with it; all give logits (N, classes).
+        images: From :func:`unlabelled`.
+        progress: Told after each batch.
+
+    Raises:
+        UsageError: If an image cannot be read.
+    """
+    same = torch.zeros(len(networks) - 1, dtype=torch.long)
+    for guesses, _ in _top_classes(networks, images, progress):
         same += (guesses[1:] == guesses[0]).sum(1)
-    return (same / len(images)).tolist()
+    return [count / len(images) for count in same.tolist()]
+
+
+@torch.inference_mode()
+def _classes(network: nn.Module, images: Dataset[tuple[Tensor, int]]) -> int:
+    """How many classes the network tells apart, tried on the first image."""
+    return _logits(network(images[0][0].unsqueeze(0).to(_device(network)))).shape[1]
 
 
 @torch.inference_mode()
@@ -139,17 +201,30 @@ def _top_classes(
     networks: Sequence[nn.Module], images: Dataset[Any], progress: Progress | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Top classes (networks, batch) and labels (batch,), batch by batch."""
-    loader = DataLoader(images, batch_size=BATCH)
+    # With no generator of its own the loader would draw from, and so change, the global one.
+    loader = DataLoader(images, batch_size=BATCH, generator=torch.Generator())
+    device = _device(networks[0])
     for place, (inputs, labels) in enumerate(loader):
-        outputs = [_logits(network(inputs)) for network in networks]
-        if labels.max() >= outputs[0].shape[1]:
-            raise UsageError(
-                f"--eval has a class number {int(labels.max())}, the network knows only "
-                f"{outputs[0].shape[1]}"
-            )
-        yield torch.stack([logits.argmax(1) for logits in outputs]), labels
+        inputs = inputs.to(device)
+        yield torch.stack([_logits(net(inputs)).argmax(1) for net in networks]).cpu(), labels
         if progress is not None:
             progress((place + 1) / len(loader), f"{(place + 1) * BATCH} images")
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+
+def _read(path: str) -> Any:
+    """The image as RGB.
+
+    Raises:
+        UsageError: The file is damaged, or holds no image.
+    """
+    try:
+        return default_loader(path)
+    except OSError as error:
+        raise UsageError(f"'{path}' is no image that can be read") from error
 
 
 def _logits(output: object) -> Tensor:

@@ -6,20 +6,17 @@ returned, and never changes the network it was given.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgeprune import bench, costs, evaluation
 from edgeprune.artifacts import PrunedModel, PruningPlan, SourceModel, TracedModel
-from edgeprune.errors import ModelUnsupported, UsageError
+from edgeprune.errors import ModelUnsupported
 from edgeprune.export import OnnxTarget
 from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
 from edgeprune.pruning import (
-    Allocated,
     Allocation,
     Budget,
     Criterion,
@@ -33,11 +30,14 @@ from edgeprune.pruning import (
 from edgeprune.recovery import RecoveryMethod, recover
 from edgeprune.recovery.auto import Auto
 from edgeprune.report import assemble, compare, document, formats, gates, paths
+from edgeprune.report.compression import CompressionReport, RunFolder
 from edgeprune.report.coverage import coverage
-from edgeprune.report.stage_log import StageLog, Stages, Status, unheard
+from edgeprune.report.stage_log import StageLog, Stages, unheard
 from edgeprune.tracing import trace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from edgeprune.artifacts import Comparison, ExportedModel
@@ -82,42 +82,6 @@ class CompressConfig:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CompressionReport:
-    """What came out.
-
-    Attributes:
-        document: The report, as report.json has it.
-        compressed: The compressed network; ``compressed.module`` is an ``nn.Module``.
-        directory: Where the run's files lie: the plan, the weights, both ONNX files, the report.
-    """
-
-    document: document.ReportDocument
-    compressed: PrunedModel
-    directory: Path
-    _keeper: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
-
-    @property
-    def ratio(self) -> document.Ratio | None:
-        """Compressed / original: MACs, parameters, bytes, latency with its interval."""
-        return self.document.ratio
-
-    def save(self, directory: Path | str) -> Path:
-        """Put the run's files into ``directory``, all of them or none.
-
-        Raises:
-            UsageError: If the directory exists already.
-        """
-        target = Path(directory)
-        if target.exists():
-            raise UsageError(f"'{target}' exists already: choose another directory")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as draft:
-            copied = shutil.copytree(self.directory, Path(draft) / target.name)
-            copied.rename(target)
-        return target
-
-
 def compress(
     model: nn.Module | SourceModel,
     example_input: Example = None,
@@ -145,18 +109,18 @@ def compress(
         EdgepruneError: One of its kinds, each with its exit code: see ``errors.py``.
     """
     gates.require(config.fail_if, _missing_figures(config))
-    keeper = tempfile.TemporaryDirectory(prefix="edgeprune-") if directory is None else None
-    folder = Path(keeper.name) if keeper else directory or Path()
     source = model if isinstance(model, SourceModel) else wrap(model, example_input)
+    images = evaluation.open_images(source, config.eval_images, config.images)
+    folder = RunFolder(directory)
     log = StageLog(stages)
 
     traced, counted = survey(source, config.keep, log)
     traced, pruned, budget = _prune(traced, counted, config, log)
     recovered = _recover(traced, pruned, config, log)
-    _save(recovered, folder, log)
-    original, compressed = _export(source, recovered, config, folder, log)
+    _save(recovered, folder.path, log)
+    original, compressed = _export(source, recovered, config, folder.path, log)
     measured = _measure(original, compressed, config, log)
-    accuracy, agreement = _evaluate(source, pruned, recovered, config, log)
+    accuracy, agreement = _evaluate(images, (source, pruned, recovered), log)
 
     run = assemble.RunResult(
         command=command,
@@ -176,8 +140,8 @@ def compress(
         stages=log.records,
     )
     report = gates.judge(assemble.assemble(run), config.fail_if)
-    formats.write(report, folder)
-    return CompressionReport(report, recovered, folder, keeper)
+    formats.write(report, folder.path)
+    return CompressionReport(report, recovered, folder)
 
 
 def survey(
@@ -221,17 +185,17 @@ def _prune(
             seed=config.seed,
         )
         stage.detail = allocated.detail
-        stage.status = _status(allocated, pruned)
+        if not allocated.on_target or pruned.surgery.rolled_back:
+            stage.status = "degraded"
     return traced, pruned, document.Budget(allocated.kind, allocated.asked, allocated.reached)
-
-
-def _status(allocated: Allocated, pruned: PrunedModel) -> Status:
-    return "ok" if allocated.on_target and not pruned.surgery.rolled_back else "degraded"
 
 
 def _recover(
     traced: TracedModel, pruned: PrunedModel, config: CompressConfig, log: StageLog
 ) -> PrunedModel:
+    if not config.recover:
+        log.skip("recover")
+        return pruned
     with log.stage("recover") as stage:
         recovered = recover(traced, pruned, config.recover, stage.progress)
         stage.detail = "; ".join(f"{s.method}: {s.detail}" for s in recovered.recovered_by)
@@ -240,7 +204,6 @@ def _recover(
 
 def _save(recovered: PrunedModel, folder: Path, log: StageLog) -> None:
     """Write the plan and the weights; a network that has no plain form keeps only its plan."""
-    folder.mkdir(parents=True, exist_ok=True)
     plan_file.write(recovered.plan, folder / plan_file.FILE_NAME)
     with log.stage("save") as stage:
         try:
@@ -261,29 +224,29 @@ def _export(
         log.skip("export")
         return None, None
     origin = {"source_name": source.name, "source_sha256": source.sha256}
-    with log.stage("export original") as stage:
-        original = config.target(
-            source.module, source.input, folder / ORIGINAL, origin, stage.progress, config.seed
-        )
-        stage.status, stage.detail = _exported(original)
-    with log.stage("export compressed") as stage:
-        planned = {**origin, "plan_sha256": plan_file.digest(recovered.plan)}
-        compressed = config.target(
-            recovered.module,
-            source.input,
-            folder / COMPRESSED,
-            planned,
-            stage.progress,
-            config.seed,
-        )
-        stage.status, stage.detail = _exported(compressed)
-    return original, compressed
+    planned = {**origin, "plan_sha256": plan_file.digest(recovered.plan)}
+    export = partial(_export_one, config.target, config.seed, log)
+    return (
+        export(source, folder / ORIGINAL, origin),
+        export(recovered, folder / COMPRESSED, planned),
+    )
 
 
-def _exported(exported: ExportedModel) -> tuple[Status, str]:
-    parity = exported.parity
-    agreement = f"largest relative difference {parity.max_rel_diff:.1e} on {parity.n} inputs"
-    return ("degraded" if exported.notes else "ok"), "; ".join((agreement, *exported.notes))
+def _export_one(
+    target: OnnxTarget,
+    seed: int,
+    log: StageLog,
+    network: SourceModel | PrunedModel,
+    path: Path,
+    metadata: dict[str, str],
+) -> ExportedModel:
+    with log.stage(f"export {path.stem}") as stage:
+        exported = target(network.module, network.input, path, metadata, stage.progress, seed)
+        parity = exported.parity
+        differs = f"largest relative difference {parity.max_rel_diff:.1e} on {parity.n} inputs"
+        stage.detail = "; ".join((differs, *exported.notes))
+        stage.status = "degraded" if exported.notes else "ok"
+    return exported
 
 
 def _measure(
@@ -302,30 +265,24 @@ def _measure(
 
 
 def _evaluate(
-    source: SourceModel,
-    pruned: PrunedModel,
-    recovered: PrunedModel,
-    config: CompressConfig,
+    images: evaluation.Images,
+    judged: tuple[SourceModel, PrunedModel, PrunedModel],
     log: StageLog,
 ) -> tuple[document.Accuracy | None, document.Agreement | None]:
-    """Accuracy and agreement on the user's images, where there are any."""
+    """Accuracy, and agreement with the first, on the user's images where there are any."""
+    networks = [each.module for each in judged]
     accuracy = agreement = None
-    if config.eval_images is not None:
+    if images.labelled is not None:
         with log.stage("accuracy") as stage:
-            labelled = evaluation.labelled(config.eval_images, source.input)
-            networks = [source.module, pruned.module, recovered.module]
-            shares = evaluation.accuracies(networks, labelled, stage.progress)
+            whole, cut, final = evaluation.accuracies(networks, images.labelled, stage.progress)
             accuracy = compare.accuracy(
-                n=len(labelled),
-                **dict(zip(("original", "pruned", "recovered"), shares, strict=True)),
+                n=len(images.labelled), original=whole, pruned=cut, recovered=final
             )
-    if config.images is not None:
+    if images.unlabelled is not None:
         with log.stage("agreement") as stage:
-            unlabelled = evaluation.unlabelled(config.images, source.input)
-            shares = evaluation.agreements(
-                source.module, [pruned.module, recovered.module], unlabelled, stage.progress
-            )
-            agreement = document.Agreement(len(unlabelled), *shares, source=str(config.images))
+            cut, final = evaluation.agreements(networks, images.unlabelled, stage.progress)
+            origin = str(images.unlabelled.folder)
+            agreement = document.Agreement(len(images.unlabelled), cut, final, origin)
     return accuracy, agreement
 
 

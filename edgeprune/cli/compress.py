@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,8 @@ from edgeprune.report import formats
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel
-    from edgeprune.pipeline import CompressConfig, CompressionReport
+    from edgeprune.pipeline import CompressConfig
+    from edgeprune.pruning import Planned
     from edgeprune.report.document import ReportDocument
 
 
@@ -42,7 +44,7 @@ def command(**given: Any) -> None:
     config = options.config(given)
     source = options.source(given)
     if given["dry_run"]:
-        preview(source, config)
+        preview(source, config, given)
     else:
         finish(run(source, config, given), given)
 
@@ -51,34 +53,31 @@ def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> Re
     """Compress into a new run directory, and say where it is."""
     from edgeprune.pipeline import compress
 
-    with new_run(given, source.name) as (folder, target):
+    with new_run(given, source.name) as new:
         with progress_bar() as stages:
-            report: CompressionReport = compress(
-                source, None, config, directory=folder, stages=stages, command=typed_command()
+            report = compress(
+                source, None, config, directory=new.folder, stages=stages, command=typed_command()
             )
-        write_recipe(given, source, folder)
-    say(f"wrote {target}")
+        write_recipe(given, source, new.folder)
+    say(f"wrote {new.directory}")
     return report.document
 
 
 def finish(report: ReportDocument, given: options.Flags) -> None:
     """Print the report, then fail if a gate says so."""
     show = formats.as_json if given["json_"] else formats.as_table
-    click.echo(show(report), nl=not given["json_"])
+    click.echo(show(report), nl=False)
     raise_if_failed(report.gates)
 
 
-def preview(source: SourceModel, config: CompressConfig) -> None:
+def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -> None:
     """Print what pruning would do."""
-    from rich.console import Console
-    from rich.table import Table
-
     from edgeprune.pipeline import survey
     from edgeprune.pruning import plan
+    from edgeprune.report.stage_log import StageLog
 
     with progress_bar() as stages:
-        stages("trace")
-        traced, costs = survey(source, config.keep)
+        traced, costs = survey(source, config.keep, StageLog(stages))
         planned = plan(
             traced,
             costs,
@@ -87,7 +86,29 @@ def preview(source: SourceModel, config: CompressConfig) -> None:
             allocation=config.allocation,
             seed=config.seed,
         )
+    show = _plan_as_json if given["json_"] else _plan_as_table
+    click.echo(show(planned))
+
+
+def _plan_as_json(planned: Planned) -> str:
+    reached = planned.allocated
+    groups = [
+        {"group": entry.group, "width": entry.width, "kept": entry.kept}
+        for entry in planned.plan.groups
+    ]
+    budget = {"kind": reached.kind, "asked": reached.asked, "reached": reached.reached}
+    return json.dumps({"budget": budget, "groups": groups}, indent=1)
+
+
+def _plan_as_table(planned: Planned) -> str:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("channel group", "channels", "kept", title=planned.allocated.detail)
     for entry in planned.plan.groups:
-        table.add_row(entry.group, str(entry.width), str(len(entry.kept)))
-    Console().print(table)
+        table.add_row(Text(entry.group), str(entry.width), str(len(entry.kept)))
+    console = Console()
+    with console.capture() as drawn:
+        console.print(table)
+    return drawn.get().rstrip("\n")

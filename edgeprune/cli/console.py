@@ -147,7 +147,7 @@ def _bars() -> Iterator[Stages]:
         progress.TimeRemainingColumn(),
         progress.TextColumn("{task.fields[doing]}"),
     )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
+    with progress.Progress(*columns, console=Console(file=sys.stderr)) as bars:
 
         def start(stage: str) -> Progress:
             _finish(bars)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,16 @@ RUNS = Path("runs")
 NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan")
 
 
+@dataclass
+class NewRun:
+    """A run being written: ``folder`` is where, ``directory`` where it will be when it is whole."""
+
+    folder: Path
+    directory: Path
+
+
 @contextmanager
-def new_run(given: Mapping[str, Any], name: str) -> Iterator[tuple[Path, Path]]:
+def new_run(given: Mapping[str, Any], name: str) -> Iterator[NewRun]:
     """A folder to write into, which becomes the run directory when all went well.
 
     Args:
@@ -33,7 +42,7 @@ def new_run(given: Mapping[str, Any], name: str) -> Iterator[tuple[Path, Path]]:
         name: Of the model, for the default directory.
 
     Yields:
-        The folder to write into, and the directory that it will be.
+        The run; another ``directory`` is found for it if somebody takes its own meanwhile.
 
     Raises:
         UsageError: If the directory exists and may not be replaced.
@@ -43,20 +52,37 @@ def new_run(given: Mapping[str, Any], name: str) -> Iterator[tuple[Path, Path]]:
         raise UsageError(f"'{target}' exists already: choose another -o, or pass --overwrite")
     if target.exists() and not (target / RECIPE).is_file():
         raise UsageError(f"'{target}' is not a run directory: it is not overwritten")
+    made = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         raise UsageError(f"cannot write into '{target.parent}': {error.strerror}") from error
+    run = NewRun(draft / "run", target)
     try:
-        folder = draft / "run"
-        folder.mkdir()
-        yield folder, target
-        if target.exists():
-            target.rename(draft / "replaced")
-        folder.rename(target)
+        run.folder.mkdir()
+        yield run
+        if not given["overwrite"]:
+            run.directory = _unused(target)
+        _put(run, draft / "replaced")
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):  # it has become the home of a run
+                parent.rmdir()
+
+
+def _put(run: NewRun, old: Path) -> None:
+    """Move the run to its directory; what is there goes to ``old``, and back if that fails."""
+    if not run.directory.exists():
+        run.folder.rename(run.directory)
+        return
+    run.directory.rename(old)
+    try:
+        run.folder.rename(run.directory)
+    except BaseException:
+        old.rename(run.directory)
+        raise
 
 
 def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) -> None:

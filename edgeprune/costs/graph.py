@@ -5,10 +5,8 @@ Values are numbered so that a reshape keeps the number of what it reshapes.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
@@ -17,32 +15,20 @@ import onnx.numpy_helper
 from onnx import helper
 
 from edgeprune.costs.ledger import Recording, Step, Value
+from edgeprune.costs.operators import (
+    CONTROL_FLOW,
+    MACS,
+    NORMS,
+    POINTWISE,
+    RESHAPES,
+    SETTINGS_FROM,
+    SHAPE_READERS,
+    Shape,
+)
 from edgeprune.errors import ModelUnsupported
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-Shape: TypeAlias = tuple[int, ...]
-ShapeOf: TypeAlias = Callable[[str], Shape]
-
-RESHAPES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"}
-NORMS = {
-    *("BatchNormalization", "InstanceNormalization", "LayerNormalization"),
-    *("GroupNormalization", "RMSNormalization", "LpNormalization"),
-}
-POINTWISE = {
-    *("Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Clip", "Gelu"),
-    *("Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Mish", "Softplus", "Softsign", "Tanh"),
-    *("Erf", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round"),
-    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Where", "Cast"),
-}
-SHAPE_READERS = {"Shape", "Size"}
-CONTROL_FLOW = {"If", "Loop", "Scan"}
-SETTINGS_FROM = {
-    "BatchNormalization": 3,
-    **dict.fromkeys(("Resize", "Upsample", "Clip", "Pad", "DequantizeLinear"), 1),
-}
-"""From which input on an operator's constants are statistics or settings, not parameters."""
 
 
 def record(path: Path) -> Recording:
@@ -64,7 +50,7 @@ def record(path: Path) -> Recording:
 
 def _fix_batch(graph: onnx.GraphProto) -> None:
     """Make the symbolic first dimension of the inputs 1, wherever it stands."""
-    batch = {each.type.tensor_type.shape.dim[0].dim_param for each in _inputs(graph)} - {""}
+    batch = {dim.dim_param for each in _inputs(graph) for dim in _dims(each)[:1]} - {""}
     for info in (*graph.input, *graph.output, *graph.value_info):
         for dim in info.type.tensor_type.shape.dim:
             if dim.dim_param in batch:
@@ -159,8 +145,9 @@ class _Reader:
         return self._values.setdefault(name, len(self._values))
 
     def _activation(self, name: str) -> Value:
+        elements = prod(self.shape(name))
         dtype = helper.tensor_dtype_to_np_dtype(self._infos[name].type.tensor_type.elem_type)
-        self._sizes[self._number(name)] = prod(self.shape(name)) * dtype.itemsize
+        self._sizes[self._number(name)] = elements * dtype.itemsize
         return self._number(name)
 
     def shape(self, name: str) -> Shape:
@@ -185,58 +172,3 @@ def _kind(node: onnx.NodeProto) -> Literal["pointwise", "norm", "other"]:
     if node.op_type in NORMS:
         return "norm"
     return "pointwise" if node.op_type in POINTWISE else "other"
-
-
-def _convolution(node: onnx.NodeProto, shape: ShapeOf) -> int:
-    """Every output element is a sum over the filter (C_in / groups, k…)."""
-    return prod(shape(node.output[0])) * prod(shape(node.input[1])[1:])
-
-
-def _transposed_convolution(node: onnx.NodeProto, shape: ShapeOf) -> int:
-    """Every input element is spread by the filter (C_out / groups, k…)."""
-    return prod(shape(node.input[0])) * prod(shape(node.input[1])[1:])
-
-
-def _matrix_product(node: onnx.NodeProto, shape: ShapeOf) -> int:
-    """Every output element is a sum over the left operand's last dimension."""
-    return prod(shape(node.output[0])) * shape(node.input[0])[-1]
-
-
-def _gemm(node: onnx.NodeProto, shape: ShapeOf) -> int:
-    transposed = any(a.name == "transA" and a.i for a in node.attribute)
-    return prod(shape(node.output[0])) * shape(node.input[0])[0 if transposed else 1]
-
-
-def _einsum(node: onnx.NodeProto, shape: ShapeOf) -> int:
-    """Two operands multiply once for each assignment of all letters."""
-    equation = next(a.s.decode() for a in node.attribute if a.name == "equation").replace(" ", "")
-    terms = equation.split("->")[0].split(",")
-    if len(terms) != 2 or not all(re.fullmatch("[A-Za-z]+", term) for term in terms):
-        raise ModelUnsupported(f"cannot count {node.name!r}: Einsum {equation!r}")
-    extents: dict[str, int] = {}
-    for name, term in zip(node.input, terms, strict=True):
-        extents.update(zip(term, shape(name), strict=True))
-    return prod(extents.values())
-
-
-def _attention(node: onnx.NodeProto, shape: ShapeOf) -> int:
-    """Two products over all pairs of positions: queries by keys, and weights by values."""
-    query, key, value = (shape(name) for name in node.input[:3])
-    heads_width = prod(query) // query[-2] * (1 + value[-1] / key[-1])
-    return round(heads_width * query[-2] * key[-2])
-
-
-def _recurrent(node: onnx.NodeProto, shape: ShapeOf) -> int:
-    """Every step and sample pass both weight matrices."""
-    return prod(shape(node.input[0])[:2]) * sum(prod(shape(name)) for name in node.input[1:3])
-
-
-MACS: dict[str, Callable[[onnx.NodeProto, ShapeOf], int]] = {
-    "Conv": _convolution,
-    "ConvTranspose": _transposed_convolution,
-    "MatMul": _matrix_product,
-    "Gemm": _gemm,
-    "Einsum": _einsum,
-    "Attention": _attention,
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
-}

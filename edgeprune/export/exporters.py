@@ -5,8 +5,10 @@ Both are kept quiet: what they print, warn and log goes to this module's logger 
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
+import os
 import warnings
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -147,17 +149,19 @@ def _write_newer(job: _Job, path: Path) -> None:
 
 
 def _write_older(job: _Job, path: Path) -> None:
-    torch.onnx.export(
-        job.module,
-        job.inputs,
-        str(path),
-        dynamo=False,
-        verbose=False,
-        opset_version=job.opset,
-        input_names=job.inputs_named,
-        output_names=job.outputs_named,
-        dynamic_axes={name: {0: "batch"} for name in job.batched} if job.dynamic_batch else None,
-    )
+    axes = {name: {0: "batch"} for name in job.batched}
+    with _native_output_dropped():
+        torch.onnx.export(
+            job.module,
+            job.inputs,
+            str(path),
+            dynamo=False,
+            verbose=False,
+            opset_version=job.opset,
+            input_names=job.inputs_named,
+            output_names=job.outputs_named,
+            dynamic_axes=axes if job.dynamic_batch else None,
+        )
 
 
 @contextmanager
@@ -179,6 +183,25 @@ def _quiet() -> Iterator[None]:
         for text in (said.getvalue().strip(), *(str(each.message) for each in warned)):
             if text:
                 logger.debug("the exporter said: %s", text)
+
+
+@contextmanager
+def _native_output_dropped() -> Iterator[None]:
+    """Drop what C++ prints meanwhile: when it fails, the graph, whatever ``verbose`` says."""
+    try:
+        standard_output = os.dup(1)
+    except OSError:  # there is none
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 (a device, not a path of ours)
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        if os.name == "posix":
+            ctypes.CDLL(None).fflush(None)  # what C has buffered must not come out later
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
 
 
 def _reason(error: BaseException) -> str:

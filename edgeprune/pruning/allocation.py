@@ -1,7 +1,7 @@
 """Importance + budget → PruningPlan: how wide every group becomes, and which channels stay.
 
-Widths follow one knob: a common share of every group (local), or a common importance below which
-channels go (global). The knob is turned until the budget is met; widths are rounded to what
+Widths follow one knob, the share of channels that stay: of every group alike (local), or of all
+channels together in the order of their importance (global). The knob is turned until the budget is met; widths are rounded to what
 runtimes like, to the nearest multiple and never to nothing; single steps then close the gap that
 rounding left.
 """
@@ -159,23 +159,11 @@ def _turn_knob(
     options: Allocation,
     ladders: Ladders,
 ) -> Rungs:
-    """Bisect the knob of the scope; the best rungs met on the way."""
+    """Bisect the share of channels that stay; the best rungs met on the way."""
     asked = budget.asked(model)
-    wanted: Callable[[float], Floats]
-    if options.scope == "local":
-        low, high = 0.0, 1.0
-
-        def wanted(knob: float) -> Floats:
-            return knob * model.full
-    else:
-        pooled = [scores[group.name].numpy() for group in model.groups]
-        low, high = -float(max(score.max() for score in pooled)), 0.0
-
-        def wanted(knob: float) -> Floats:
-            return np.array([float((score >= -knob).sum()) for score in pooled])
-
-    best = _nearest(ladders, model.full)
-    best_error = float("inf")
+    wanted = _competing(model, scores) if options.scope == "global" else _alike(model)
+    best, best_error = _nearest(ladders, model.full), float("inf")
+    low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
         rungs = _nearest(ladders, wanted(middle))
@@ -184,6 +172,28 @@ def _turn_knob(
             best, best_error = rungs, abs(reached - asked)
         low, high = (middle, high) if reached < asked else (low, middle)
     return best
+
+
+def _alike(model: CostModel) -> Callable[[float], Floats]:
+    """From the share that stays to widths (G,): the same share of every group."""
+    return lambda share: share * model.full
+
+
+def _competing(model: CostModel, scores: Mapping[str, Tensor]) -> Callable[[float], Floats]:
+    """From the share that stays to widths (G,): the most important channels of all groups.
+
+    Of equally important channels each group loses the same share, or ties would make a cliff.
+    """
+    pooled = [scores[group.name].numpy() for group in model.groups]
+    places = [(-score).argsort(kind="stable").argsort() / len(score) for score in pooled]
+    owners = np.repeat(np.arange(len(pooled)), [len(score) for score in pooled])
+    order = owners[np.lexsort((np.concatenate(places), -np.concatenate(pooled)))]
+
+    def wanted(share: float) -> Floats:
+        stay = order[: round(share * len(order))]
+        return np.bincount(stay, minlength=len(pooled)).astype(np.float64)
+
+    return wanted
 
 
 def _close_gap(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs) -> Rungs:

@@ -13,6 +13,7 @@ would count. Its masked counterpart is therefore computed by type, over the chan
 from __future__ import annotations
 
 import copy
+from math import isfinite
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -184,14 +185,17 @@ def _largest_difference(expected: list[Tensor], actual: list[Tensor]) -> float:
 
 
 def _relative_difference(expected: Tensor, actual: Tensor) -> float:
-    """Largest difference relative to the largest magnitude expected; 0 for two silent layers."""
+    """Largest difference relative to the largest magnitude expected; 0 for two silent layers.
+
+    What is not finite is infinitely far: a NaN compares as neither larger nor smaller.
+    """
     if expected.shape != actual.shape:
         return float("inf")
     scale = float(expected.abs().max()) if expected.numel() else 0.0
     difference = float((expected - actual).abs().max()) if expected.numel() else 0.0
     if scale == 0.0:
         return 0.0 if difference == 0.0 else float("inf")
-    return difference / scale
+    return difference / scale if isfinite(difference) and isfinite(scale) else float("inf")
 
 
 def _first_line(error: Exception) -> str:

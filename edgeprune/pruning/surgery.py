@@ -83,10 +83,11 @@ def failing_groups(
         tolerance: As for :func:`prune`.
 
     Returns:
-        Group names with what went wrong; empty when all of ``plan`` is sound.
+        Group names with what went wrong; empty when all of ``plan`` is sound, or no group of it
+        is to blame.
     """
     reason = _failure(traced, plan, tolerance)
-    if reason is None:
+    if reason is None or not plan.groups:
         return {}
     if len(plan.groups) == 1:
         return {plan.groups[0].group: reason}
@@ -131,6 +132,10 @@ def check_fits(traced: TracedModel, plan: PruningPlan) -> None:
         )
         if not entry.kept or not valid:
             raise UsageError(f"the plan keeps channels of '{entry.group}' that do not exist")
+    names = [entry.group for entry in plan.groups]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UsageError(f"the plan prunes '{twice}' twice")
 
 
 def _failure(traced: TracedModel, plan: PruningPlan, tolerance: float) -> str | None:

@@ -52,7 +52,7 @@ def trace(
     Args:
         source: The network; it is copied, not changed.
         keep: Globs of dotted layer names whose output channels stay, with all coupled to them.
-        time_limit_s: Give up after so long.
+        time_limit_s: Give up after so long; index arithmetic of windowed attention never ends.
 
     Returns:
         All groups, locked ones with their reason.
@@ -65,9 +65,13 @@ def trace(
     for parameter in module.parameters():
         parameter.requires_grad_(True)
     kept_layers = matching_layers(module, keep)
-    graph = dependency.build(module, noise(source.input, batch=2), time_limit_s=time_limit_s)
     order = {name: place for place, (name, _) in enumerate(module.named_modules())}
-    groups = [_group(graph, items, kept_layers, order) for items in graph.get_all_groups()]
+    with dependency.time_limit(time_limit_s):
+        graph = dependency.build(module, noise(source.input, batch=2))
+        groups = [
+            _group(graph, items, kept_layers, order) if why is None else _lost(graph, root, why)
+            for root, items, why in dependency.groups(graph)
+        ]
     if not groups:
         raise ModelUnsupported(
             f"'{source.name}' has no convolution or linear layer that tracing can see"
@@ -98,6 +102,13 @@ def _group(
     group = ChannelGroup(_first_maker(members, nodes, graph), width, tuple(members), blocks)
     reason = lock_reason(graph, group, nodes, kept_layers)
     return group if reason is None else group.locked(reason)
+
+
+def _lost(graph: DependencyGraph, root: Node, why: str) -> ChannelGroup:
+    """A layer whose dependencies are not known: locked, with itself as the only member."""
+    width = int(graph.get_out_channels(root.module))
+    alone = Member(graph.name_of(root), "producer", tuple((index,) for index in range(width)))
+    return ChannelGroup(alone.layer, width, (alone,), locked_because=why)
 
 
 def _first_maker(members: Sequence[Member], nodes: Sequence[Node], graph: DependencyGraph) -> str:

@@ -42,13 +42,14 @@ def matching_layers(module: nn.Module, globs: Sequence[str]) -> dict[str, str]:
         UsageError: If a glob matches nothing; names what is close.
     """
     names = [name for name, _ in module.named_modules() if name]
+    owners = [name for name in names if _owns_channels(module.get_submodule(name))]
     found: dict[str, str] = {}
     for glob in globs:
-        matched = {n: glob for n in names if fnmatchcase(n, glob) or fnmatchcase(n, f"{glob}.*")}
+        matched = {n: glob for n in owners if fnmatchcase(n, glob) or fnmatchcase(n, f"{glob}.*")}
         if not matched:
-            close = difflib.get_close_matches(glob, names, n=3)
+            close = [name for name in difflib.get_close_matches(glob, names, n=4) if name != glob]
             hint = f"; close to it: {', '.join(close)}" if close else ""
-            raise UsageError(f"--keep '{glob}' matches no layer{hint}")
+            raise UsageError(f"--keep '{glob}' matches no layer that has channels{hint}")
         found |= matched
     return found
 
@@ -70,8 +71,8 @@ def lock_reason(
     Returns:
         The first reason that applies, in words that fit behind the group's name.
     """
-    for member in group.having("producer", "depthwise"):
-        if member.layer in kept_layers:
+    for member in group.members:
+        if member.side == "out" and member.layer in kept_layers:
             return f"kept by --keep '{kept_layers[member.layer]}'"
     readers = {member.layer for member in group.having("consumer")}
     if any(node in graph.outputs and graph.name_of(node) not in readers for node in nodes):
@@ -85,6 +86,12 @@ def lock_reason(
         if reason is not None:
             return reason
     return None
+
+
+def _owns_channels(layer: nn.Module) -> bool:
+    """Whether a layer has parameters or statistics of its own."""
+    own = (layer.parameters(recurse=False), layer.buffers(recurse=False))
+    return any(True for tensors in own for _ in tensors)
 
 
 def _node_reason(graph: DependencyGraph, group: ChannelGroup, node: Node) -> str | None:
@@ -118,6 +125,8 @@ def _member_reason(graph: DependencyGraph, group: ChannelGroup, member: Member) 
         return f"the grouped convolution '{member.layer}' reads only a part of them"
     if group.blocks > 1 and group.width % group.blocks:
         return f"its {group.width} channels do not divide into {group.blocks} blocks"
+    if group.width == 1:
+        return "it has a single channel"
     if group.blocks == group.width:
         return f"each of its channels is a block of its own in '{member.layer}'"
     return None

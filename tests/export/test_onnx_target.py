@@ -12,6 +12,7 @@ import edgeprune.export.onnx as under_test
 from edgeprune.artifacts import InputSpec
 from edgeprune.errors import ModelUnsupported, UsageError, VerificationFailed
 from edgeprune.export import TARGETS, OnnxTarget
+from edgeprune.export.calling import named_outputs
 from edgeprune.export.exporters import write
 from edgeprune.export.parity import check
 from edgeprune.export.simplify import signature, simplify
@@ -52,25 +53,24 @@ class Returns(nn.Module):
         (lambda a, b: {"input": a}, ["input_"]),
     ],
 )
-def test_outputs_are_named_after_what_the_network_returns(tmp_path, wrap, names):
-    exported = PLAIN(Returns(wrap).eval(), INPUT, tmp_path / "m.onnx", {})
-    assert [name for name, *_ in signature(exported.path)[1]] == names
+def test_outputs_are_named_after_what_the_network_returns(wrap, names):
+    result = Returns(wrap)(torch.zeros(zoo.INPUT_SHAPE))
+    assert list(named_outputs(result, ("input",))) == names
+
+
+@pytest.mark.parametrize("dynamic_batch", [True, False])
+def test_several_inputs_and_nested_outputs(tmp_path, dynamic_batch):
+    network = Returns(lambda a, b: Detection(a, "text", [b, b + 1])).eval()
+    spec = InputSpec((zoo.INPUT_SHAPE, (1, 7), (1, 2, 2)))
+    target = OnnxTarget(simplify=False, dynamic_batch=dynamic_batch)
+    exported = target(network, spec, tmp_path / "m.onnx", {})
+    inputs, outputs = ([name for name, *_ in side] for side in signature(exported.path))
+    assert inputs == ["input_0", "input_1", "input_2"]
+    assert outputs == ["boxes", "scores_0", "scores_1"]
     assert exported.notes == ()
 
 
-def test_several_inputs(tmp_path):
-    network = Returns(lambda a, b: (a, b)).eval()
-    spec = InputSpec((zoo.INPUT_SHAPE, (1, 7), (1, 2, 2)))
-    for target in (PLAIN, OnnxTarget(simplify=False, dynamic_batch=True)):
-        exported = target(network, spec, tmp_path / "m.onnx", {})
-        assert [name for name, *_ in signature(exported.path)[0]] == [
-            "input_0",
-            "input_1",
-            "input_2",
-        ]
-
-
-@pytest.mark.parametrize("name", ["residual", "two-outputs", "channel-shuffle", "flatten"])
+@pytest.mark.parametrize("name", ["channel-shuffle", "two-outputs"])
 def test_a_dynamic_batch_stays_dynamic_through_simplification(tmp_path, name):
     target = OnnxTarget(dynamic_batch=True)
     exported = target(zoo.build(name), INPUT, tmp_path / "m.onnx", {})
@@ -83,18 +83,22 @@ def test_a_dynamic_batch_stays_dynamic_through_simplification(tmp_path, name):
 def test_a_batch_fixed_by_the_network_is_found_out(tmp_path):
     class Fixed(nn.Module):
         def forward(self, x):
-            return x.reshape(1, 2, -1)
+            return x.reshape(zoo.INPUT_SHAPE)
 
-    with pytest.raises((VerificationFailed, ModelUnsupported)):
+    with pytest.raises(ModelUnsupported, match="shape"):
         OnnxTarget(dynamic_batch=True)(Fixed(), INPUT, tmp_path / "m.onnx", {})
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("opset", [11, 18, 21])
+@pytest.mark.parametrize("opset", [11, 21])
 def test_the_opset_asked_for_is_the_opset_written(tmp_path, opset):
+    told = []
     exported = OnnxTarget(opset=opset, simplify=False)(
-        zoo.build("chain"), INPUT, tmp_path / "m.onnx", {}
+        zoo.build("chain"), INPUT, tmp_path / "m.onnx", {}, lambda *each: told.append(each)
     )
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert exported.opset == opset
     assert [each.version for each in onnx.load(exported.path).opset_import] == [opset]
     assert bool(exported.notes) == (opset < 18)
@@ -173,7 +177,6 @@ def spoil(model):
 @pytest.mark.parametrize(
     ("simplifier", "note"),
     [
-        (partial(simplify, seconds=0.01), "took longer"),
         (partial(simplify, command=("false",)), "failed"),
         (wrong, "after simplification, the exported file's output"),
     ],
@@ -223,16 +226,6 @@ def test_comparison_stops_at_enough_inputs_or_enough_time(written):
 def test_comparison_is_repeatable(written):
     network, path = written
     assert check(path, network, INPUT, seed=3) == check(path, network, INPUT, seed=3)
-
-
-def test_progress_goes_from_start_to_end(tmp_path):
-    told = []
-    PLAIN(
-        zoo.build("chain"), INPUT, tmp_path / "m.onnx", {}, progress=lambda *each: told.append(each)
-    )
-    shares = [share for share, _ in told]
-    assert shares == sorted(shares)
-    assert (shares[0], shares[-1]) == (0.0, 1.0)
 
 
 def test_targets_are_listed():
