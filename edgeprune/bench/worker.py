@@ -15,8 +15,8 @@ standard input, an answer a line of JSON on standard output.
 Whatever goes wrong is answered with {"error": one line}, and the process ends; so it does when
 standard input ends, because the program that started it has gone.
 
-Memory is resident memory above that of the process with the runtime imported and no model. On
-Linux the high-water mark is reset after the import and again after loading, and freed pages are
+Memory is resident memory above that of the process with the runtime at work on a model of one
+number. On Linux the high-water mark is reset then and again after loading, and freed pages are
 handed back each time: otherwise the pages that loading leaves behind hide what inference takes.
 Elsewhere only the mark of its whole life is known (ru_maxrss): "idle" is then an upper bound.
 """
@@ -45,15 +45,13 @@ def main() -> None:
     parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.model is None:
         if sys.stdin.isatty():
             parser.error("name a model file to measure")
         sys.exit(serve())
     try:
-        bench = Bench(vars(arguments))
-        samples = bench.run(max(1, arguments.runs))
+        samples = (bench := Bench(vars(arguments))).run(max(1, arguments.runs))
     except Exception as error:
         sys.exit(one_line(error))
     latency = {"median": statistics.median(samples), "min": min(samples), "n": len(samples)}
@@ -88,11 +86,7 @@ def one_line(error: Exception) -> str:
 
 
 class Bench:
-    """A loaded model, warm, with its inputs.
-
-    Attributes:
-        ready: The answer to the first request.
-    """
+    """A loaded model, warm, with its inputs; ``ready`` answers the first request."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         threads = int(request.get("threads", 1))
@@ -108,8 +102,8 @@ class Bench:
         self.ready["run_s"] = self._warm_up(float(request.get("warmup_s", 0.5)))
         self.ready["baseline_rss_bytes"] = self._memory.baseline
         self.ready["idle_rss_bytes"] = self._idle
-        chosen = {"threads": threads, "runtime": name, "packages": self._runtime.packages}
-        self.ready["environment"] = {**machine(), **chosen, "memory": self._memory.source}
+        used = {"threads": threads, "runtime": name, "packages": self._runtime.packages}
+        self.ready["environment"] = {**machine(), **used, "memory": self._memory.source}
 
     def _load(self, model: Path) -> float:
         start = time.perf_counter()
@@ -172,14 +166,13 @@ class Memory:
         with contextlib.suppress(IndexError, ValueError):
             kib = text_of(Path("/proc/self/status")).split(f"\n{mark}:")[1].split()[0]
             return max(0, int(kib) * 1024 - self.baseline)
-        try:
+        with contextlib.suppress(ImportError):  # Windows has no such module
             import resource
-        except ImportError:  # Windows
-            self.source = "none"
-            return 0
-        self.source = "ru_maxrss"
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self.baseline
+
+            self.source, unit = "ru_maxrss", 1 if sys.platform == "darwin" else 1024
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self.baseline
+        self.source = "none"
+        return 0
 
     @staticmethod
     def settle() -> bool:
@@ -195,11 +188,10 @@ class Memory:
 def machine() -> dict[str, Any]:
     """What the figures were taken on; None for what the system does not say."""
     governors = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "machine": platform.machine(),
         "cpu": cpu_name(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count() or 1,
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
         "governor": ", ".join(sorted({text_of(path).strip() for path in governors})) or None,
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -237,11 +229,16 @@ def encoded(array: Any) -> dict[str, Any]:
     return {"dtype": dtype.str, "shape": list(array.shape), "base64": text}
 
 
+IDENTITY = base64.b64decode(  # an ONNX model that returns its input, float32 (1,)
+    "CAgSADo3ChAKAXgSAXkiCElkZW50aXR5EgFnWg8KAXgSCgoICAESBAoCCAFiDwoBeRIKCggIARIECgIIAUIECgAQDQ=="
+)
+
+
 class OnnxRuntime:
     """ONNX Runtime on the CPU: ``session.run`` with every graph optimisation.
 
-    Threads spin between operators as they do by default, but no longer than a run lasts: of two
-    loaded models the one that waits must not take a core from the other.
+    Threads spin between operators, but no longer than a run lasts: of two loaded models the one
+    that waits must not take a core from the other.
     """
 
     def __init__(self, threads: int) -> None:
@@ -255,20 +252,23 @@ class OnnxRuntime:
         self._generator: Any = numpy.random.default_rng  # loaded lazily: now, not as model memory
         self._ort = onnxruntime
         self._threads = threads
+        self._open(IDENTITY).run(None, {"x": numpy.zeros(1, "f4")})  # what it takes for any model
 
     def load(self, model: Path) -> None:
         """Create the session."""
+        try:
+            self._session = self._open(str(model))
+        except Exception as error:
+            raise WorkerError(f"onnxruntime cannot load {model.name}: {one_line(error)}") from error
+
+    def _open(self, model: str | bytes) -> Any:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3  # errors only
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        try:
-            cpu = ["CPUExecutionProvider"]
-            self._session = self._ort.InferenceSession(str(model), options, providers=cpu)
-        except Exception as error:
-            raise WorkerError(f"onnxruntime cannot load {model.name}: {one_line(error)}") from error
+        return self._ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def inputs(self, seed: int) -> dict[str, Any]:
         """Inputs of the declared types and shapes; a dimension left open is 1."""

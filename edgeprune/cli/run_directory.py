@@ -98,7 +98,7 @@ def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) ->
     if "macs" in given:
         kind, amount = chosen_budget(given)
         settings[kind] = amount
-    (folder / RECIPE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    (folder / RECIPE).write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
 def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) -> None:

@@ -46,7 +46,7 @@ class Allocation:
             small budgets out of reach.
     """
 
-    scope: Scope = "local"
+    scope: Scope = "global"
     unit: int = 0
     floor: float = 0.1
 

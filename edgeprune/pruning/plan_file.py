@@ -54,7 +54,7 @@ def read(path: Path) -> PruningPlan:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
     except OSError as error:
         raise UsageError(f"cannot read the plan '{path}': {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"'{path}' is not a pruning plan: {error}") from error
     if file.schema_version != 1:
         raise UsageError(f"'{path}' has schema version {file.schema_version}, expected 1")

@@ -1,5 +1,7 @@
 """The oracle: it passes right surgery and catches every wrong one."""
 
+import copy
+
 import pytest
 import torch
 import zoo
@@ -26,9 +28,11 @@ def cut(name):
 
 @torch.no_grad()
 def spoil(layer):
-    """Change one filter of a layer by a hundredth."""
+    """Change one filter and its bias by a hundredth."""
     rows = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
     rows[0] *= 1.01
+    if layer.bias is not None:
+        layer.bias[0] *= 1.01
 
 
 # --- wrong surgery is caught ----------------------------------------------------------------------
@@ -38,11 +42,11 @@ def spoil(layer):
 def test_one_wrong_filter_in_any_layer_is_detected(name):
     model, plan, module = cut(name)
     for layer in [part for part in module.modules() if isinstance(part, LAYERS)]:
-        before = layer.weight.detach().clone()
+        before = copy.deepcopy(layer.state_dict())
         spoil(layer)
         with pytest.raises(VerificationFailed, match="differs from the masked original"):
             proof_of(model, plan, module)
-        layer.weight.data.copy_(before)
+        layer.load_state_dict(before)
     assert proof_of(model, plan, module).max_rel_diff <= 1e-12
 
 

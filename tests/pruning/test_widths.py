@@ -63,13 +63,13 @@ def test_many_widths_are_priced_at_once():
         (
             lambda: nn.Sequential(
                 nn.Conv2d(3, 16, 3), nn.InstanceNorm2d(16, affine=True), nn.ConvTranspose2d(
-                    16, 8, 4, 2, groups=2, bias=False
+                    16, 8, 4, 2, bias=False
                 ), nn.BatchNorm2d(8, affine=False), nn.ReLU(), nn.Conv2d(8, 2, 1),
             ),
             (1, 3, 8, 8),
         ),
     ],
-    ids=["perceptron", "one dimension", "transposed in groups"],
+    ids=["perceptron", "one dimension", "transposed"],
 )  # fmt: skip
 @pytest.mark.parametrize("seed", range(3))
 def test_other_kinds_of_layers_are_priced_exactly(network, shape, seed):
