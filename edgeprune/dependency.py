@@ -62,7 +62,7 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
         """Dotted name of a node's module or parameter; what the operation is, without one."""
         if node.type == OPTYPE.PARAMETER:
             return str(self._param_to_name[node.module])
-        return str(self._module2name.get(node.module) or node.module)
+        return str(self._module2name.get(node.module, node.module))
 
 
 def build(module: nn.Module, inputs: Sequence[Tensor]) -> DependencyGraph:

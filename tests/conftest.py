@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import digits as digits_files
 import pytest
 import torch
 import zoo
 from invocation import CHAIN_SHAPE, edgeprune
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> digits_files.Digits:
 
 
 @pytest.fixture(scope="session")
-def digits_run(
-    digits: digits_files.Digits, tmp_path_factory: pytest.TempPathFactory
-) -> Finished:
+def digits_run(digits: digits_files.Digits, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The digits network compressed to 70 % of its MACs, judged on the test images."""
     run = tmp_path_factory.mktemp("digits-run") / "run"
     judged = ("--eval", digits.images, "--images", digits.images)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 MEAN, STD = 0.288, 0.354  # of the pixels, as shares of 255
 SHAPE = "1x1x8x8"
@@ -65,9 +68,7 @@ def network(widths: tuple[int, ...] = WIDTHS) -> nn.Sequential:
         stride = 2 if place == 2 else 1
         conv = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
         layers += [conv, nn.BatchNorm2d(c_out), nn.ReLU()]
-    return nn.Sequential(
-        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10)
-    )
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
 
 
 def trained(epochs: int = 5) -> nn.Module:

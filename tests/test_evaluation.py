@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ import torch
 from digits import MEAN, STD, Digits, guesses, pictures
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import accuracy_score
 from torch import Tensor, nn
@@ -18,6 +17,11 @@ from torch import Tensor, nn
 from edgeprune import evaluation
 from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
 from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 GREY = InputSpec(((1, 1, 8, 8),), (MEAN,), (STD,))
 RGB = InputSpec(((1, 3, 8, 8),))
@@ -44,7 +48,9 @@ def noise_image(height: int, width: int, mode: str = "RGB", seed: int = 0) -> Im
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
 
 
-def by_hand(image: Image.Image, size: tuple[int, int], mean: object, std: object) -> NDArray[np.float32]:
+def by_hand(
+    image: Image.Image, size: tuple[int, int], mean: object, std: object
+) -> NDArray[np.float32]:
     """Resize, cut out the middle, and normalise, with PIL and NumPy."""
     height, width = size
     scale = max(round(height * 8 / 7) / image.height, round(width * 8 / 7) / image.width)
@@ -140,7 +146,7 @@ def test_more_classes_than_the_network_knows_are_refused_at_once(
         assert opened.labelled is not None
         assert len(opened.labelled) == 3
     else:
-        with pytest.raises(UsageError, match="3 classes.*only 2"):
+        with pytest.raises(UsageError, match=r"3 classes.*only 2"):
             evaluation.open_images(source(Brightness(classes)), three_classes, None)
 
 

@@ -55,7 +55,9 @@ def test_exactly_outputs_and_what_cannot_be_cut_are_locked(name):
     assert all(OUTPUTS in reason for reason in reasons.values())
 
 
-@pytest.mark.parametrize("name", [n for n in zoo.NETWORKS if n not in ("padded-shortcut", "functional")])
+@pytest.mark.parametrize(
+    "name", [n for n in zoo.NETWORKS if n not in ("padded-shortcut", "functional")]
+)
 def test_every_channel_of_every_layer_belongs_to_one_group(name):
     model = traced(name)
     members = collections.defaultdict(list)
@@ -281,7 +283,9 @@ def test_the_networks_own_error_is_passed_on():
     def forward(net, x):
         raise ValueError("this image is too small\nand more")
 
-    with pytest.raises(ModelUnsupported, match="cannot trace the network: this image is too small$"):
+    with pytest.raises(
+        ModelUnsupported, match=r"cannot trace the network: this image is too small$"
+    ):
         trace(source_of(Calls(forward, conv=nn.Conv2d(3, 8, 3))))
 
 
@@ -297,7 +301,7 @@ def forward_for_ever(net, x):
 
 def test_a_forward_that_does_not_end_is_stopped():
     start = time.monotonic()
-    with pytest.raises(ModelUnsupported, match="longer than 0.2 s"):
+    with pytest.raises(ModelUnsupported, match=r"longer than 0\.2 s"):
         trace(source_of(Calls(forward_for_ever, conv=nn.Conv2d(3, 8, 3))), time_limit_s=0.2)
     assert time.monotonic() - start < 15
 
@@ -308,7 +312,7 @@ def test_index_arithmetic_that_does_not_end_is_stopped(monkeypatch):
             time.sleep(0.005)
 
     monkeypatch.setattr(index_mapping, "update_index_mapping", never_ready)
-    with pytest.raises(ModelUnsupported, match="longer than 0.2 s"):
+    with pytest.raises(ModelUnsupported, match=r"longer than 0\.2 s"):
         trace(source_of(zoo.build("chain")), time_limit_s=0.2)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import random
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import zoo
@@ -16,6 +15,9 @@ from torch import Tensor, nn
 from edgeprune.artifacts import InputSpec, KeptChannels, PruningPlan, SourceModel, TracedModel
 from edgeprune.pruning import lock_failing
 from edgeprune.tracing import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Calls(nn.Module):

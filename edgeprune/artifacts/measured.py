@@ -13,7 +13,7 @@ class Measurement:
         blocks_s: Raw latencies, one tuple for each block of consecutive runs; seconds.
         load_s: Time to create the session; seconds.
         first_s: The first inference after loading; seconds.
-        baseline_rss_bytes: Resident memory of the process with the runtime at work, without the model.
+        baseline_rss_bytes: Resident memory of the process with the runtime, without the model.
         idle_rss_bytes: Resident memory that the loaded model adds to the baseline.
         peak_rss_bytes: The most that loading or running the model ever added to the baseline.
     """

@@ -68,7 +68,10 @@ def write(network: nn.Module, path: Path, notes: Mapping[str, str]) -> None:
     metadata = {"format": "pt", FORMAT: VERSION, "blueprint": text, **notes}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # what the user's umask gives; save_file would be stricter
         save_file(stored, partial, metadata)
+        partial.chmod(mode)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -85,7 +85,7 @@ MEASURING = (
     click.option("--device", default="local", show_default=True, help="Where they run."),
     click.option("--threads", default=1, show_default=True, help="Threads for one inference."),
     click.option("--bench-seconds", default=10.0, show_default=True, help="Time to measure."),
-    click.option("--no-bench", is_flag=True, help="Measure nothing."),
+    click.option("--bench/--no-bench", default=True, help="Whether to measure.", show_default=True),
 )
 
 JUDGING = (
@@ -127,6 +127,8 @@ def source(given: Flags) -> SourceModel:
     loaded = load(given["model"], options)
     if not options.input_shapes:
         say(f"input: {', '.join(map(shape_text, loaded.input.shapes))} (pass --input to change)")
+    if given.get("eval_") or given.get("images"):
+        say(f"images are normalised with mean {loaded.input.mean} and std {loaded.input.std}")
     return loaded
 
 
@@ -214,7 +216,7 @@ def bench_settings(given: Flags) -> BenchSettings | None:
         given["bench_seconds"],
         given["seed"],
     )
-    return None if given["no_bench"] else settings
+    return settings if given["bench"] else None
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from edgeprune.cli.console import typed_command
 from edgeprune.cli.options import BUDGETS, chosen_budget, shape_text
 from edgeprune.errors import UsageError
 
@@ -86,7 +87,7 @@ def _put(run: NewRun, old: Path) -> None:
 
 
 def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) -> None:
-    """Write every effective setting, so that ``edgeprune compress --recipe`` repeats the run."""
+    """Write every effective setting; ``--recipe`` of the same command repeats the run."""
     settings = {
         key.rstrip("_").replace("_", "-"): _plain(value)
         for key, value in given.items()
@@ -98,7 +99,8 @@ def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) ->
     if "macs" in given:
         kind, amount = chosen_budget(given)
         settings[kind] = amount
-    (folder / RECIPE).write_text(yaml.safe_dump(settings), encoding="utf-8")
+    text = f"# settings of: {typed_command()}\n{yaml.safe_dump(settings)}"
+    (folder / RECIPE).write_text(text, encoding="utf-8")
 
 
 def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) -> None:

@@ -43,6 +43,15 @@ class OnnxTarget:
     dynamic_batch: bool = False
     simplify: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse an opset that cannot be had.
+
+        Raises:
+            UsageError: Names those that can.
+        """
+        if self.opset is not None and self.opset not in OPSETS:
+            raise UsageError(f"no opset {self.opset}: choose {OPSETS[0]} to {OPSETS[-1]}")
+
     def __call__(
         self,
         module: nn.Module,
@@ -70,8 +79,6 @@ class OnnxTarget:
             ModelUnsupported: When the network cannot be written as ONNX.
             VerificationFailed: When the file computes something else than the network.
         """
-        if self.opset is not None and self.opset not in OPSETS:
-            raise UsageError(f"no opset {self.opset}: choose {OPSETS[0]} to {OPSETS[-1]}")
         tell = progress or _ignore
 
         def prove(draft: Path) -> Parity:

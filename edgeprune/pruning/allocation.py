@@ -1,9 +1,9 @@
 """Importance + budget → PruningPlan: how wide every group becomes, and which channels stay.
 
 Widths follow one knob, the share of channels that stay: of every group alike (local), or of all
-channels together in the order of their importance (global). The knob is turned until the budget is met; widths are rounded to what
-runtimes like, to the nearest multiple and never to nothing; single steps then close the gap that
-rounding left.
+channels together in the order of their importance (global). The knob is turned until the budget
+is met; widths are rounded to what runtimes like, to the nearest multiple and never to nothing;
+small steps then close the gap that rounding left.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import lcm
+from math import lcm, prod
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -31,6 +31,9 @@ CLOSE_ENOUGH = 0.01
 
 AIM = 0.001
 """Steps stop once the budget is met within this share of the original."""
+
+FEW = 10_000
+"""Up to so many assignments of widths are all tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,12 @@ def _competing(model: CostModel, scores: Mapping[str, Tensor]) -> Callable[[floa
 
 
 def _close_gap(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs) -> Rungs:
-    """Step one or two groups up or down by a rung while that brings the budget closer."""
+    """Step one or two groups up or down by a rung while that brings the budget closer.
+
+    On a small network such steps are too coarse to get everywhere, but all widths can be tried.
+    """
+    if prod(map(len, ladders)) <= FEW:
+        return _closest_of_all(model, budget, ladders, rungs)
     asked, original = budget.asked(model), float(budget.reached(model, model.full))
     for _ in range(2 * len(ladders)):
         error = abs(float(budget.reached(model, _widths(ladders, rungs))) - asked)
@@ -212,6 +220,17 @@ def _close_gap(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs)
             break
         rungs = neighbours[best]
     return rungs
+
+
+def _closest_of_all(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs) -> Rungs:
+    """Of all assignments that come as close to the budget as any, the one most like ``rungs``."""
+    asked, original = budget.asked(model), float(budget.reached(model, model.full))
+    every = np.stack(np.meshgrid(*ladders, indexing="ij"), axis=-1)
+    errors = np.abs(budget.reached(model, every) - asked)
+    close = errors <= max(float(errors.min()), AIM * original)
+    change = (np.abs(every - _widths(ladders, rungs)) / model.full).sum(axis=-1)
+    best = np.unravel_index(np.where(close, change, np.inf).argmin(), close.shape)
+    return tuple(int(rung) for rung in best)
 
 
 def _neighbours(ladders: Ladders, rungs: Rungs) -> list[Rungs]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 import torch
@@ -82,12 +83,14 @@ def relative_error(wanted: list[Tensor], actual: list[Tensor]) -> float:
         actual: Outputs of the other network, of the same shapes.
 
     Returns:
-        Largest over the outputs of ‖actual − wanted‖ / ‖wanted − mean over inputs‖.
+        Largest over the outputs of ‖actual − wanted‖ / ‖wanted − mean over inputs‖; infinite
+        where an output is not finite.
     """
-    return max(
+    errors = [
         float((a - w).norm() / (w - w.mean(0)).norm().clamp_min(torch.finfo(w.dtype).tiny))
         for w, a in zip(wanted, actual, strict=True)
-    )
+    ]
+    return max(error if isfinite(error) else inf for error in errors)
 
 
 @torch.no_grad()

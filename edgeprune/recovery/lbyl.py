@@ -14,7 +14,8 @@ filters ũ = g u and constants c the same loss, times g_p², needs no division b
 
 Its matrix Ũ_KŨ_Kᵀ + g_p²(λ₂ I + λ₁ c cᵀ) differs between removed channels by a multiple of one
 fixed diagonal-plus-rank-one term. One eigendecomposition and the Sherman–Morrison formula
-therefore solve all removed channels at once, exactly.
+therefore solve all removed channels at once, exactly: the solution without λ₁, plus what the
+constant it leaves over is worth.
 """
 
 from __future__ import annotations
@@ -83,15 +84,15 @@ class Lbyl:
         gain = stream.gain[removed]
         constants, wanted = stream.constant[kept], stream.constant[removed]
         eigenvalues, basis = torch.linalg.eigh(stream.gram[kept][:, kept])
-        floor = 1e-12 * eigenvalues[-1].clamp_min(torch.finfo(eigenvalues.dtype).tiny)
+        floor = 1e-12 * eigenvalues[-1] if eigenvalues[-1] > 0 else eigenvalues.new_ones(())
         inverse = 1 / (eigenvalues[:, None].clamp_min(0) + (self.ridge * gain).clamp_min(floor))
 
-        def solved(rhs: Tensor) -> Tensor:  # (K, R): one column for each removed channel
+        def solved(rhs: Tensor) -> Tensor:  # (K, R) or (K, 1) → (K, R)
             solution: Tensor = basis @ (inverse * (basis.T @ rhs))
             return solution
 
+        straight = solved(stream.gram[kept][:, removed])
+        direction = solved(constants[:, None])
         weight = constant_weight * gain
-        target = stream.gram[kept][:, removed] + weight * constants[:, None] * wanted
-        unbent, direction = solved(target), solved(constants[:, None].expand(-1, len(removed)))
-        bend = weight * (constants @ unbent) / (1 + weight * (constants @ direction))
-        return (unbent - direction * bend).T
+        bend = weight * (wanted - constants @ straight) / (1 + weight * (constants @ direction))
+        return (straight + direction * bend).T

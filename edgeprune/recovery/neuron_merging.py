@@ -7,7 +7,8 @@ s = ‖ũ_p‖/‖ũ_k‖ and leaves the constant B = c_p − s c_k. The paper's
     k* = argmin_k  λ (1 − cos(ũ_p, ũ_k)) + (1 − λ) minmax_k(|B| / s)
 
 where minmax rescales to [0, 1] over the kept channels. A removed channel whose k* is no more
-alike than a threshold is not compensated.
+alike than a threshold is not compensated, and a kept channel that BatchNorm has silenced carries
+nothing: its coefficient would be huge.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from edgeprune.recovery.delivery import deliver
 
 if TYPE_CHECKING:
     from edgeprune.recovery.streams import Stream
+
+SILENT = 1e-4
+"""A kept channel is silent whose folded filter is shorter than this share of the median one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,16 @@ class NeuronMerging:
             gram = gram + stream.constant[:, None] * stream.constant[None, :]
         tiny = torch.finfo(gram.dtype).tiny
         norms = gram.diagonal().clamp_min(tiny).sqrt()
-        cosine = gram[removed][:, kept] / (norms[removed][:, None] * norms[kept])
-        scale = norms[removed][:, None] / norms[kept]
-        rest = (stream.constant[removed][:, None] - scale * stream.constant[kept]).abs() / scale
+        able = (norms[kept] >= SILENT * norms[kept].median()).nonzero().flatten()
+        able_kept = kept[able]
+        cosine = gram[removed][:, able_kept] / (norms[removed][:, None] * norms[able_kept])
+        scale = norms[removed][:, None] / norms[able_kept]
+        constant = stream.constant
+        rest = (constant[removed][:, None] - scale * constant[able_kept]).abs() / scale
         least, most = rest.amin(1, keepdim=True), rest.amax(1, keepdim=True)
         rescaled = (rest - least) / (most - least).clamp_min(tiny)
         balance = self.balance if stream.normed else 1.0
         best = (balance * (1 - cosine) + (1 - balance) * rescaled).argmin(1, keepdim=True)
         alike = cosine.gather(1, best) >= self.threshold
         merged = torch.where(alike, scale.gather(1, best), 0.0)
-        return torch.zeros_like(cosine).scatter(1, best, merged)
+        return gram.new_zeros(len(removed), len(kept)).scatter(1, able[best], merged)

@@ -1,4 +1,4 @@
-"""``edgeprune compress``: the files, the report, the streams, and that nothing is left half done."""
+"""``edgeprune compress``: the files, the report, the streams, and nothing left half done."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import hashlib
 import json
 import shutil
 import statistics
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -19,6 +18,9 @@ from invocation import CHAIN_SHAPE, QUICK, Ran, edgeprune
 import edgeprune as ep
 from edgeprune.cli.run_directory import new_run
 from edgeprune.report.files import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FILES = {
     "recipe.yaml",
@@ -209,19 +211,18 @@ def test_a_run_is_overwritten_only_when_asked_and_then_whole(
     assert [path.name for path in here.iterdir()] == ["run"]
 
 
-@pytest.mark.parametrize(
-    ("failure", "code"), [(RuntimeError("out of luck"), 1), (KeyboardInterrupt(), 130)]
-)
+@pytest.mark.parametrize("accident", [(RuntimeError("out of luck"), 1), (KeyboardInterrupt(), 130)])
 @pytest.mark.parametrize("output", [(), ("-o", "deep/er/run"), ("-o", "old", "--overwrite")])
 def test_a_run_that_ends_early_leaves_all_as_it_was(
-    failure: BaseException,
-    code: int,
+    accident: tuple[BaseException, int],
     output: tuple[str, ...],
     chain: Path,
     pruned_chain: Path,
     here: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    failure, code = accident
+
     def fail(*_: object, **__: object) -> None:
         raise failure
 

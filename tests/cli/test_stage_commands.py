@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -13,19 +13,21 @@ import pytest
 import torch
 import yaml
 import zoo
-from digits import Digits
 from invocation import CHAIN_SHAPE, Ran, edgeprune
 from torch import nn
 
 import edgeprune as ep
 from edgeprune.report.files import decode
 
+if TYPE_CHECKING:
+    from digits import Digits
+
 NO_EXPORT = {"recipe.yaml", "plan.json", "compressed.safetensors", "report.json", "report.md"}
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, and exports that are quick and tried elsewhere."""
+    """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -203,9 +205,7 @@ def test_inspect_shows_what_keep_locks(chain: Path) -> None:
 def test_the_nearest_budget_that_inspect_names_is_reachable(chain: Path, here: Path) -> None:
     found = json.loads(edgeprune("inspect", chain, "--input", CHAIN_SHAPE, "--json").out)
     for kind, share in found["reachable"].items():
-        ran = edgeprune(
-            "prune", chain, "--input", CHAIN_SHAPE, f"--{kind}", str(share), "-o", kind
-        )
+        ran = edgeprune("prune", chain, "--input", CHAIN_SHAPE, f"--{kind}", str(share), "-o", kind)
         assert ran.code == 0
         budget = decode(here / kind).budget
         assert budget is not None

@@ -1,4 +1,4 @@
-"""Allocation: budgets are met as closely as widths allow, and channels go in order of importance."""
+"""Allocation: budgets are met as closely as widths allow; the least important channels go."""
 
 import itertools
 import re
@@ -113,6 +113,19 @@ def test_asking_for_the_whole_network_removes_nothing(name, budget, scope):
     assert plan(model, costs_of(model), budget, allocation=Allocation(scope)).plan.groups == ()
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    widths=st.lists(st.sampled_from([32, 48, 64, 96]), min_size=6, max_size=8),
+    scope=st.sampled_from(SCOPES), kind=st.sampled_from(["macs", "params"]),
+    amount=st.floats(0.2, 0.95),
+)  # fmt: skip
+def test_with_many_layers_every_budget_is_met(widths, scope, kind, amount):
+    blocks = [zoo.conv_bn(a, b) for a, b in itertools.pairwise([3, *widths])]
+    model = trace(source_of(nn.Sequential(*blocks, zoo.head(widths[-1]))))
+    budget = BUDGETS[kind](amount)
+    assert plan(model, costs_of(model), budget, allocation=Allocation(scope)).allocated.on_target
+
+
 def deep(width, layers):
     network = [zoo.conv_bn(3, width), *(zoo.conv_bn(width, width) for _ in range(layers - 1))]
     return nn.Sequential(*network, zoo.head(width))
@@ -120,7 +133,7 @@ def deep(width, layers):
 
 @pytest.mark.parametrize("amount", [0.3, 0.6, 0.9])
 def test_ties_in_importance_make_no_cliff(amount):
-    """Untrained BatchNorm scores every channel alike: groups then lose alike."""
+    """Untrained BatchNorm scores every channel alike: no group then goes before another."""
     model = trace(source_of(deep(64, 6)))
     allocated = plan(
         model, costs_of(model), Macs(amount), criterion=BatchNormScale(),
@@ -128,7 +141,7 @@ def test_ties_in_importance_make_no_cliff(amount):
     ).allocated  # fmt: skip
     assert allocated.on_target
     widths = widths_of(model, allocated)
-    assert max(widths) - min(widths) <= 16
+    assert min(widths) >= 24  # 8 is the least allowed
 
 
 @pytest.mark.parametrize("amount", [0.6, 0.9, 1.0])
@@ -160,9 +173,7 @@ def test_what_is_out_of_reach_names_what_is_not():
 def test_the_least_that_is_reachable_is_the_cheapest_of_all_widths(name):
     model = traced(name)
     costs = cost_model(model, costs_of(model))
-    every = np.array(
-        list(itertools.product(*(allowed(g, 0, 0.1) for g in model.prunable))), float
-    )
+    every = np.array(list(itertools.product(*(allowed(g, 0, 0.1) for g in model.prunable))), float)
     least = reachable(model, costs_of(model), Allocation())
     assert least["macs"] == pytest.approx(
         float(costs.macs_at(every).min() / costs.macs_at(costs.full))

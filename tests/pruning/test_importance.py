@@ -69,9 +69,7 @@ def test_every_layer_of_a_group_has_the_same_say(criterion, oracle):
     network = zoo.build("residual")
     first, norm = network[0][0], network[0][1]
     branch, branch_norm = network[1].branch[1], network[1].branch[2]
-    parts = zip(
-        unit_mean(oracle(first, norm)), unit_mean(oracle(branch, branch_norm)), strict=True
-    )
+    parts = zip(unit_mean(oracle(first, norm)), unit_mean(oracle(branch, branch_norm)), strict=True)
     scores = importance(trace(source_of(network)), criterion)["0.0"]
     assert scores.tolist() == pytest.approx([sum(pair) / 2 for pair in parts])
 

@@ -104,7 +104,7 @@ def test_a_tiny_error_deep_in_a_quiet_network_is_detected():
     module = remove_channels(model, plan)
     assert proof_of(model, plan, module).max_rel_diff <= 1e-12
     spoil(module[2][0])
-    with pytest.raises(VerificationFailed, match="'2.0'"):
+    with pytest.raises(VerificationFailed, match=r"'2\.0'"):
         proof_of(model, plan, module)
 
 

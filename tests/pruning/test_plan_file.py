@@ -66,7 +66,10 @@ GOOD = {"schema_version": 1, "model_sha256": "", "versions": {}, "groups": []}
         ("[]", "is not a pruning plan"),
         (json.dumps({"schema_version": 1}), "missing required field `model_sha256`"),
         (json.dumps(GOOD | {"surprise": 1}), "unknown field `surprise`"),
-        (json.dumps(GOOD | {"groups": [{"group": "a", "width": "4", "kept": []}]}), "Expected `int`"),
+        (
+            json.dumps(GOOD | {"groups": [{"group": "a", "width": "4", "kept": []}]}),
+            "Expected `int`",
+        ),
         (json.dumps(GOOD | {"schema_version": 2}), "has schema version 2, expected 1"),
     ],
 )
@@ -79,7 +82,7 @@ def test_what_is_no_plan_is_refused(tmp_path, text, words):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(UsageError, match="cannot read the plan '.*missing.json'"):
+    with pytest.raises(UsageError, match=r"cannot read the plan '.*missing\.json'"):
         plan_file.read(tmp_path / "missing.json")
     with pytest.raises(UsageError, match="cannot read the plan"):
         plan_file.read(tmp_path)

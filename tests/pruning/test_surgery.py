@@ -166,9 +166,7 @@ def forced_open(model):
     return type(model)(model.source, groups)
 
 
-@pytest.mark.parametrize(
-    ("name", "group"), [("channel-shuffle", "1.0"), ("functional", "first.0")]
-)
+@pytest.mark.parametrize(("name", "group"), [("channel-shuffle", "1.0"), ("functional", "first.0")])
 def test_removing_a_lock_by_force_is_detected(name, group):
     model = forced_open(traced(name))
     with pytest.raises(VerificationFailed):
@@ -254,5 +252,5 @@ def test_a_plan_that_does_not_fit_is_refused(entry, words):
 
 def test_a_plan_that_names_a_group_twice_is_refused():
     entry = KeptChannels("0.0", 16, tuple(range(12)))
-    with pytest.raises(UsageError, match="'0.0' twice"):
+    with pytest.raises(UsageError, match=r"'0\.0' twice"):
         prune(traced("chain"), NOTHING.of((entry, entry)))

@@ -1,0 +1,37 @@
+"""Every command explains itself, at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from invocation import edgeprune
+
+from edgeprune.cli import COMMANDS, cli
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    ran = edgeprune(name, "--help")
+    assert (ran.code, ran.err) == (0, "")
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.opts[-1] in ran.out
+            assert parameter.help, parameter.opts
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["compress", "--help"], ["inspect", "--help"]])
+def test_help_needs_no_torch(arguments: list[str]) -> None:
+    program = (
+        "import sys; from edgeprune.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit('torch' in sys.modules or code)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, check=False
+    )
+    assert ran.returncode == 0
+    assert ran.stderr == b""
