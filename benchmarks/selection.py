@@ -2,8 +2,8 @@
 
     python benchmarks/selection.py --models FOLDER --networks resnet20 resnet56 --images DIR
 
-FOLDER holds ``zoo.py`` as for whole_line.py; DIR holds labelled images, one sub-folder a class, that
-fit the networks named. Networks are pruned to each share of their multiply-accumulates and
+FOLDER holds ``zoo.py`` as for whole_line.py; DIR holds labelled images, one sub-folder a class,
+that fit the networks named. Networks are pruned to each share of their multiply-accumulates and
 recovered with the default; the table shows top-1 accuracy. Choose on images that no published
 figure is scored on.
 """

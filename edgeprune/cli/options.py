@@ -54,7 +54,7 @@ PRUNING = (
     click.option("--ratio", metavar="0.5", help="Share of all prunable channels to remove."),
     click.option("--importance", default="l2", show_default=True,
                  help="How channels are ranked: l1, l2, bn, geometric-median or random."),
-    click.option("--scope", default="global", show_default=True,
+    click.option("--scope", default="local", show_default=True,
                  help="Whether channels compete in their group (local) or with all (global)."),
     click.option("--unit", default="auto", show_default=True, metavar="auto|N",
                  help="Remaining widths are multiples of it."),

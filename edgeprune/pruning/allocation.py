@@ -29,8 +29,8 @@ Scope: TypeAlias = Literal["local", "global"]
 CLOSE_ENOUGH = 0.01
 """A budget counts as met within this share of the original."""
 
-AIM = 0.001
-"""Steps stop once the budget is met within this share of the original."""
+AIM = 0.005
+"""Steps stop within this share of the original: every further one leaves the scores' choice."""
 
 FEW = 10_000
 """Up to so many assignments of widths are all tried."""
@@ -47,11 +47,14 @@ class Allocation:
             4 from 16 on, else 2), which is what vectorised kernels like.
         floor: Least share of any group that stays: higher protects narrow layers, and puts
             small budgets out of reach.
+        cap: In global scope no group loses more than so many times the share that all channels
+            lose: 1 is local scope, larger lets groups differ more.
     """
 
-    scope: Scope = "global"
+    scope: Scope = "local"
     unit: int = 0
     floor: float = 0.1
+    cap: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant.
@@ -132,10 +135,11 @@ def allocate(
     ladders = [options.widths(group) for group in model.groups]
     asked, original = budget.asked(model), float(budget.reached(model, model.full))
     least = float(budget.reached(model, options.narrowest(model.groups)))
-    if asked < least - CLOSE_ENOUGH * original:
+    nearest = min(max(asked, least), original)
+    if abs(asked - nearest) > CLOSE_ENOUGH * original:
         raise BudgetUnreachable(
             f"--{budget.kind} {budget.share(asked, original):.1%} is out of reach: the nearest is "
-            f"{budget.share(least, original):.1%}; allow narrower layers with a smaller --unit, "
+            f"{budget.share(nearest, original):.1%}; allow narrower layers with a smaller --unit, "
             "or see with `edgeprune inspect` which groups are locked and why"
         )
     rungs = _turn_knob(model, scores, budget, options, ladders)
@@ -164,7 +168,10 @@ def _turn_knob(
 ) -> Rungs:
     """Bisect the share of channels that stay; the best rungs met on the way."""
     asked = budget.asked(model)
-    wanted = _competing(model, scores) if options.scope == "global" else _alike(model)
+    if options.scope == "global":
+        wanted = _competing(model, scores, options.cap)
+    else:
+        wanted = _alike(model)
     best, best_error = _nearest(ladders, model.full), float("inf")
     low, high = 0.0, 1.0
     for _ in range(60):
@@ -182,7 +189,9 @@ def _alike(model: CostModel) -> Callable[[float], Floats]:
     return lambda share: share * model.full
 
 
-def _competing(model: CostModel, scores: Mapping[str, Tensor]) -> Callable[[float], Floats]:
+def _competing(
+    model: CostModel, scores: Mapping[str, Tensor], cap: float
+) -> Callable[[float], Floats]:
     """From the share that stays to widths (G,): the most important channels of all groups.
 
     Of equally important channels each group loses the same share, or ties would make a cliff.
@@ -194,7 +203,8 @@ def _competing(model: CostModel, scores: Mapping[str, Tensor]) -> Callable[[floa
 
     def wanted(share: float) -> Floats:
         stay = order[: round(share * len(order))]
-        return np.bincount(stay, minlength=len(pooled)).astype(np.float64)
+        counts = np.bincount(stay, minlength=len(pooled))
+        return np.maximum(counts, (1 - cap * (1 - share)) * model.full)
 
     return wanted
 
@@ -207,11 +217,12 @@ def _close_gap(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs)
     if prod(map(len, ladders)) <= FEW:
         return _closest_of_all(model, budget, ladders, rungs)
     asked, original = budget.asked(model), float(budget.reached(model, model.full))
+    start = rungs
     for _ in range(2 * len(ladders)):
         error = abs(float(budget.reached(model, _widths(ladders, rungs))) - asked)
         if error <= AIM * original:
             break
-        neighbours = _neighbours(ladders, rungs)
+        neighbours = _neighbours(ladders, rungs, start)
         if not neighbours:
             break
         reached = budget.reached(model, np.stack([_widths(ladders, n) for n in neighbours]))
@@ -233,13 +244,13 @@ def _closest_of_all(model: CostModel, budget: Budget, ladders: Ladders, rungs: R
     return tuple(int(rung) for rung in best)
 
 
-def _neighbours(ladders: Ladders, rungs: Rungs) -> list[Rungs]:
-    """Every assignment that differs by one rung in one group, or by one rung in each of two."""
+def _neighbours(ladders: Ladders, rungs: Rungs, start: Rungs) -> list[Rungs]:
+    """Every assignment one rung away in one group or in two, at most one rung from ``start``."""
     steps = [
-        (place, rung + change)
+        (place, step)
         for place, rung in enumerate(rungs)
-        for change in (-1, 1)
-        if 0 <= rung + change < len(ladders[place])
+        for step in (rung - 1, rung + 1)
+        if 0 <= step < len(ladders[place]) and abs(step - start[place]) <= 1
     ]
     single = [_replaced(rungs, (step,)) for step in steps]
     pairs = (pair for pair in product(steps, steps) if pair[0][0] < pair[1][0])

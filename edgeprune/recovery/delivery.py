@@ -13,14 +13,16 @@ taps. Methods differ only in how they find S.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from edgeprune.artifacts import RecoveryStep
 from edgeprune.filters import group_count
 from edgeprune.recovery.streams import Stream, StreamReader
 
@@ -53,6 +55,20 @@ class Delivered:
             shown = ", ".join(self.left_out[:3]) + ("…" if len(self.left_out) > 3 else "")
             text += f", {len(self.left_out)} not (no linear path to them: {shown})"
         return text
+
+
+def recovered(
+    method: str,
+    mixing: Mixing,
+    traced: TracedModel,
+    pruned: PrunedModel,
+    progress: Progress | None = None,
+) -> PrunedModel:
+    """Recover a pruned network by a delivery, and record the step under the method's name."""
+    start = time.perf_counter()
+    delivered = deliver(traced, pruned, mixing, progress)
+    step = RecoveryStep(method, time.perf_counter() - start, 0, delivered.detail)
+    return replace(pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step))
 
 
 @torch.no_grad()

@@ -20,17 +20,16 @@ constant it leaves over is worth.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from edgeprune.artifacts import Progress, PrunedModel, RecoveryStep, TracedModel
-from edgeprune.recovery.delivery import deliver
+from edgeprune.recovery.delivery import recovered
 
 if TYPE_CHECKING:
+    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
     from edgeprune.recovery.streams import Stream
 
 
@@ -61,10 +60,7 @@ class Lbyl:
         Returns:
             The network with updated weights and the step recorded.
         """
-        start = time.perf_counter()
-        delivered = deliver(traced, pruned, self.mixing, progress)
-        step = RecoveryStep("lbyl", time.perf_counter() - start, 0, delivered.detail)
-        return replace(pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step))
+        return recovered("lbyl", self.mixing, traced, pruned, progress)
 
     def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients that minimise the loss above.

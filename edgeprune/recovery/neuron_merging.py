@@ -13,17 +13,16 @@ nothing: its coefficient would be huge.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from edgeprune.artifacts import Progress, PrunedModel, RecoveryStep, TracedModel
-from edgeprune.recovery.delivery import deliver
+from edgeprune.recovery.delivery import recovered
 
 if TYPE_CHECKING:
+    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
     from edgeprune.recovery.streams import Stream
 
 SILENT = 1e-4
@@ -55,10 +54,7 @@ class NeuronMerging:
         Returns:
             The network with updated weights and the step recorded.
         """
-        start = time.perf_counter()
-        delivered = deliver(traced, pruned, self.mixing, progress)
-        step = RecoveryStep("nm", time.perf_counter() - start, 0, delivered.detail)
-        return replace(pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step))
+        return recovered("nm", self.mixing, traced, pruned, progress)
 
     def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients with at most one entry in each row.

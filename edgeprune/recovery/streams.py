@@ -7,7 +7,8 @@ depthwise filters, sums and gains. With activation functions left out, channel i
 
 for a composed filter ũ_i and a constant c_i. The closed forms need only inner products of these
 filters, and those compose without ever forming a filter: BatchNorm scales them (g_i g_j), a sum
-adds them, a depthwise filter multiplies them entry by entry.
+adds them, a depthwise filter multiplies them entry by entry: exact behind a 1×1 convolution, where
+depthwise filters stand; behind a wider one overlapping taps count as distinct.
 
 With g_i = γ_i/σ_i, σ_i = √(var_i + ε), the folded filter of a convolution and its BatchNorm is
 g_i u_i and its constant β_i + g_i (bias_i − μ_i).
