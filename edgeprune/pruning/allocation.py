@@ -168,10 +168,8 @@ def _turn_knob(
 ) -> Rungs:
     """Bisect the share of channels that stay; the best rungs met on the way."""
     asked = budget.asked(model)
-    if options.scope == "global":
-        wanted = _competing(model, scores, options.cap)
-    else:
-        wanted = _alike(model)
+    compete = options.scope == "global"
+    wanted = _competing(model, scores, options.cap) if compete else _alike(model)
     best, best_error = _nearest(ladders, model.full), float("inf")
     low, high = 0.0, 1.0
     for _ in range(60):

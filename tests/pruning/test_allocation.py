@@ -239,12 +239,24 @@ def test_local_takes_the_same_share_and_global_takes_what_matters_least():
     model = trace(source_of(network))
     found = {
         scope: widths_of(model, plan(
-            model, costs_of(model), Ratio(0.25), allocation=Allocation(scope)
+            model, costs_of(model), Ratio(0.25), allocation=Allocation(scope, cap=10)
         ).allocated)
         for scope in SCOPES
     }  # fmt: skip
     assert found["local"] == [48, 48, 48]
     assert found["global"][1] < found["global"][0] == found["global"][2] == 64
+
+
+@pytest.mark.parametrize("cap", [1.0, 1.5, 2.0])
+def test_global_takes_no_more_than_the_cap_from_any_group(cap):
+    network = deep(64, 3)
+    with torch.no_grad():
+        network[1][0].weight[8:] *= 1e-3
+    model = trace(source_of(network))
+    planned = plan(model, costs_of(model), Ratio(0.25), allocation=Allocation("global", cap=cap))
+    widths = widths_of(model, planned.allocated)
+    lost = [64 - width for width in widths]
+    assert max(lost) <= cap * sum(lost) / len(lost) + 8  # one rung
 
 
 def test_the_nearest_multiple_is_chosen_and_not_the_one_below():
