@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process by default.
     """
     typed = tuple(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # SIGTERM, as CI sends it, unwinds like Ctrl-C: drafts are removed
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = Settings(arguments=typed)
     try:
         code = cli.main(
