@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from math import inf, isfinite, prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,7 +23,11 @@ from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+    from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
+
+
+ENOUGH = 1_000_000
+"""So many input values are enough to judge by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Auto:
 
     Attributes:
         candidates: What is tried, by name.
-        images: How many noise images judge; more: surer, slower.
+        images: How many noise images judge; more: surer, slower. Large inputs get fewer, down to
+            16, because each says more and costs more.
         seed: Of the noise.
     """
 
@@ -40,7 +45,7 @@ class Auto:
         ("nm", NeuronMerging()),
         ("lbyl", Lbyl()),
     )
-    images: int = 16
+    images: int = 64
     seed: int = 1
 
     def __call__(
@@ -57,7 +62,7 @@ class Auto:
             The best candidate, with a step that says what was chosen and why.
         """
         start = time.perf_counter()
-        inputs = [noise(pruned.input, batch=1, seed=self.seed + i) for i in range(self.images)]
+        inputs = self._inputs(pruned.input)
         wanted = _outputs(traced.source.module, inputs)
         tried = {"none": pruned}
         for place, (name, method) in enumerate(self.candidates):
@@ -73,6 +78,12 @@ class Auto:
         detail = f"chose {best}; output error on noise: {shown}"
         step = RecoveryStep(f"auto:{best}", time.perf_counter() - start, 0, detail)
         return replace(tried[best], recovered_by=(*pruned.recovered_by, step))
+
+    def _inputs(self, spec: InputSpec) -> list[tuple[Tensor, ...]]:
+        """Noise images, one at a time to spare memory."""
+        size = sum(prod(shape) for shape in spec.shapes)
+        count = min(self.images, max(16, ENOUGH // size))
+        return [noise(spec, batch=1, seed=self.seed + place) for place in range(count)]
 
 
 def relative_error(wanted: list[Tensor], actual: list[Tensor]) -> float:
