@@ -26,7 +26,16 @@ class RecoveryMethod(Protocol):
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
     ) -> PrunedModel:
-        """Return a recovered copy of ``pruned``."""
+        """Recover a pruned network.
+
+        Args:
+            traced: The original with its groups.
+            pruned: The result of surgery, or of an earlier method; not changed.
+            progress: Told the share done.
+
+        Returns:
+            A network with new weights, the step that was taken appended to ``recovered_by``.
+        """
         ...
 
 

@@ -51,16 +51,7 @@ class Auto:
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
     ) -> PrunedModel:
-        """Recover a pruned network.
-
-        Args:
-            traced: The original with its groups.
-            pruned: The result of surgery; not changed.
-            progress: Told after each candidate.
-
-        Returns:
-            The best candidate, with a step that says what was chosen and why.
-        """
+        """As :class:`edgeprune.recovery.RecoveryMethod` says; the step tells which won, and why."""
         start = time.perf_counter()
         inputs = self._inputs(pruned.input)
         wanted = _outputs(traced.source.module, inputs)

@@ -50,16 +50,7 @@ class Lbyl:
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
     ) -> PrunedModel:
-        """Recover a pruned network.
-
-        Args:
-            traced: The original with its groups.
-            pruned: The result of surgery; not changed.
-            progress: Told after each group.
-
-        Returns:
-            The network with updated weights and the step recorded.
-        """
+        """As :class:`edgeprune.recovery.RecoveryMethod` says."""
         return recovered("lbyl", self.mixing, traced, pruned, progress)
 
     def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
