@@ -23,7 +23,7 @@ from torch_pruning._helpers import GroupItem as GraphItem
 from torch_pruning.dependency.node import Node
 from torch_pruning.ops import OPTYPE
 
-from edgeprune.errors import ModelUnsupported
+from edgeprune.errors import ModelUnsupported, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -95,8 +95,7 @@ def build(module: nn.Module, inputs: Sequence[Tensor]) -> DependencyGraph:
                 verbose=False,
             )
     except Exception as cause:  # whatever a stranger's forward raises
-        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
-        raise ModelUnsupported(f"cannot trace the network: {reason}") from cause
+        raise ModelUnsupported(f"cannot trace the network: {first_line(cause)}") from cause
     gradients = {tensor.grad_fn for tensor in returned}
     graph.outputs = {node for node in graph.module2node.values() if node.grad_fn in gradients}
     live = _leaf_ids(gradients)

@@ -16,6 +16,11 @@ layer or file, what to do next.
 from __future__ import annotations
 
 
+def first_line(error: BaseException) -> str:
+    """What a stranger's error says first; its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class EdgepruneError(Exception):
     """Base of every error raised on purpose."""
 

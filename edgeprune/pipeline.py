@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import Comparison, ExportedModel
     from edgeprune.costs import Costs
     from edgeprune.loading.input_shape import Example
+    from edgeprune.pruning import PlanOptions
 
 WEIGHTS = "compressed.safetensors"
 ORIGINAL = "original.onnx"
@@ -80,6 +81,11 @@ class CompressConfig:
     images: Path | None = None
     fail_if: tuple[str, ...] = ()
     seed: int = 0
+
+    @property
+    def choosing(self) -> PlanOptions:
+        """How channels are chosen, as :func:`edgeprune.pruning.plan` takes it."""
+        return {"criterion": self.criterion, "allocation": self.allocation, "seed": self.seed}
 
 
 def compress(
@@ -177,12 +183,7 @@ def _prune(
             reached = costs.count(pruned.module, pruned.input).macs / counted.macs
             return traced, pruned, document.Budget("plan", reached, reached)
         traced, pruned, allocated = prune_to_budget(
-            traced,
-            counted,
-            config.budget,
-            criterion=config.criterion,
-            allocation=config.allocation,
-            seed=config.seed,
+            traced, counted, config.budget, **config.choosing
         )
         stage.detail = allocated.detail
         if not allocated.on_target or pruned.surgery.rolled_back:

@@ -78,14 +78,7 @@ def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -
 
     with progress_bar() as stages:
         traced, costs = survey(source, config.keep, StageLog(stages))
-        planned = plan(
-            traced,
-            costs,
-            config.budget,
-            criterion=config.criterion,
-            allocation=config.allocation,
-            seed=config.seed,
-        )
+        planned = plan(traced, costs, config.budget, **config.choosing)
     show = _plan_as_json if given["json_"] else _plan_as_table
     click.echo(show(planned))
 

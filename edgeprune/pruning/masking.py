@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
-from edgeprune.errors import VerificationFailed
+from edgeprune.errors import VerificationFailed, first_line
 from edgeprune.noise import noise
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ def compare_with_masked(
     try:
         actual = _outputs(copy.deepcopy(pruned), inputs, dtype, {})
     except Exception as cause:  # whatever a stranger's forward raises when shapes are wrong
-        raise VerificationFailed(
-            f"the pruned network does not run: {_first_line(cause)}"
-        ) from cause
+        raise VerificationFailed(f"the pruned network does not run: {first_line(cause)}") from cause
     differences = {
         layer: _largest_difference(outputs, actual.get(layer, []))
         for layer, outputs in expected.items()
@@ -196,7 +194,3 @@ def _relative_difference(expected: Tensor, actual: Tensor) -> float:
     if scale == 0.0:
         return 0.0 if difference == 0.0 else float("inf")
     return difference / scale if isfinite(difference) and isfinite(scale) else float("inf")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
