@@ -14,7 +14,7 @@ import onnx.inliner
 import onnx.numpy_helper
 from onnx import helper
 
-from edgeprune.costs.ledger import Recording, Step, Value
+from edgeprune.costs.ledger import Recording, Step
 from edgeprune.costs.operators import (
     CONTROL_FLOW,
     MACS,
@@ -29,6 +29,8 @@ from edgeprune.errors import ModelUnsupported
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edgeprune.recording import Value
 
 
 def record(path: Path) -> Recording:

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
-Value: TypeAlias = int
-"""A tensor at one moment: an in-place operator makes a new one."""
+if TYPE_CHECKING:  # a recording of a module needs torch; counting an ONNX file does not
+    from edgeprune.recording import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _without_constants(recording: Recording) -> list[Step]:
     behind = {value: frozenset({value}) for value in recording.parameters}
     steps = []
     for step in recording.steps:
-        parameters = frozenset[Value]().union(*(behind.get(v, ()) for v in step.reads))
+        parameters = frozenset(each for v in step.reads for each in behind.get(v, ()))
         reads = tuple(v for v in step.reads if v in recording.activation_bytes)
         if any(value in recording.activation_bytes for value in step.writes):
             steps.append(replace(step, reads=reads, parameters=parameters))
