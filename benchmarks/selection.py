@@ -19,6 +19,7 @@ from pathlib import Path
 
 import edgeprune as ep
 from edgeprune import evaluation
+from edgeprune.images import labelled
 from edgeprune.pruning import CRITERIA, Allocation, plan
 
 SCOPES = ("local", "global")
@@ -70,7 +71,7 @@ def main() -> None:
             mean=(mean * channels)[:channels],
             std=(std * channels)[:channels],
         )
-        images = evaluation.labelled(options.images, source.input)
+        images = labelled(options.images, source.input)
         traced, costs = ep.survey(source)
         for budget in options.macs:
             for criterion in CRITERIA:

@@ -1,9 +1,4 @@
-"""How good a network is on images: accuracy with labels, agreement with the original without.
-
-Images are read as RGB (or grey, for networks with one input channel), scaled to [0, 1], resized so
-that they cover the input with the usual margin of 8/7 unless they already have its size, cropped in
-the centre, and normalised.
-"""
+"""How good a network is on images: accuracy with labels, agreement with the original without."""
 
 from __future__ import annotations
 
@@ -14,88 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset
-from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import IMG_EXTENSIONS, default_loader
-from torchvision.transforms import functional as TF
 
 from edgeprune.errors import UsageError
+from edgeprune.images import labelled, unlabelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from edgeprune.artifacts import InputSpec, Progress, SourceModel
+    from torchvision.datasets import ImageFolder
+
+    from edgeprune.artifacts import Progress, SourceModel
+    from edgeprune.images import Unlabelled
 
 BATCH = 50
-MARGIN = 8 / 7  # 256 to 224
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """Makes an input of an image.
-
-    Attributes:
-        input: What the network takes: one input, (1, C, H, W) with C of 1 or 3.
-    """
-
-    input: InputSpec
-
-    def __post_init__(self) -> None:
-        """Refuse networks that do not take images.
-
-        Raises:
-            UsageError: Says what the network takes, or which of mean and std do not fit.
-        """
-        shapes = self.input.shapes
-        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
-            taken = ", ".join("x".join(map(str, shape)) for shape in shapes)
-            raise UsageError(f"--eval and --images need a network that takes images, not {taken}")
-        channels = shapes[0][1]
-        if len(self.input.mean) != channels or len(self.input.std) != channels:
-            raise UsageError(f"--mean and --std need {channels} value(s), one for each channel")
-
-    def __call__(self, image: Any) -> Tensor:
-        """Turn a PIL image into (C, H, W), normalised."""
-        _, channels, height, width = self.input.shapes[0]
-        image = image.convert("L" if channels == 1 else "RGB")
-        if (image.height, image.width) != (height, width):
-            image = TF.resize(image, covering((image.height, image.width), (height, width)))
-            image = TF.center_crop(image, [height, width])
-        pixels = TF.pil_to_tensor(image).float() / 255
-        normalised: Tensor = TF.normalize(pixels, list(self.input.mean), list(self.input.std))
-        return normalised
-
-
-def covering(image: tuple[int, int], crop: tuple[int, int]) -> list[int]:
-    """Size to resize an image to, its shape kept, so that a crop leaves the usual margin.
-
-    Args:
-        image: Height and width of the image.
-        crop: Height and width that are cut out of it.
-
-    Returns:
-        Height and width: 8/7 of the crop's on one side, no less on the other.
-    """
-    height, width = (round(side * MARGIN) for side in crop)
-    if height * image[1] >= width * image[0]:
-        return [height, int(height * image[1] / image[0])]
-    return [int(width * image[0] / image[1]), width]
-
-
-class Unlabelled(Dataset[tuple[Tensor, int]]):
-    """All images below a folder, in the order of their paths; their labels mean nothing."""
-
-    def __init__(self, folder: Path, prepare: Preparation) -> None:
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS)
-        if not found:
-            raise UsageError(f"there are no images below '{folder}'")
-        self.folder, self._files, self._prepare = folder, found, prepare
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self._prepare(_read(str(self._files[index]))), 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +58,6 @@ def open_images(source: SourceModel, labels: Path | None, plain: Path | None) ->
     return images
 
 
-def labelled(folder: Path, spec: InputSpec) -> ImageFolder:
-    """Read a folder with one sub-folder a class; classes count in the order of their names.
-
-    Raises:
-        UsageError: If there are no such images, or the network takes none.
-    """
-    try:
-        return ImageFolder(str(folder), transform=Preparation(spec), loader=_read)
-    except OSError as error:
-        raise UsageError(f"--eval {folder}: expected one sub-folder of images a class") from error
-
-
-def unlabelled(folder: Path, spec: InputSpec) -> Unlabelled:
-    """Read all images below a folder.
-
-    Raises:
-        UsageError: If there are no images, or the network takes none.
-    """
-    return Unlabelled(folder, Preparation(spec))
-
-
 def accuracies(
     networks: Sequence[nn.Module], images: ImageFolder, progress: Progress | None = None
 ) -> list[float]:
@@ -159,7 +65,7 @@ def accuracies(
 
     Args:
         networks: All give logits (N, classes).
-        images: From :func:`labelled`.
+        images: From :func:`edgeprune.images.labelled`.
         progress: Told after each batch.
 
     Raises:
@@ -178,7 +84,7 @@ def agreements(
 
     Args:
         networks: The original, then those compared with it; all give logits (N, classes).
-        images: From :func:`unlabelled`.
+        images: From :func:`edgeprune.images.unlabelled`.
         progress: Told after each batch.
 
     Raises:
@@ -213,18 +119,6 @@ def _top_classes(
 
 def _device(network: nn.Module) -> torch.device:
     return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-
-
-def _read(path: str) -> Any:
-    """The image as RGB.
-
-    Raises:
-        UsageError: The file is damaged, or holds no image.
-    """
-    try:
-        return default_loader(path)
-    except OSError as error:
-        raise UsageError(f"'{path}' is no image that can be read") from error
 
 
 def _logits(output: object) -> Tensor:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edgeprune.choices import Choices
+from edgeprune.recovery.analytic import Analytic, Statistics
 from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
+from edgeprune.recovery.reconstruct import Reconstruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,5 +76,13 @@ def recover(
 
 METHODS: Choices[Callable[[], RecoveryMethod]] = Choices(
     "recovery method",
-    {"none": NoRecovery, "auto": Auto, "lbyl": Lbyl, "nm": NeuronMerging},
+    {
+        "none": NoRecovery,
+        "auto": Auto,
+        "nm": NeuronMerging,
+        "lbyl": Lbyl,
+        "statistics": Statistics,
+        "analytic": Analytic,
+        "reconstruct": Reconstruct,
+    },
 )

@@ -1,105 +1,101 @@
-"""Choose the closed form that harms least, by trying them.
+"""Climb from the simplest method to the best, and stay on the rung that is nearest to the original.
 
-No closed form wins everywhere: merging is ahead on thin networks, spreading on wide ones, and on
-some both do more harm than good. Each is tried, and the one is kept whose outputs come nearest to
-the original's on inputs that none of them has seen: standard normal noise, so no data is needed.
-Of equals the earlier in the list wins; leaving the network as it is stands first.
+Which rungs there are depends on what the network offers. BatchNorm holds the moments that the
+analytic closed form starts from, and brings drawn images to the level of real ones, so that whole
+layers can be fitted; without it there are the closed forms on weights, and the analytic one from a
+prior of the input alone. The user's own images, where there are some, serve any network.
+
+No rung wins everywhere. Each is judged on images that nothing was fitted to (``held_out.py``), and
+one that is not nearer to the original than those below it is not taken.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from math import inf, isfinite, prod
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
-
 from edgeprune.artifacts import RecoveryStep
-from edgeprune.noise import noise
+from edgeprune.calibration.procedural import DeadLeaves
+from edgeprune.calibration.sources import Given
+from edgeprune.recovery.analytic import Analytic
+from edgeprune.recovery.batchnorm import batch_norms
+from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
+from edgeprune.recovery.reconstruct import Reconstruct, enough
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
+    from torch import Tensor
 
+    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+    from edgeprune.calibration.sources import ImageSource
+    from edgeprune.recovery import RecoveryMethod
 
-ENOUGH = 1_000_000
-"""So many input values are enough to judge by."""
+HELD_OUT = 4
+"""For so many images to fit to, one other judges."""
 
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Keep the closed form with the smallest error on noise, or none.
+    """Keep the method with the smallest error on held-out images, or none.
 
     Attributes:
-        candidates: What is tried, by name.
-        images: How many noise images judge; more: surer, slower. Large inputs get fewer, down to
-            16, because each says more and costs more.
-        seed: Of the noise.
+        source: Where images come from, to fit to and to judge by.
+        images: How many to fit to; 0: as :class:`Reconstruct` chooses. A quarter as many others
+            judge.
+        seed: Of all that draws.
     """
 
-    candidates: tuple[tuple[str, NeuronMerging | Lbyl], ...] = (
-        ("nm", NeuronMerging()),
-        ("lbyl", Lbyl()),
-    )
-    images: int = 64
-    seed: int = 1
+    source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
+    images: int = 0
+    seed: int = 0
 
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.RecoveryMethod` says; the step tells which won, and why."""
+        """As :class:`edgeprune.recovery.RecoveryMethod` says; the step tells what won, and why."""
         start = time.perf_counter()
-        inputs = self._inputs(pruned.input)
-        wanted = _outputs(traced.source.module, inputs)
-        tried = {"none": pruned}
-        for place, (name, method) in enumerate(self.candidates):
-            tried[name] = method(traced, pruned)
-            if progress is not None:
-                progress((place + 1) / len(self.candidates), name)
-        errors = {
-            name: relative_error(wanted, _outputs(candidate.module, inputs))
-            for name, candidate in tried.items()
-        }
-        best = min(errors, key=lambda name: errors[name])
-        shown = ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
-        detail = f"chose {best}; output error on noise: {shown}"
-        step = RecoveryStep(f"auto:{best}", time.perf_counter() - start, 0, detail)
-        return replace(tried[best], recovered_by=(*pruned.recovered_by, step))
+        fitting, judging = self._images(pruned)
+        drawn = self.source.drawn
+        best, chosen = pruned, "none"
+        errors = {chosen: held_out_error(traced, pruned, judging, drawn=drawn)}
+        rungs = self._rungs(traced, fitting)
+        for place, (name, method) in enumerate(rungs.items()):
+            tried = method(traced, pruned, part_of(progress, place, len(rungs)))
+            errors[name] = held_out_error(traced, tried, judging, drawn=drawn)
+            if errors[name] < errors[chosen]:
+                best, chosen = tried, name
+        shown = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
+        judges = len(judging[0])
+        detail = f"chose {chosen}; error on {judges} other images {self.source.origin}: {shown}"
+        images = judges + (best.recovered_by[-1].images if chosen != "none" else 0)
+        step = RecoveryStep(f"auto:{chosen}", time.perf_counter() - start, images, detail)
+        return replace(best, recovered_by=(*pruned.recovered_by, step))
 
-    def _inputs(self, spec: InputSpec) -> list[tuple[Tensor, ...]]:
-        """Noise images, one at a time to spare memory."""
-        size = sum(prod(shape) for shape in spec.shapes)
-        count = min(self.images, max(16, ENOUGH // size))
-        return [noise(spec, batch=1, seed=self.seed + place) for place in range(count)]
+    def _images(self, pruned: PrunedModel) -> tuple[Given, tuple[Tensor, ...]]:
+        """Images to fit to, and others to judge by."""
+        wanted = self.images or enough(pruned.input)
+        inputs = self.source(pruned.input, wanted + max(1, wanted // HELD_OUT), self.seed)
+        judges = max(1, len(inputs[0]) // (HELD_OUT + 1))
+        fitting = Given(tuple(each[judges:] for each in inputs), self.source.origin)
+        return replace(fitting, drawn=self.source.drawn), tuple(each[:judges] for each in inputs)
 
-
-def relative_error(wanted: list[Tensor], actual: list[Tensor]) -> float:
-    """How far outputs are from what is wanted, as a share of how much the latter vary.
-
-    Args:
-        wanted: Outputs of the original, each (N, …).
-        actual: Outputs of the other network, of the same shapes.
-
-    Returns:
-        Largest over the outputs of ‖actual − wanted‖ / ‖wanted − mean over inputs‖; infinite
-        where an output is not finite.
-    """
-    errors = [
-        float((a - w).norm() / (w - w.mean(0)).norm().clamp_min(torch.finfo(w.dtype).tiny))
-        for w, a in zip(wanted, actual, strict=True)
-    ]
-    return max(error if isfinite(error) else inf for error in errors)
+    def _rungs(self, traced: TracedModel, fitting: Given) -> dict[str, RecoveryMethod]:
+        """What the network and the images allow, the simplest first."""
+        rungs: dict[str, RecoveryMethod] = {}
+        normed = bool(batch_norms(traced.source.module))
+        if not normed:
+            rungs |= {"nm": NeuronMerging(), "lbyl": Lbyl()}
+        rungs["analytic"] = Analytic()
+        if normed or not fitting.drawn:
+            images = len(fitting.images[0])
+            rungs["reconstruct"] = Reconstruct(source=fitting, images=images, seed=self.seed)
+        return rungs
 
 
-@torch.no_grad()
-def _outputs(module: nn.Module, inputs: list[tuple[Tensor, ...]]) -> list[Tensor]:
-    """All outputs of the network, (N, …) each, one input at a time to spare memory."""
-    rows = [
-        [leaf for leaf in pytree.tree_leaves(module(*given)) if isinstance(leaf, Tensor)]
-        for given in inputs
-    ]
-    return [torch.cat(column).flatten(1) for column in zip(*rows, strict=True)]
+def part_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
+    """Progress of one of so many equal parts, as progress of the whole."""
+    if progress is None:
+        return None
+    return lambda share, text: progress((place + share) / parts, text)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import RecoveryStep
-from edgeprune.filters import group_count
+from edgeprune.recovery.blocks import Block, blocks, views
 from edgeprune.recovery.streams import Stream, StreamReader
 
 if TYPE_CHECKING:
@@ -101,12 +101,12 @@ def deliver(
             original = traced.source.module.get_submodule(member.layer)
             rows_lost = lost.get((member.layer, "out"), set())
             columns_lost = lost[member.layer, "in"]
-            blocks = zip(
-                _blocks(original, rows_lost, columns_lost),
-                _views(module.get_submodule(member.layer)),
+            pairs = zip(
+                blocks(original, rows_lost, columns_lost),
+                views(module.get_submodule(member.layer)),
                 strict=True,
             )
-            for block, view in blocks:
+            for block, view in pairs:
                 _fold(block, view, member, entry, partial(mixing, stream))
             done += 1
         if progress is not None:
@@ -114,33 +114,8 @@ def deliver(
     return Delivered(module, done, tuple(left_out))
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """One convolution group of the original, without the outputs it lost.
-
-    Attributes:
-        weight: (O, I, T) over all of its original inputs.
-        start: Index of its first input in the layer.
-        place: Where each input that stays is found in the pruned weight.
-    """
-
-    weight: Tensor
-    start: int
-    place: dict[int, int]
-
-
-def _blocks(layer: nn.Module, rows_lost: set[int], columns_lost: set[int]) -> Iterator[_Block]:
-    """The convolution groups of an original layer; one for layers that are not grouped."""
-    for number, weight in enumerate(_views(layer)):
-        outputs, inputs = weight.shape[:2]
-        rows = [o for o in range(outputs) if number * outputs + o not in rows_lost]
-        start = number * inputs
-        stay = [start + i for i in range(inputs) if start + i not in columns_lost]
-        yield _Block(weight[rows].double(), start, {own: at for at, own in enumerate(stay)})
-
-
 def _fold(
-    block: _Block,
+    block: Block,
     view: Tensor,
     member: Member,
     entry: KeptChannels,
@@ -165,12 +140,3 @@ def _fold(
     carried = torch.einsum("ort,rk->okt", delivered, coefficients)
     places = torch.tensor([block.place[index] for c in kept for index in own[c]])
     view.index_add_(1, places, carried.reshape(outputs, len(places), -1).to(view.dtype))
-
-
-def _views(layer: nn.Module) -> tuple[Tensor, ...]:
-    """Views of a layer's weight, (O, I, T) for each of its convolution groups."""
-    weight = layer.get_parameter("weight").data
-    groups = group_count(layer)
-    split = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
-    transposed = getattr(layer, "transposed", False)
-    return (split.transpose(1, 2) if transposed else split).unbind(0)

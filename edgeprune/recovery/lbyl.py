@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from edgeprune.recovery.delivery import recovered
+from edgeprune.recovery.released import require_unfolded, spread
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
@@ -42,16 +43,28 @@ class Lbyl:
             constant fits better, the filter worse. The paper's values lie around 1e-5.
         ridge: λ₂, weight of the coefficients' size, which bounds what the activation leaves over;
             larger: smaller, more evenly spread coefficients. The paper's lie around 1e-3.
+        released: Compute what the authors' code computes instead, to compare with published
+            figures: σ is the running variance, λ₁ weighs ‖h‖² on the diagonal where h hᵀ belongs,
+            and coefficients r are delivered without BatchNorm's ratio κ (see ``released.py``).
+            Only for networks in which every pruned layer is a convolution with its BatchNorm.
     """
 
     constant_weight: float = 1e-5
     ridge: float = 1e-3
+    released: bool = False
 
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.RecoveryMethod` says."""
-        return recovered("lbyl", self.mixing, traced, pruned, progress)
+        """As :class:`edgeprune.recovery.RecoveryMethod` says.
+
+        Raises:
+            UsageError: If ``released`` is asked for and a pruned layer is of another kind.
+        """
+        if not self.released:
+            return recovered("lbyl", self.mixing, traced, pruned, progress)
+        require_unfolded(traced, pruned.plan)
+        return recovered("lbyl-released", self.mixing, traced, pruned, progress)
 
     def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients that minimise the loss above.
@@ -66,7 +79,12 @@ class Lbyl:
 
         Returns:
             S, (R, K), float64.
+
+        Raises:
+            UsageError: If ``released`` is asked for and the stream is of another kind.
         """
+        if self.released:
+            return spread(stream, kept, removed, self.constant_weight, self.ridge)
         constant_weight = self.constant_weight if stream.normed else 1.0
         gain = stream.gain[removed]
         constants, wanted = stream.constant[kept], stream.constant[removed]

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from edgeprune.recovery.delivery import recovered
+from edgeprune.recovery.released import merge, require_unfolded
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
@@ -36,16 +37,28 @@ class NeuronMerging:
     Attributes:
         threshold: Least cosine for a merge; higher: fewer, safer merges.
         balance: λ, weight of the angle against the constant left over; 1 looks at the angle only.
+        released: Compute what the authors' code computes instead, to compare with published
+            figures: filters are compared without BatchNorm, the coefficient has BatchNorm's ratio
+            the wrong way round, σ is the running variance (see ``released.py``). Only for networks
+            in which every pruned layer is a convolution with its BatchNorm.
     """
 
     threshold: float = 0.1
     balance: float = 0.85
+    released: bool = False
 
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.RecoveryMethod` says."""
-        return recovered("nm", self.mixing, traced, pruned, progress)
+        """As :class:`edgeprune.recovery.RecoveryMethod` says.
+
+        Raises:
+            UsageError: If ``released`` is asked for and a pruned layer is of another kind.
+        """
+        if not self.released:
+            return recovered("nm", self.mixing, traced, pruned, progress)
+        require_unfolded(traced, pruned.plan)
+        return recovered("nm-released", self.mixing, traced, pruned, progress)
 
     def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients with at most one entry in each row.
@@ -57,7 +70,12 @@ class NeuronMerging:
 
         Returns:
             S, (R, K), float64.
+
+        Raises:
+            UsageError: If ``released`` is asked for and the stream is of another kind.
         """
+        if self.released:
+            return merge(stream, kept, removed, self.threshold, self.balance)
         gram = stream.gram
         if not stream.normed:  # the bias is one more coordinate of the filter
             gram = gram + stream.constant[:, None] * stream.constant[None, :]

@@ -34,6 +34,30 @@ from edgeprune.filters import filter_rows, group_count, own_indices
 
 
 @dataclass(frozen=True, slots=True)
+class Unfolded:
+    """A convolution and the one BatchNorm behind it, taken apart. All tensors are float64.
+
+    Attributes:
+        gram: Inner products of the convolution's own filters u, (C, C).
+        mean: BatchNorm's running mean μ, less the convolution's bias, (C,).
+        var: Its running variance, without ε, (C,).
+        scale: Its γ, (C,).
+        shift: Its β, (C,).
+    """
+
+    gram: Tensor
+    mean: Tensor
+    var: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def of(self, channels: Tensor) -> Unfolded:
+        """The same layers, of some channels only."""
+        values = (self.mean, self.var, self.scale, self.shift)
+        return Unfolded(self.gram[channels][:, channels], *(value[channels] for value in values))
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """The channels that a layer reads. All tensors are float64.
 
@@ -42,12 +66,15 @@ class Stream:
         constant: What each channel carries without input, (C,).
         raw: Squared norms of the filters before BatchNorm and gains, (C,).
         normed: Whether a BatchNorm lies on the way.
+        unfolded: What the channels are made of where that is one convolution and one BatchNorm,
+            the only case that the papers know; None elsewhere.
     """
 
     gram: Tensor
     constant: Tensor
     raw: Tensor
     normed: bool
+    unfolded: Unfolded | None = None
 
     @property
     def gain(self) -> Tensor:
@@ -56,8 +83,13 @@ class Stream:
 
     def of(self, channels: Tensor) -> Stream:
         """The same stream, of some channels only."""
-        gram = self.gram[channels][:, channels]
-        return replace(self, gram=gram, constant=self.constant[channels], raw=self.raw[channels])
+        return Stream(
+            self.gram[channels][:, channels],
+            self.constant[channels],
+            self.raw[channels],
+            self.normed,
+            self.unfolded and self.unfolded.of(channels),
+        )
 
 
 class StreamReader:
@@ -87,7 +119,10 @@ class StreamReader:
             return _summed([self.read(term) for term in signal.terms])
         composed = self.read(signal.of)
         if isinstance(signal, Normed):
-            return self._normed(composed, signal.layer)
+            normed = self._normed(composed, signal.layer)
+            if isinstance(signal.of, Filters):
+                normed = replace(normed, unfolded=self._unfolded(composed, signal.layer))
+            return normed
         if isinstance(signal, Filtered):
             return self._filtered(composed, signal.layer)
         gain = self._of_channels(
@@ -123,6 +158,17 @@ class StreamReader:
         stream = _scaled(replace(composed, constant=shift), gain)
         return replace(stream, constant=stream.constant + self._bias(layer, "norm"), normed=True)
 
+    def _unfolded(self, convolution: Stream, layer: str) -> Unfolded:
+        """The BatchNorm ``layer`` and the convolution it follows."""
+        norm = self._module.get_submodule(layer)
+        mean = self._of_channels(layer, "norm", norm.get_buffer("running_mean"))
+        var = self._of_channels(layer, "norm", norm.get_buffer("running_var"))
+        scale = torch.ones_like(mean)
+        if norm.weight is not None:
+            scale = self._of_channels(layer, "norm", norm.get_parameter("weight"))
+        shift = self._bias(layer, "norm")
+        return Unfolded(convolution.gram, mean - convolution.constant, var, scale, shift)
+
     def _bias(self, layer: str, role: Role) -> Tensor:
         bias = self._module.get_submodule(layer).bias
         if not isinstance(bias, Tensor):
@@ -138,7 +184,7 @@ class StreamReader:
 def _scaled(stream: Stream, gain: Tensor) -> Stream:
     """Each channel times its own gain, (C,)."""
     gram = stream.gram * gain[:, None] * gain[None, :]
-    return replace(stream, gram=gram, constant=stream.constant * gain)
+    return replace(stream, gram=gram, constant=stream.constant * gain, unfolded=None)
 
 
 def _summed(streams: list[Stream]) -> Stream:

@@ -166,6 +166,23 @@ def test_a_heavy_ridge_drives_the_coefficients_to_zero():
     assert sizes[-1] < 1e-6
 
 
+@pytest.mark.parametrize("factor", [2.0, 0.01, -3.0])
+def test_a_multiple_of_a_kept_filter_is_carried_by_it_alone(factor):
+    """Filter and BatchNorm scaled alike: u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k deliver the same."""
+    network = conv_and_norm(16)
+    with torch.no_grad():
+        conv, norm = network[0], network[1]
+        conv.weight[5] = factor * conv.weight[4]
+        norm.running_mean[5] = factor * norm.running_mean[4]
+        norm.running_var[5] = factor**2 * (norm.running_var[4] + norm.eps) - norm.eps
+        norm.weight[5] = norm.weight[4] * (1 if factor > 0 else -1)
+        norm.bias[5] = norm.bias[4]
+    kept, removed = torch.arange(0, 16, 2), torch.tensor([5])
+    mixing = Lbyl(1e-5, 1e-10).mixing(stream_read(network), kept, removed)
+    expected = (kept == 4).double()[None]
+    torch.testing.assert_close(mixing, expected, rtol=0, atol=1e-4)
+
+
 @settings(max_examples=20, deadline=None)
 @given(channels=st.integers(3, 16), stay=st.integers(1, 15), seed=st.integers(0, 99))
 def test_permuted_channels_have_permuted_coefficients(channels, stay, seed):

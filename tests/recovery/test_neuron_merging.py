@@ -102,6 +102,19 @@ def test_a_multiple_is_recognised_with_its_factor(factor):
     assert float(row.max()) == pytest.approx(factor, rel=1e-6)
 
 
+def test_a_multiple_whose_norm_undoes_it_is_delivered_once():
+    """Filter and BatchNorm scaled alike: u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k deliver the same."""
+    network = norm_network()
+    with torch.no_grad():
+        conv, norm = network[0], network[1]
+        conv.weight[5], norm.running_mean[5] = 2 * conv.weight[4], 2 * norm.running_mean[4]
+        norm.running_var[5] = 4 * (norm.running_var[4] + norm.eps) - norm.eps
+        norm.weight[5], norm.bias[5] = norm.weight[4], norm.bias[4]
+    mixing = NeuronMerging().mixing(stream_read(network), KEPT, REMOVED)
+    row = mixing[REMOVED.tolist().index(5)]
+    torch.testing.assert_close(row, (KEPT == 4).double(), rtol=0, atol=1e-6)
+
+
 def test_permuted_channels_have_permuted_coefficients():
     stream, order = stream_read(norm_network()), torch.randperm(16)
     place = order.argsort()

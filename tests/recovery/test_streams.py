@@ -134,3 +134,36 @@ def test_some_channels_of_a_stream():
         assert part.raw[row] == stream.raw[i]
         for column, j in enumerate(some.tolist()):
             assert part.gram[row, column] == stream.gram[i, j]
+
+
+def made_by_one_convolution_and_norm(reads):
+    return isinstance(reads, Normed) and isinstance(reads.of, Filters)
+
+
+@pytest.mark.parametrize(("name", "group", "consumer"), ALL)
+def test_one_convolution_with_its_norm_can_be_taken_apart_and_folded_again(name, group, consumer):
+    model = traced(name)
+    _, reads, stream = stream_of(model, group, consumer)
+    made = stream.unfolded
+    assert (made is not None) == made_by_one_convolution_and_norm(reads)
+    if made is None:
+        return
+    norm = model.source.module.get_submodule(reads.layer)
+    gain = made.scale / (made.var + norm.eps).sqrt()
+    torch.testing.assert_close(made.gram * gain[:, None] * gain, stream.gram)
+    torch.testing.assert_close(made.shift - gain * made.mean, stream.constant)
+    some = torch.tensor([1, 0])
+    part = stream.of(some)
+    torch.testing.assert_close(part.unfolded.var, made.var[some])
+    torch.testing.assert_close(part.unfolded.gram, made.gram[some][:, some])
+
+
+def test_what_is_scaled_behind_its_norm_is_no_longer_one_convolution_with_its_norm():
+    network = Calls(
+        lambda net, x: net.last(net.scale * net.left(x)),
+        left=zoo.conv_bn(3, 8)[:2], last=nn.Conv2d(8, 4, 1),
+    )  # fmt: skip
+    network.scale = nn.Parameter(torch.randn(8, 1, 1))
+    _, reads, stream = stream_of(trace(source_of(network, (1, 3, 7, 7))), "left.0", "last")
+    assert isinstance(reads, Gained)
+    assert stream.unfolded is None

@@ -1,0 +1,188 @@
+"""The networks that recovery is judged on, the images that score them, and what is cut from them.
+
+Networks come from a folder with ``zoo.py`` (``TABLE``, ``load``, ``predictor``) and ``metrics.py``
+(``samples``, ``map50``), their images from one with ``load.py``; the example of this repository is
+one more. For oracles every network also has images that nobody labelled: where there is no other
+source, the samples are split, even places to calibrate on and odd ones to score by. The split does
+not depend on what is asked for, so that all rows of a network are scored on the same images.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+import edgeprune as ep
+from edgeprune.artifacts import KeptChannels, PruningPlan, SourceModel, Total
+from edgeprune.loading import load as load_file
+from edgeprune.pruning import L2Norm, prune_to_budget
+from edgeprune.pruning.importance import importance
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from torch import Tensor, nn
+
+    from edgeprune.artifacts import ChannelGroup, PrunedModel, Signal, TracedModel
+    from edgeprune.costs import Costs
+    from edgeprune.pruning import Criterion
+
+EXAMPLE = "cifar10_resnet"
+EXAMPLE_FILE = Path(__file__).resolve().parents[2] / "examples" / f"{EXAMPLE}.pt"
+CALIBRATION = 500  # images for oracles, where there are more
+BATCH = 50
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where trained networks and labelled images are."""
+
+    models: Path
+    data: Path
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network with its images.
+
+    Attributes:
+        source: The network.
+        metric: What its score is: ``top-1`` or ``mAP50``, in percent.
+        inputs: What it is scored on, float32 (N, C, H, W).
+        truth: A class or the boxes of each.
+        unlabelled: Real images that no score is taken on, (M, C, H, W).
+        split: Whether ``unlabelled`` was split off the samples.
+    """
+
+    source: SourceModel
+    metric: str
+    inputs: np.ndarray
+    truth: list[Any]
+    unlabelled: Tensor
+    split: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How well a network does.
+
+    Attributes:
+        score: In percent.
+        correct: "1" for each image that is classified as labelled, "0" for each other; empty
+            for metrics that are none of single images.
+    """
+
+    score: float
+    correct: str
+
+
+def load(name: str, folders: Folders) -> Subject:
+    """Load a row of ``zoo.TABLE``, or the repository's example."""
+    return _example(folders) if name == EXAMPLE else _of_the_zoo(name, folders)
+
+
+def judge(subject: Subject, network: nn.Module, folders: Folders) -> Outcome:
+    """Score a network on the subject's images."""
+    predict = _module("zoo", folders.models).predictor(network)
+    starts = range(0, len(subject.inputs), BATCH)
+    outputs = np.concatenate([predict(subject.inputs[at : at + BATCH]) for at in starts])
+    if subject.metric != "top-1":
+        metrics = _module("metrics", folders.models)
+        return Outcome(metrics.map50(outputs, subject.truth), "")
+    right = outputs.argmax(axis=1) == np.asarray(subject.truth)
+    return Outcome(100 * float(right.mean()), "".join(str(int(hit)) for hit in right))
+
+
+def is_inner(group: ChannelGroup) -> bool:
+    """Whether one layer makes the group's channels and none of them is added to others."""
+    reads = [member.reads for member in group.having("consumer")]
+    known = all(read is not None and not _adds(read) for read in reads)
+    return len(group.having("producer")) == 1 and known
+
+
+def cut_inner(
+    traced: TracedModel,
+    share: float,
+    criterion: Criterion = L2Norm(),  # noqa: B008 - frozen
+) -> PrunedModel:
+    """Remove the same share of every inner group, as the papers do, without rounding of widths."""
+    scores = importance(traced, criterion)
+    groups = tuple(
+        KeptChannels(group.name, group.width, _best(scores[group.name], group, 1 - share))
+        for group in traced.prunable
+        if is_inner(group)
+    )
+    return ep.prune(traced, PruningPlan(groups, traced.source.sha256, {}))
+
+
+def cut_macs(traced: TracedModel, costs: Costs, share: float) -> tuple[TracedModel, PrunedModel]:
+    """Remove a share of the multiply-accumulates, of all groups, as the tool does by default."""
+    return prune_to_budget(traced, costs, ep.Macs(1 - share))[:2]
+
+
+def _best(scores: Tensor, group: ChannelGroup, stays: float) -> tuple[int, ...]:
+    """The highest scores, the same places in every block of a group that must be cut alike."""
+    block = group.width // group.blocks
+    order = scores[:block].argsort(descending=True, stable=True)
+    stay = sorted(order[: max(1, round(stays * block))].tolist())
+    return tuple(start + place for start in range(0, group.width, block) for place in stay)
+
+
+def _adds(signal: Signal) -> bool:
+    if isinstance(signal, Total):
+        return True
+    of = getattr(signal, "of", None)
+    return of is not None and _adds(of)
+
+
+def _of_the_zoo(name: str, folders: Folders) -> Subject:
+    zoo, metrics = (_module(module, folders.models) for module in ("zoo", "metrics"))
+    entry = zoo.TABLE[name]
+    channels = entry.input_shape[0]
+    if entry.colour == "MFCC":  # no pixels whose mean and deviation could be told
+        mean, std = (0.0,), (1.0,)
+    else:
+        mean, std = (
+            tuple(value / (255 * entry.scale) for value in values)
+            for values in (entry.mean, entry.std)
+        )
+    source = ep.wrap(
+        zoo.load(name), (1, *entry.input_shape), name=name,
+        mean=(mean * channels)[:channels], std=(std * channels)[:channels],
+    )  # fmt: skip
+    inputs, truth = metrics.samples(name)
+    if entry.dataset == "cifar10_test":
+        return Subject(source, entry.metric, inputs, truth, _cifar_train(source, folders), False)
+    unlabelled = torch.from_numpy(inputs[::2][:CALIBRATION])
+    return Subject(source, entry.metric, inputs[1::2], truth[1::2], unlabelled, True)
+
+
+def _example(folders: Folders) -> Subject:
+    source = load_file(EXAMPLE_FILE)
+    images, labels, _ = _module("load", folders.data).cifar10_test()
+    inputs = _normalised(images, source).numpy()
+    return Subject(source, "top-1", inputs, list(labels), _cifar_train(source, folders), False)
+
+
+def _cifar_train(source: SourceModel, folders: Folders) -> Tensor:
+    return _normalised(_module("load", folders.data).cifar10_train_lossless()[0], source)
+
+
+def _normalised(images: np.ndarray, source: SourceModel) -> Tensor:
+    """Pixels (N, H, W, 3) as the network takes them, (N, 3, H, W)."""
+    mean, std = torch.tensor(source.input.mean), torch.tensor(source.input.std)
+    pixels = torch.from_numpy(images).float() / 255
+    return ((pixels - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+def _module(name: str, folder: Path) -> ModuleType:
+    """Import a file of ``folder``, which imports its neighbours by name."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return importlib.import_module(name)

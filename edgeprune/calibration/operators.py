@@ -1,0 +1,63 @@
+"""The rule for each operator: a new operator is one function and one line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeprune.calibration import filtering, layouts, norms, pooling
+from edgeprune.calibration.pointwise import pointwise
+from edgeprune.recording import RESHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeprune.calibration.calls import Call, Rule
+    from edgeprune.calibration.signals import Moments
+    from edgeprune.recording import Operation
+
+
+def rule_of(operation: Operation) -> Rule | None:
+    """The rule for an operator; None where there is none."""
+    fallback = pointwise if operation.kind == "pointwise" else None
+    return RULES.get(operation.name, fallback)
+
+
+READERS: dict[str, Callable[[Call], Moments | None]] = {
+    "convolution": filtering.convolution_reads,
+    "addmm": filtering.addmm_reads,
+    "mm": filtering.mm_reads,
+    "native_batch_norm": norms.batch_norm_reads,
+}
+"""What the operators that layers consist of read."""
+
+RULES: dict[str, Rule] = {
+    "convolution": filtering.convolution,
+    "addmm": filtering.addmm,
+    "mm": filtering.mm,
+    "native_batch_norm": norms.batch_norm,
+    "native_layer_norm": norms.layer_norm,
+    "native_group_norm": norms.group_norm,
+    "max_pool2d_with_indices": pooling.max_pool,
+    "adaptive_max_pool2d": pooling.adaptive_max_pool,
+    "avg_pool2d": pooling.average_pool,
+    "_adaptive_avg_pool2d": pooling.adaptive_average_pool,
+    "mean": pooling.mean,
+    "upsample_nearest2d": pooling.upsample,
+    "upsample_bilinear2d": pooling.upsample,
+    "cat": layouts.concatenated,
+    "constant_pad_nd": layouts.padded,
+    "reflection_pad2d": layouts.identity,
+    "replication_pad2d": layouts.identity,
+    "clone": layouts.identity,
+    "_to_copy": layouts.identity,
+    "native_dropout": layouts.identity,
+    "zeros_like": layouts.zeros,
+    "new_zeros": layouts.zeros,
+    "zeros": layouts.zeros,
+    "slice": layouts.sliced,
+    **dict.fromkeys(
+        ("permute", "transpose", "t", "expand", "select", "split", "split_with_sizes", "unbind"),
+        layouts.moved,
+    ),
+    **dict.fromkeys(RESHAPES, layouts.reshape),
+}

@@ -1,0 +1,215 @@
+"""The separable model of a feature map: what filters and pooling make of it.
+
+Two elements of a map, channels i and j, positions a and b, have the covariance
+
+    C_ij · R_ab,   R_ab = τ^‖a−b‖
+
+with the channels' covariance C and one decay τ for all channels; ‖a−b‖ is the distance in pixels.
+A filter w_o of taps a has Cov(z_o, z_p) = Σ_ab R_ab w_oaᵀ C w_pb. With the eigenvectors q_k
+and eigenvalues λ_k of R that is Σ_k V_k C V_kᵀ, V_k = √λ_k Σ_a q_ka w_a: the Kronecker product
+C ⊗ R is never formed. Zero padding is ignored: borders read the same moments as the interior.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DECAYS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def positions(extent: Sequence[int], spacing: Sequence[float]) -> Tensor:
+    """Where the taps of a window lie, row by row.
+
+    Args:
+        extent: Taps along each dimension.
+        spacing: Pixels between neighbouring taps, along each dimension.
+
+    Returns:
+        (T, dimensions) in pixels, float64.
+    """
+    grid = list(itertools.product(*map(range, extent)))
+    scale = torch.tensor(tuple(spacing), dtype=torch.float64)
+    return torch.tensor(grid, dtype=torch.float64).reshape(len(grid), len(scale)) * scale
+
+
+def decayed(taps: Tensor, decay: float, shift: Tensor | float = 0.0) -> Tensor:
+    """R_ab, or the same between a window and one that is shifted.
+
+    Args:
+        taps: Positions, (T, dimensions) in pixels.
+        decay: τ.
+        shift: Pixels along each dimension, (dimensions,).
+
+    Returns:
+        (T, T).
+    """
+    distance = (taps[:, None] - taps + shift).square().sum(-1).sqrt()
+    return torch.as_tensor(decay, dtype=torch.float64) ** distance
+
+
+def filtered(cov: Tensor, weight: Tensor, correlation: Tensor, groups: int = 1) -> Tensor:
+    """Covariance of what filters make of a map.
+
+    Args:
+        cov: Covariance of the channels read, (C_in, C_in).
+        weight: Filters, (C_out, C_in/groups, T).
+        correlation: R between the taps, (T, T).
+        groups: Into how many groups the channels are split.
+
+    Returns:
+        (C_out, C_out).
+    """
+    total = cov.new_zeros(len(weight), len(weight))
+    strengths, directions = torch.linalg.eigh(correlation)
+    root = (directions * strengths.clamp_min(0).sqrt()).to(cov.device)
+    for mixed in (weight @ root).unbind(2):
+        total += _sandwiched(by_group(mixed, groups), cov)
+    return total
+
+
+def by_group(rows: Tensor, groups: int) -> Tensor:
+    """Rows of each group under one index, (groups, C_out/groups, …)."""
+    return rows.reshape(groups, -1, *rows.shape[1:])
+
+
+def _sandwiched(mixed: Tensor, cov: Tensor) -> Tensor:
+    """V C Vᵀ for a V that is block-diagonal, given as its blocks (groups, O, I)."""
+    groups, made, read = mixed.shape
+    right = mixed @ cov.reshape(groups, read, -1)
+    right = right.reshape(groups * made, groups, read).transpose(0, 1)
+    return (right @ mixed.mT).transpose(0, 1).reshape(groups * made, groups * made)
+
+
+def tap_covariance(cov: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+    """w_oaᵀ C w_ob: what each pair of taps adds to a filter's variance, before R weighs it.
+
+    Args:
+        cov: (C_in, C_in).
+        weight: (C_out, C_in/groups, T).
+        groups: Into how many groups the channels are split.
+
+    Returns:
+        (C_out, T, T).
+    """
+    read = weight.shape[1]
+    own = torch.arange(len(cov), device=cov.device).reshape(groups, read)
+    blocks = cov[own[:, :, None], own[:, None, :]]
+    mixed = by_group(weight, groups).transpose(2, 3).flatten(1, 2) @ blocks
+    return torch.matmul(mixed.reshape(len(weight), -1, read), weight)
+
+
+def fit_decay(pairs: Tensor, taps: Tensor, stored: Tensor, fallback: float) -> float:
+    """The τ under which filters have the variances that a BatchNorm has stored.
+
+    The best is the one whose logarithms of variance differ from the stored ones by what is
+    closest to a constant.
+
+    Args:
+        pairs: ``tap_covariance``, (C_out, T, T).
+        taps: Positions of the taps, (T, dimensions).
+        stored: Stored variances, (C_out,).
+        fallback: The answer where the variances tell nothing: a single tap, a single channel.
+
+    Returns:
+        One of ``DECAYS``, or the fallback.
+    """
+    alive = stored > 1e-8 * stored.max()
+    if len(taps) < 2 or int(alive.sum()) < 2:
+        return fallback
+    weights = torch.stack([decayed(taps, decay) for decay in DECAYS]).to(pairs.device)
+    predicted = torch.einsum("oab,dab->do", pairs[alive], weights)
+    mismatch = (predicted.clamp_min(1e-30).log() - stored[alive].log()).var(1)
+    return DECAYS[int(mismatch.argmin())]
+
+
+def filtered_decay(pairs: Tensor, taps: Tensor, decay: float, stride: Sequence[int]) -> float:
+    """τ of what filters make of a map: a channel's correlation with itself one output away.
+
+    Args:
+        pairs: ``tap_covariance``, (C_out, T, T).
+        taps: Positions of the taps, (T, dimensions).
+        decay: τ of what they read.
+        stride: Pixels from one output to the next, along each dimension.
+
+    Returns:
+        Mean over the dimensions and over all channels alike, as a BatchNorm behind them has it;
+        between 0 and 0.98.
+    """
+    shifts = torch.diag(torch.tensor(tuple(stride), dtype=torch.float64))
+    moved = torch.stack([decayed(taps, decay, shift) for shift in shifts]).mean(0)
+    weights = torch.stack([moved, decayed(taps, decay)]).to(pairs.device)
+    covariance, variance = torch.einsum("oab,kab->ko", pairs, weights)
+    alive = variance > 1e-8 * variance.max()
+    return _plausible(float((covariance[alive] / variance[alive]).sum() / max(1, alive.sum())))
+
+
+def window_correlation(window: Sequence[int], decay: float, shift: int = 0) -> float:
+    """Mean of R between all pixels of a window and all pixels of one shifted sideways.
+
+    Unshifted, that is what averaging over the window leaves of a variance.
+
+    Args:
+        window: Pixels along each dimension.
+        decay: τ.
+        shift: Pixels along the last dimension.
+
+    Returns:
+        Between 0 and 1.
+    """
+    squared, share = torch.zeros(()).double(), torch.ones(()).double()
+    for dimension, size in enumerate(window):
+        lags = torch.arange(1 - size, size, dtype=torch.float64)
+        moved = lags + shift if dimension == len(window) - 1 else lags
+        squared = squared[..., None] + moved.square()
+        share = share[..., None] * (size - lags.abs()) / size**2
+    return float((share * torch.as_tensor(decay).double() ** squared.sqrt()).sum())
+
+
+def window_decay(window: Sequence[int], decay: float, stride: int) -> float:
+    """τ of a map averaged over windows.
+
+    Args:
+        window: Pixels along each dimension.
+        decay: τ of the map.
+        stride: Pixels from one window to the next.
+
+    Returns:
+        Correlation of neighbouring averages.
+    """
+    return _plausible(window_correlation(window, decay, stride) / window_correlation(window, decay))
+
+
+def largest_of(window: Sequence[int], decay: float) -> tuple[float, float]:
+    """Moments of the largest pixel in a window of standard Gaussian ones.
+
+    All pairs are taken to have the mean correlation r of the window: the pixels are then
+    √r z_0 + √(1−r) z_a with independent z, and the largest of the z_a has known moments.
+
+    Args:
+        window: Pixels along each dimension.
+        decay: τ.
+
+    Returns:
+        Mean and variance, in standard deviations of one pixel.
+    """
+    count = math.prod(window)
+    if count == 1:
+        return 0.0, 1.0
+    common = (count * window_correlation(window, decay) - 1) / (count - 1)
+    z = torch.linspace(-10, 10, 2001, dtype=torch.float64)
+    weights = torch.softmax(-z.square() / 2 + (count - 1) * torch.special.log_ndtr(z), 0)
+    mean = float(weights @ z)
+    variance = float(weights @ (z - mean).square())
+    return math.sqrt(1 - common) * mean, common + (1 - common) * variance
+
+
+def _plausible(decay: float) -> float:
+    return min(max(decay, 0.0), 0.98)

@@ -1,0 +1,64 @@
+"""How far a pruned network is from the original, on images that nothing was fitted to.
+
+The error of an output is the share of its variance in the original that the pruned network misses:
+
+    e = Σ (z_p − z_o)² / Σ (z_o − mean z_o)²
+
+The error of a network is the mean of its outputs'. It needs no label and no task, and where
+images are drawn, BatchNorm runs at the level of the batch (``batchnorm.py``) with the pruned
+network's own statistics: what they get wrong is counted.
+"""
+
+from __future__ import annotations
+
+from math import inf, isfinite
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from edgeprune.recovery.walk import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprune.artifacts import PrunedModel, TracedModel
+    from edgeprune.recovery.lockstep import Stop
+
+
+def held_out_error(
+    traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor], *, drawn: bool
+) -> float:
+    """The error above.
+
+    Args:
+        traced: The original.
+        pruned: The network to judge; not changed.
+        inputs: One tensor (N, …) for each input.
+        drawn: Whether the images are drawn by rule.
+
+    Returns:
+        0 for equal outputs, 1 for outputs that say nothing; infinite where one is not finite.
+    """
+
+    def look(_: Stop) -> None:
+        """Nothing is changed on this walk."""
+
+    wanted, actual = Walk(traced, pruned, drawn=drawn).run(inputs, look)
+    errors = [relative_error(w, a) for w, a in zip(wanted, actual, strict=True)]
+    return sum(errors) / len(errors)
+
+
+def relative_error(wanted: Tensor, actual: Tensor) -> float:
+    """Share of what varies in ``wanted`` that ``actual`` misses.
+
+    Args:
+        wanted: Outputs of the original, (N, …).
+        actual: Outputs of the other network, of the same shape.
+
+    Returns:
+        ‖actual − wanted‖² / ‖wanted − mean over inputs‖²; infinite where it is not finite.
+    """
+    variation = (wanted - wanted.mean(0)).square().sum().clamp_min(torch.finfo(wanted.dtype).tiny)
+    error = float((actual - wanted).square().sum() / variation)
+    return error if isfinite(error) else inf

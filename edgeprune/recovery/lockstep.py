@@ -1,0 +1,170 @@
+"""Run the original and the pruned network side by side, layer by layer.
+
+A layer of the pruned network is best mended while both networks stand in front of it: what the
+original computes there is the target, what the pruned one has come to is all it can work with. The
+original runs in a thread of its own and waits at each layer until the pruned one has been served,
+so that no more than one layer's features of each are kept, however deep the networks are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from edgeprune.errors import ModelUnsupported
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Both networks in front of one layer.
+
+    Attributes:
+        layer: Its dotted name.
+        wanted: What the original's layer gives, all of its channels.
+        original: What the original's layer reads, all of its channels.
+        actual: What the pruned network's layer is about to read.
+    """
+
+    layer: str
+    wanted: Tensor
+    original: Tensor
+    actual: Tensor
+
+
+Visit: TypeAlias = Callable[[Stop], None]
+
+
+@torch.no_grad()
+def side_by_side(
+    original: nn.Module,
+    pruned: nn.Module,
+    inputs: Sequence[Tensor],
+    layers: Collection[str],
+    visit: Visit,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run both networks on the same inputs and stop at each layer named, in order of execution.
+
+    Args:
+        original: The network before surgery; in whatever mode its layers are to run.
+        pruned: The same network with channels removed; ``visit`` may change the weights of the
+            layer it is called for, which runs afterwards.
+        inputs: One tensor for each positional input, (N, …).
+        layers: Dotted names of modules with one input tensor and one output tensor.
+        visit: Called at each stop, as often as a layer is called.
+
+    Returns:
+        All output tensors of the original, and of the pruned network.
+
+    Raises:
+        ModelUnsupported: If the two do not call the same layers in the same order.
+    """
+    guide = _Guide(original, tuple(inputs))
+
+    def stop(name: str, given: tuple[Tensor, ...]) -> None:
+        with guide.waiting_at(name) as (seen, wanted):
+            visit(Stop(name, wanted, seen, given[0]))
+
+    with ExitStack() as stack:
+        for name in layers:
+            halt, meet = guide.hook(name), _before(name, stop)
+            stack.enter_context(original.get_submodule(name).register_forward_hook(halt))
+            stack.enter_context(pruned.get_submodule(name).register_forward_pre_hook(meet))
+        stack.enter_context(guide)
+        actual = _tensors(pruned(*inputs))
+        return guide.finished(), actual
+
+
+def _before(
+    name: str, stop: Callable[[str, tuple[Tensor, ...]], None]
+) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    """A forward pre-hook that stops at ``name``."""
+    return lambda _, given: stop(name, given)
+
+
+@dataclass(slots=True)
+class _Guide:
+    """The original in its thread: it goes ahead to the next stop and waits there."""
+
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    served: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    at: tuple[str, Tensor, Tensor] | None = None
+    outputs: list[Tensor] | None = None
+    failure: BaseException | None = None
+    dismissed: bool = False
+    thread: threading.Thread | None = None
+
+    def __enter__(self) -> _Guide:
+        self.thread = threading.Thread(target=self._walk, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dismissed = True
+        self.served.release()
+        if self.thread is not None:
+            self.thread.join()
+
+    def hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        """A forward hook that waits at ``name`` until the pruned network has been there."""
+
+        def halt(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+            self.at = (name, given[0], output)
+            self.arrived.release()
+            self.served.acquire()
+            self.at = None
+            if self.dismissed:
+                raise _Dismissed
+
+        return halt
+
+    @contextmanager
+    def waiting_at(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """The original's input and output at ``name``; it goes on when the block ends."""
+        self.arrived.acquire()
+        if self.failure is not None:
+            raise self.failure
+        if self.at is None or self.at[0] != name:
+            raise ModelUnsupported(
+                f"the network calls '{name}' in another order once channels are removed; "
+                "it can only be recovered in closed form"
+            )
+        yield self.at[1:]
+        self.served.release()
+
+    def finished(self) -> list[Tensor]:
+        """All outputs, once the last stop is passed."""
+        if self.thread is not None:
+            self.arrived.acquire()
+        if self.outputs is None:
+            raise self.failure or ModelUnsupported(
+                "the pruned network calls fewer layers than the original"
+            )
+        return self.outputs
+
+    @torch.no_grad()
+    def _walk(self) -> None:
+        try:
+            self.outputs = _tensors(self.module(*self.inputs))
+        except _Dismissed:
+            pass
+        except BaseException as failure:  # raised again where the pruned network runs
+            self.failure = failure
+        finally:
+            self.arrived.release()
+
+
+class _Dismissed(BaseException):
+    """The pruned network stopped early: nobody waits for the original any more."""
+
+
+def _tensors(tree: object) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]

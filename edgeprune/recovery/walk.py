@@ -1,0 +1,121 @@
+"""The original as teacher and a pruned network as student, walking through the same images.
+
+Wraps ``lockstep.py`` with what every walk needs: copies that may be changed, the channels that
+each layer keeps, and BatchNorm at the level that the images ask for (``batchnorm.py``).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune import recording
+from edgeprune.recovery.batchnorm import CarriedStatistics, batch_norms, normalised_by_batch
+from edgeprune.recovery.followers import called_once, norm_behind
+from edgeprune.recovery.lockstep import Stop, Visit, side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+
+STOPS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+"""Layers besides BatchNorm in front of which a walk stops."""
+
+
+class Walk:
+    """A walk of teacher and student.
+
+    Args:
+        traced: The original with its groups; copied.
+        pruned: The network being recovered or judged; copied.
+        drawn: Whether images will be drawn by rule: the teacher then normalises each batch by its
+            own statistics.
+
+    Attributes:
+        student: The copy of the pruned network.
+        norms: BatchNorms that both have and that run once.
+        normed: Layers whose output nothing but a BatchNorm reads.
+    """
+
+    def __init__(self, traced: TracedModel, pruned: PrunedModel, *, drawn: bool) -> None:
+        run = recording.record(traced.source.module, traced.source.input.shapes)
+        once = called_once(run)
+        self.student = copy.deepcopy(pruned.module)
+        self._teacher = copy.deepcopy(traced.source.module)
+        shared = {n for n in batch_norms(self._teacher) if n in once}
+        self.norms = shared & batch_norms(self.student).keys()
+        self.normed = {layer for layer, norm in norm_behind(run).items() if norm in self.norms}
+        self._lost = {
+            layer: lost for (layer, side), lost in traced.removed(pruned.plan).items()
+            if side == "out"
+        }  # fmt: skip
+        kept = {name: self._kept(name) for name in self.norms}
+        self._statistics = CarriedStatistics(self._teacher, self.student, kept, by_batch=drawn)
+        if drawn:
+            normalised_by_batch(self._teacher)
+        layers = {n for n, m in self._teacher.named_modules() if isinstance(m, STOPS)}
+        self._stops = self.norms | {n for n in layers & once if _is_there(self.student, n)}
+
+    def run(
+        self, inputs: Sequence[Tensor], visit: Visit, progress: Progress | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Walk through ``inputs``; ``visit`` is called in front of each layer.
+
+        Returns:
+            All outputs of the teacher and of the student.
+        """
+        passed = 0
+
+        def stop(at: Stop) -> None:
+            nonlocal passed
+            visit(at)
+            if at.layer in self.norms:
+                self._statistics.level(at.layer, at.original)
+            passed += 1
+            if progress is not None:
+                progress(passed / len(self._stops), at.layer)
+
+        return side_by_side(self._teacher, self.student, inputs, self._stops, stop)
+
+    def carry(self, stop: Stop) -> None:
+        """Move the statistics of the BatchNorm at ``stop`` by what pruning changed."""
+        self._statistics.carry(stop.layer, stop.original, stop.actual)
+
+    def settle(self) -> None:
+        """Give the student its lasting statistics; without this it keeps a batch's."""
+        self._statistics.settle()
+
+    def staying(self, stop: Stop) -> Tensor:
+        """What the student's layer at ``stop`` should give: the teacher's channels that stay."""
+        axis = -1 if isinstance(self.student.get_submodule(stop.layer), nn.Linear) else 1
+        if stop.layer not in self._lost:
+            return stop.wanted
+        kept = self._kept(stop.layer).to(stop.wanted.device)
+        return stop.wanted.index_select(axis, kept)
+
+    def differs(self, stop: Stop) -> bool:
+        """Whether the student reads anything else than the teacher at ``stop``."""
+        return stop.actual.shape != stop.original.shape or not torch.equal(
+            stop.actual, stop.original
+        )
+
+    def _kept(self, layer: str) -> Tensor:
+        """Output channels of a layer that stay, (K,)."""
+        module = self._teacher.get_submodule(layer)
+        lost = self._lost.get(layer, set())
+        return torch.tensor([i for i in range(_outputs(module)) if i not in lost])
+
+
+def _outputs(module: nn.Module) -> int:
+    """Number of output channels of a convolution, linear layer or BatchNorm."""
+    names = ("out_channels", "out_features", "num_features")
+    return next(int(getattr(module, name)) for name in names if hasattr(module, name))
+
+
+def _is_there(module: nn.Module, name: str) -> bool:
+    """Whether surgery left the layer in place."""
+    return isinstance(dict(module.named_modules()).get(name), STOPS)
