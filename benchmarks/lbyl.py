@@ -95,7 +95,7 @@ def timed(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
 
 def case(channels: int, share: float, repeats: int) -> dict:
     """Run both in turns on one layer and keep every time."""
-    network, method = layer(channels), Lbyl()
+    network, method = layer(channels), Lbyl(1e-5, 1e-3)
     group = group_of(network)
     order = torch.randperm(channels)
     count = round(share * channels)

@@ -1,10 +1,11 @@
-"""Which channels to remove: every importance criterion and scope at the same budget.
+"""Which channels to remove: importance criteria, scopes and recoveries at the same budget.
 
     python benchmarks/selection.py --models FOLDER --networks resnet20 resnet56 --images DIR
 
 FOLDER holds ``zoo.py`` as for whole_line.py; DIR holds labelled images, one sub-folder a class,
 that fit the networks named. Networks are pruned to each share of their multiply-accumulates and
-recovered with the default; the table shows top-1 accuracy. Choose on images that no published
+recovered with each method; the table shows top-1 accuracy, and in brackets the held-out error on
+drawn images, which needs no label: does it know the winner? Choose on images that no published
 figure is scored on.
 """
 
@@ -19,20 +20,30 @@ from pathlib import Path
 
 import edgeprune as ep
 from edgeprune import evaluation
+from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.images import labelled
-from edgeprune.pruning import CRITERIA, Allocation, plan
+from edgeprune.pruning import CRITERIA, SCOPES, Allocation, prune_to_budget
+from edgeprune.recovery import METHODS
+from edgeprune.recovery.held_out import held_out_error
 
-SCOPES = ("local", "global")
 SEEDS = (0, 1, 2)
+DRAWN, DRAWN_SEED = 64, 7
 
 
-def accuracy(
-    traced: object, costs: object, images: object, budget: float, criterion: str, scope: str
-) -> tuple[float, float]:
-    """Accuracy after pruning and after recovery; the mean over seeds where the criterion draws."""
-    found = []
+def judged(
+    surveyed: tuple[object, object],
+    images: object,
+    budget: float,
+    choice: tuple[str, str],
+    recoveries: list[str],
+) -> dict[str, tuple[float, float]]:
+    """Accuracy and held-out error after each recovery; means over seeds if the criterion draws."""
+    traced, costs = surveyed
+    criterion, scope = choice
+    drawn = DeadLeaves()(traced.source.input, DRAWN, DRAWN_SEED)
+    found = {name: [] for name in recoveries}
     for seed in SEEDS if criterion == "random" else SEEDS[:1]:
-        planned = plan(
+        locked, pruned, _ = prune_to_budget(
             traced,
             costs,
             ep.Macs(budget),
@@ -40,10 +51,29 @@ def accuracy(
             allocation=Allocation(scope=scope),
             seed=seed,
         )
-        pruned = ep.prune(traced, planned.plan)
-        recovered = ep.recover(traced, pruned, [ep.Auto()])
-        found.append(evaluation.accuracies([pruned.module, recovered.module], images))
-    return tuple(statistics.mean(column) for column in zip(*found, strict=True))
+        for name in recoveries:
+            recovered = ep.recover(locked, pruned, [METHODS[name]()])
+            (share,) = evaluation.accuracies([recovered.module], images)
+            error = held_out_error(locked, recovered, drawn, drawn=True)
+            found[name].append((share, error))
+    return {
+        name: tuple(statistics.mean(column) for column in zip(*rows, strict=True))
+        for name, rows in found.items()
+    }
+
+
+def load(zoo: object, name: str) -> object:
+    """A network of the zoo with its groups and costs."""
+    entry = zoo.TABLE[name]
+    std = tuple(value / (255 * entry.scale) for value in entry.std)
+    mean = tuple(value / (255 * entry.scale) for value in entry.mean)
+    channels = entry.input_shape[0]
+    return ep.wrap(
+        zoo.load(name),
+        (1, *entry.input_shape),
+        mean=(mean * channels)[:channels],
+        std=(std * channels)[:channels],
+    )
 
 
 def main() -> None:
@@ -53,34 +83,28 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", required=True)
     parser.add_argument("--images", type=Path, required=True, help="labelled images")
     parser.add_argument("--macs", type=float, nargs="+", default=[0.8, 0.6])
+    parser.add_argument("--importance", nargs="+", choices=CRITERIA, default=list(CRITERIA))
+    parser.add_argument("--scope", nargs="+", choices=SCOPES, default=list(SCOPES))
+    recoveries = ["none", "analytic", "reconstruct"]
+    parser.add_argument("--recover", nargs="+", choices=METHODS, default=recoveries)
     parser.add_argument("--out", type=Path, default=Path("selection.json"))
     options = parser.parse_args()
     sys.path.insert(0, str(options.models))
     zoo = importlib.import_module("zoo")
 
-    print("| network | MACs | criterion | scope | pruned | recovered |\n|---|---|---|---|---|---|")
+    columns = ("network", "MACs", "criterion", "scope", *options.recover)
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     results = []
     for name in options.networks:
-        entry = zoo.TABLE[name]
-        std = tuple(value / (255 * entry.scale) for value in entry.std)
-        mean = tuple(value / (255 * entry.scale) for value in entry.mean)
-        channels = entry.input_shape[0]
-        source = ep.wrap(
-            zoo.load(name),
-            (1, *entry.input_shape),
-            mean=(mean * channels)[:channels],
-            std=(std * channels)[:channels],
-        )
-        images = labelled(options.images, source.input)
-        traced, costs = ep.survey(source)
+        source = load(zoo, name)
+        images, surveyed = labelled(options.images, source.input), ep.survey(source)
         for budget in options.macs:
-            for criterion in CRITERIA:
-                for scope in SCOPES:
-                    shares = accuracy(traced, costs, images, budget, criterion, scope)
-                    results.append([name, budget, criterion, scope, *shares])
-                    cells = (name, f"{budget:.0%}", criterion, scope, *map("{:.1%}".format, shares))
-                    print(f"| {' | '.join(cells)} |", flush=True)
-                    options.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+            for choice in ((c, s) for c in options.importance for s in options.scope):
+                figures = judged(surveyed, images, budget, choice, options.recover)
+                results.append([name, budget, *choice, figures])
+                texts = [f"{share:.1%} ({error:.2f})" for share, error in figures.values()]
+                print(f"| {' | '.join((name, f'{budget:.0%}', *choice, *texts))} |", flush=True)
+                options.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

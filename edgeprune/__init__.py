@@ -14,30 +14,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgeprune.bench import BenchSettings
     from edgeprune.bench import compare as benchmark
+    from edgeprune.calibration.folder import Folder
+    from edgeprune.calibration.procedural import DeadLeaves
+    from edgeprune.calibration.sources import Given
+    from edgeprune.config import CompressConfig
     from edgeprune.export import OnnxTarget
     from edgeprune.loading import load_run as load
     from edgeprune.loading import wrap
-    from edgeprune.pipeline import CompressConfig, compress, survey
+    from edgeprune.pipeline import compress, survey
     from edgeprune.pruning import Allocation, Macs, Params, Ratio, plan, prune
     from edgeprune.recovery import recover
+    from edgeprune.recovery.analytic import Analytic
     from edgeprune.recovery.auto import Auto
     from edgeprune.recovery.lbyl import Lbyl
     from edgeprune.recovery.neuron_merging import NeuronMerging
+    from edgeprune.recovery.reconstruct import Reconstruct
     from edgeprune.report.compression import CompressionReport
     from edgeprune.tracing import trace
 
 __all__ = [
     "Allocation",
+    "Analytic",
     "Auto",
     "BenchSettings",
     "CompressConfig",
     "CompressionReport",
+    "DeadLeaves",
+    "Folder",
+    "Given",
     "Lbyl",
     "Macs",
     "NeuronMerging",
     "OnnxTarget",
     "Params",
     "Ratio",
+    "Reconstruct",
     "benchmark",
     "compress",
     "load",
@@ -51,16 +62,21 @@ __all__ = [
 
 _HOMES = {
     "Allocation": "pruning",
+    "Analytic": "recovery.analytic",
     "Auto": "recovery.auto",
     "BenchSettings": "bench",
-    "CompressConfig": "pipeline",
+    "CompressConfig": "config",
     "CompressionReport": "report.compression",
+    "DeadLeaves": "calibration.procedural",
+    "Folder": "calibration.folder",
+    "Given": "calibration.sources",
     "Lbyl": "recovery.lbyl",
     "Macs": "pruning",
     "NeuronMerging": "recovery.neuron_merging",
     "OnnxTarget": "export",
     "Params": "pruning",
     "Ratio": "pruning",
+    "Reconstruct": "recovery.reconstruct",
     "benchmark": "bench:compare",
     "compress": "pipeline",
     "load": "loading:load_run",

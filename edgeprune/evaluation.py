@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torchvision.datasets import ImageFolder
 
     from edgeprune.artifacts import Progress, SourceModel
-    from edgeprune.images import Unlabelled
+    from edgeprune.images import Part, Unlabelled
 
 BATCH = 50
 
@@ -33,13 +33,20 @@ class Images:
     unlabelled: Unlabelled | None
 
 
-def open_images(source: SourceModel, labels: Path | None, plain: Path | None) -> Images:
+def open_images(
+    source: SourceModel, labels: Path | None, plain: Path | None, part: Part = "all"
+) -> Images:
     """Find the images, and try the network on one of each kind before any long work.
 
     Args:
         source: The original network.
         labels: Folder with one sub-folder a class; classes count in the order of their names.
         plain: Folder of images without labels.
+        part: Which of these: ``judging`` where recovery fits to the others.
+
+    Returns:
+        What was found; no unlabelled images where recovery alone can use them, because the
+        network does not give one logit a class.
 
     Raises:
         UsageError: If there are no such images, the network takes none, or it does not tell as
@@ -47,14 +54,19 @@ def open_images(source: SourceModel, labels: Path | None, plain: Path | None) ->
     """
     images = Images(
         labelled(labels, source.input) if labels is not None else None,
-        unlabelled(plain, source.input) if plain is not None else None,
+        unlabelled(plain, source.input, part) if plain is not None else None,
     )
     if images.labelled is not None:
         known, asked = _classes(source.module, images.labelled), len(images.labelled.classes)
         if asked > known:
             raise UsageError(f"--eval {labels} has {asked} classes, the network knows only {known}")
     if images.unlabelled is not None:
-        _classes(source.module, images.unlabelled)
+        try:
+            _classes(source.module, images.unlabelled)
+        except UsageError:
+            if part == "all":
+                raise
+            images = replace(images, unlabelled=None)  # they still serve recovery
     return images
 
 

@@ -8,7 +8,7 @@ the centre, and normalised.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 MARGIN = 8 / 7  # 256 to 224
 
+Part: TypeAlias = Literal["all", "fitting", "judging"]
+ASIDE = 5
+"""Where images are fitted to, one in so many is kept aside."""
+
 
 def labelled(folder: Path, spec: InputSpec) -> ImageFolder:
     """Read a folder with one sub-folder a class; classes count in the order of their names.
@@ -38,23 +42,35 @@ def labelled(folder: Path, spec: InputSpec) -> ImageFolder:
         raise UsageError(f"--eval {folder}: expected one sub-folder of images a class") from error
 
 
-def unlabelled(folder: Path, spec: InputSpec) -> Unlabelled:
-    """Read all images below a folder.
+def unlabelled(folder: Path, spec: InputSpec, part: Part = "all") -> Unlabelled:
+    """Read images below a folder.
+
+    Args:
+        folder: Images in its sub-folders count too.
+        spec: What the network takes.
+        part: Which of them: every fifth is for ``judging``, the others are for ``fitting``.
 
     Raises:
-        UsageError: If there are no images, or the network takes none.
+        UsageError: If there are no images, too few to be parted, or the network takes none.
     """
-    return Unlabelled(folder, Preparation(spec))
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS)
+    if not found:
+        raise UsageError(f"there are no images below '{folder}'")
+    if part != "all" and len(found) < ASIDE:
+        raise UsageError(
+            f"'{folder}' holds {len(found)} image(s); recovery needs at least {ASIDE}, because "
+            "every fifth is kept aside to judge by"
+        )
+    aside = found[ASIDE - 1 :: ASIDE]
+    parts = {"all": found, "judging": aside, "fitting": sorted(set(found) - set(aside))}
+    return Unlabelled(folder, parts[part], Preparation(spec))
 
 
 class Unlabelled(Dataset[tuple[Tensor, int]]):
-    """All images below a folder, in the order of their paths; their labels mean nothing."""
+    """Images of a folder, in the order of their paths; their labels mean nothing."""
 
-    def __init__(self, folder: Path, prepare: Preparation) -> None:
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS)
-        if not found:
-            raise UsageError(f"there are no images below '{folder}'")
-        self.folder, self._files, self._prepare = folder, found, prepare
+    def __init__(self, folder: Path, files: list[Path], prepare: Preparation) -> None:
+        self.folder, self._files, self._prepare = folder, files, prepare
 
     def __len__(self) -> int:
         return len(self._files)

@@ -6,30 +6,23 @@ returned, and never changes the network it was given.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from edgeprune import bench, costs, evaluation
-from edgeprune.artifacts import PrunedModel, PruningPlan, SourceModel, TracedModel
+from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
+from edgeprune.config import CompressConfig
 from edgeprune.errors import ModelUnsupported
-from edgeprune.export import OnnxTarget
 from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
 from edgeprune.pruning import (
-    Allocation,
-    Budget,
-    Criterion,
-    L2Norm,
-    Macs,
     lock_failing,
     plan_file,
     prune,
     prune_to_budget,
 )
-from edgeprune.recovery import RecoveryMethod, recover
-from edgeprune.recovery.auto import Auto
-from edgeprune.report import assemble, compare, document, formats, gates, paths
+from edgeprune.recovery import recover
+from edgeprune.report import assemble, compare, document, formats, gates
 from edgeprune.report.compression import CompressionReport, RunFolder
 from edgeprune.report.coverage import coverage
 from edgeprune.report.stage_log import StageLog, Stages, unheard
@@ -42,56 +35,19 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import Comparison, ExportedModel
     from edgeprune.costs import Costs
+    from edgeprune.export import OnnxTarget
+    from edgeprune.images import Part
     from edgeprune.loading.input_shape import Example
-    from edgeprune.pruning import PlanOptions
 
 WEIGHTS = "compressed.safetensors"
 ORIGINAL = "original.onnx"
 COMPRESSED = "compressed.onnx"
 
 
-@dataclass(frozen=True, slots=True)
-class CompressConfig:
-    """Every setting of a compression.
-
-    Attributes:
-        budget: What to reach.
-        plan: A plan to replay; the budget, the criterion and the allocation then do nothing.
-        criterion: How channels are scored.
-        allocation: How the budget is spread over groups.
-        keep: Globs of layer names that keep their channels.
-        recover: Recovery methods, in the order of application.
-        target: How to export; None: do not.
-        bench: Where and how to measure; None: do not.
-        eval_images: Labelled images, one sub-folder a class: accuracy is reported.
-        images: Unlabelled images: agreement with the original is reported.
-        fail_if: Expressions that the report must not make true.
-        seed: Of everything that draws.
-    """
-
-    budget: Budget = Macs(0.5)  # noqa: RUF009 - frozen
-    plan: PruningPlan | None = None
-    criterion: Criterion = L2Norm()  # noqa: RUF009 - frozen
-    allocation: Allocation = Allocation()  # noqa: RUF009 - frozen
-    keep: tuple[str, ...] = ()
-    recover: tuple[RecoveryMethod, ...] = (Auto(),)
-    target: OnnxTarget | None = OnnxTarget()  # noqa: RUF009 - frozen
-    bench: bench.BenchSettings | None = bench.BenchSettings()  # noqa: RUF009 - frozen
-    eval_images: Path | None = None
-    images: Path | None = None
-    fail_if: tuple[str, ...] = ()
-    seed: int = 0
-
-    @property
-    def choosing(self) -> PlanOptions:
-        """How channels are chosen, as :func:`edgeprune.pruning.plan` takes it."""
-        return {"criterion": self.criterion, "allocation": self.allocation, "seed": self.seed}
-
-
 def compress(
     model: nn.Module | SourceModel,
     example_input: Example = None,
-    config: CompressConfig = CompressConfig(),
+    config: CompressConfig = CompressConfig(),  # noqa: B008 - frozen
     *,
     directory: Path | None = None,
     stages: Stages = unheard,
@@ -114,9 +70,10 @@ def compress(
     Raises:
         EdgepruneError: One of its kinds, each with its exit code: see ``errors.py``.
     """
-    gates.require(config.fail_if, _missing_figures(config))
     source = model if isinstance(model, SourceModel) else wrap(model, example_input)
-    images = evaluation.open_images(source, config.eval_images, config.images)
+    part: Part = "judging" if config.fits else "all"
+    images = evaluation.open_images(source, config.eval_images, config.images, part)
+    gates.require(config.fail_if, config.missing_figures(images))
     folder = RunFolder(directory)
     log = StageLog(stages)
 
@@ -198,7 +155,7 @@ def _recover(
         log.skip("recover")
         return pruned
     with log.stage("recover") as stage:
-        recovered = recover(traced, pruned, config.recover, stage.progress)
+        recovered = recover(traced, pruned, config.methods, stage.progress)
         stage.detail = "; ".join(f"{s.method}: {s.detail}" for s in recovered.recovered_by)
     return recovered
 
@@ -285,14 +242,3 @@ def _evaluate(
             origin = str(images.unlabelled.folder)
             agreement = document.Agreement(len(images.unlabelled), cut, final, origin)
     return accuracy, agreement
-
-
-def _missing_figures(config: CompressConfig) -> tuple[str, ...]:
-    """Blocks of the report that a run with these settings leaves empty."""
-    missing = {
-        ("accuracy",): config.eval_images is None,
-        ("agreement",): config.images is None,
-        ("parity", "ratio.bytes"): config.target is None,
-        paths.MEASURED: config.bench is None or config.target is None,
-    }
-    return tuple(block for blocks, absent in missing.items() if absent for block in blocks)

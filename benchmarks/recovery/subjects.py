@@ -122,8 +122,10 @@ def cut_inner(
 
 
 def cut_macs(traced: TracedModel, costs: Costs, share: float) -> tuple[TracedModel, PrunedModel]:
-    """Remove a share of the multiply-accumulates, of all groups, as the tool does by default."""
-    return prune_to_budget(traced, costs, ep.Macs(1 - share))[:2]
+    """Remove a share of the multiply-accumulates, the same share of all groups, by L2 norm."""
+    alike = ep.Allocation(scope="local")
+    options = {"criterion": L2Norm(), "allocation": alike}
+    return prune_to_budget(traced, costs, ep.Macs(1 - share), **options)[:2]
 
 
 def _best(scores: Tensor, group: ChannelGroup, stays: float) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ def convolution_reads(call: Call) -> Moments | None:
     if call.stored_var is None or call.argument(6) or math.prod(weight.shape[2:]) == 1:
         return read
     taps = spatial.positions(weight.shape[2:], call.argument(5))
-    pairs = spatial.tap_covariance(read.cov, weight.double().flatten(2), call.argument(8))
+    pairs = spatial.tap_covariance(read.cov, weight.flatten(2), call.argument(8))
     return replace(read, decay=spatial.fit_decay(pairs, taps, call.stored_var, read.decay))
 
 
@@ -40,10 +40,10 @@ def convolution(call: Call) -> Signal | None:
     if call.read is None or weight is None:
         return None
     if call.argument(6):
-        return _transposed(call, call.read, weight.double())
+        return _transposed(call, call.read, weight)
     groups, stride = call.argument(8), call.argument(3)
     taps = spatial.positions(weight.shape[2:], call.argument(5))
-    filters = weight.double().flatten(2)
+    filters = weight.flatten(2)
     made = _filtered(call.read, filters, taps, groups)
     decay = call.read.decay ** stride[-1]
     if len(taps) > 1:
@@ -108,7 +108,7 @@ def _linear(call: Call, position: int) -> Signal | None:
     if signal is None or weight is None or call.read is None:
         return None
     extent = signal.grid or (1,)
-    filters = weight.double().T.reshape(weight.shape[1], len(call.read.mean), -1)
+    filters = weight.T.reshape(weight.shape[1], len(call.read.mean), -1)
     taps = spatial.positions(extent, [1.0] * len(extent))
     made = _filtered(call.read, filters, taps, groups=1)
     return Signal(replace(made, decay=0.0) if math.prod(extent) > 1 else made)
@@ -116,7 +116,8 @@ def _linear(call: Call, position: int) -> Signal | None:
 
 def _filtered(read: Moments, filters: Tensor, taps: Tensor, groups: int) -> Moments:
     """Filters (C_out, C_in/groups, T) on a map, without bias; τ left as it was."""
-    mean = (spatial.by_group(filters.sum(2), groups) @ read.mean.reshape(groups, -1, 1)).flatten()
+    sums = spatial.by_group(filters.sum(2, dtype=read.mean.dtype), groups)
+    mean = (sums @ read.mean.reshape(groups, -1, 1)).flatten()
     correlation = spatial.decayed(taps, read.decay)
     return replace(read, mean=mean, cov=spatial.filtered(read.cov, filters, correlation, groups))
 

@@ -1,4 +1,4 @@
-"""The user's own images, without labels: a random choice of those below a folder."""
+"""The user's own images, without labels: a random choice of those that are to be fitted to."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Folder:
         Raises:
             UsageError: If there are no images, one cannot be read, or the network takes none.
         """
-        images = unlabelled(self.path, spec)
+        images = unlabelled(self.path, spec, "fitting")
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(images), generator=generator)[:count].tolist()
         return (torch.stack([images[index][0] for index in chosen]),)

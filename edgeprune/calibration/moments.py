@@ -28,12 +28,12 @@ from edgeprune.calibration.signals import Moments, Signal
 from edgeprune.recording import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from edgeprune.artifacts import InputSpec, SourceModel
     from edgeprune.recording import Run, Value
 
-__all__ = ["Moments", "Propagation", "natural_images", "propagate"]
+__all__ = ["Moments", "Propagation", "moments_in_order", "natural_images", "propagate"]
 
 COLOURS = ((1.0, 0.93, 0.85), (0.93, 1.0, 0.93), (0.85, 0.93, 1.0))
 PIXEL_MEAN, PIXEL_STD, PIXEL_DECAY, PIXEL_CORRELATION = 0.45, 0.25, 0.9, 0.9
@@ -57,9 +57,8 @@ class Propagation:
     guessed: tuple[str, ...]
 
 
-@torch.no_grad()
 def propagate(source: SourceModel) -> Propagation:
-    """Follow moments from the network's input to every layer.
+    """Follow moments from the network's input to every layer, and keep them all.
 
     Args:
         source: The network; its operators are recorded on noise, and it is not changed.
@@ -67,29 +66,61 @@ def propagate(source: SourceModel) -> Propagation:
     Returns:
         The moments that its layers read.
     """
+    reads = dict(_walk(source))
+    return Propagation(
+        {layer: moments for layer, moments in reads.items() if moments},
+        tuple(layer for layer, moments in reads.items() if moments is None),
+    )
+
+
+def moments_in_order(
+    source: SourceModel, layers: Collection[str]
+) -> Iterator[tuple[str, Moments | None]]:
+    """The same for some layers, one after another, and for none beyond the last of them.
+
+    For who needs each only once: covariances of a whole network are larger than its weights.
+
+    Args:
+        source: The network; its operators are recorded on noise, and it is not changed.
+        layers: Dotted names.
+
+    Yields:
+        Each of the layers once, in the order of execution, and the moments that it reads on its
+        first call; None where they are unknown or the layer never runs.
+    """
+    waiting = dict.fromkeys(layers)
+    for layer, moments in _walk(source) if waiting else ():
+        if layer in waiting:
+            del waiting[layer]
+            yield layer, moments
+        if not waiting:
+            return
+    yield from waiting.items()
+
+
+@torch.no_grad()
+def _walk(source: SourceModel) -> Iterator[tuple[str, Moments | None]]:
+    """Every layer that runs, on its first call, and the moments that it reads."""
     run = recording.record(source.module, source.input.shapes)
     known = _known_at_first(source, run)
     stored = _stored_variances(run, known)
     last_read = {
         seen.value: index for index, each in enumerate(run.operations) for seen in each.reads
     }
-    reads: dict[str, Moments | None] = {}
+    passed = set()
     for index, operation in enumerate(run.operations):
         made = [seen.value for seen in operation.writes if seen.value in last_read]
         call = Call(operation, known, stored.get(made[0]) if made else None)
         if reader := READERS.get(operation.name):
             call = replace(call, read=reader(call))
-            if _is_layer(source.module, operation.layer):
-                reads.setdefault(operation.layer, call.read)
+            if operation.layer not in passed and _is_layer(source.module, operation.layer):
+                passed.add(operation.layer)
+                yield operation.layer, call.read
         if made:
             known.update(_results(call))
         done = {seen.value for seen in operation.reads if last_read[seen.value] == index}
         for seen in [each for each in known if each.value in done]:
             del known[seen]
-    return Propagation(
-        {layer: moments for layer, moments in reads.items() if moments},
-        tuple(layer for layer, moments in reads.items() if moments is None),
-    )
 
 
 def _known_at_first(source: SourceModel, run: Run) -> dict[Seen, Signal | Tensor]:

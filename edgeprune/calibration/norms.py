@@ -27,9 +27,8 @@ def batch_norm_reads(call: Call) -> Moments | None:
     if call.argument(5) or signal is None or mean is None or var is None:
         return None
     read, std = signal.moments, var.double().sqrt()
-    return Moments(
-        mean.double(), correlation(read.cov, closest=1.0) * std[:, None] * std, read.decay
-    )
+    cov = correlation(read.cov, closest=1.0).mul_(std[:, None]).mul_(std)
+    return Moments(mean.double(), cov, read.decay)
 
 
 def batch_norm(call: Call) -> Signal | None:

@@ -103,7 +103,8 @@ def _summed(call: Call, factor: float) -> Signal | None:
     pair = _aligned(call)
     if pair is None:
         return None
-    wide, one, other = pair[0], pair[1].moments, pair[2].moments.scaled(factor)
+    wide, one, other = pair[0], pair[1].moments, pair[2].moments
+    other = other if factor == 1 else other.scaled(factor)
     variances = torch.stack([one.variance.mean(), other.variance.mean()])
     decay = _weighted([one.decay, other.decay], variances)
     return _like(wide, Moments(one.mean + other.mean, one.cov + other.cov, decay))

@@ -41,7 +41,7 @@ class Moments:
     def scaled(self, gain: Tensor | float) -> Moments:
         """Every channel multiplied by its own number, (C,) or one for all."""
         gains = torch.as_tensor(gain).to(self.mean)
-        return Moments(self.mean * gains, self.cov * gains * gains[..., None], self.decay)
+        return Moments(self.mean * gains, (self.cov * gains).mul_(gains[..., None]), self.decay)
 
     def of(self, channels: Tensor) -> Moments:
         """Some channels, by index, in that order."""

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 DECAYS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
+LARGE = 10**8
+"""Products of more multiply-accumulates run in single precision: four times as fast on a CPU, and
+off by 1e-6 of a standard deviation; sums of products stay in double."""
+
+AT_ONCE = 2**22
+"""So many filter taps are worked on at a time: 32 MiB in double precision."""
+
 
 def positions(extent: Sequence[int], spacing: Sequence[float]) -> Tensor:
     """Where the taps of a window lie, row by row.
@@ -60,19 +67,59 @@ def filtered(cov: Tensor, weight: Tensor, correlation: Tensor, groups: int = 1) 
 
     Args:
         cov: Covariance of the channels read, (C_in, C_in).
-        weight: Filters, (C_out, C_in/groups, T).
+        weight: Filters, (C_out, C_in/groups, T), of any precision.
         correlation: R between the taps, (T, T).
         groups: Into how many groups the channels are split.
 
     Returns:
         (C_out, C_out).
     """
-    total = cov.new_zeros(len(weight), len(weight))
+    made, read, taps = weight.shape
+    correlation = correlation.to(cov.device)
+    if read == 1:
+        return _depthwise(cov, weight[:, 0].double(), correlation)
+    precision = _precision(taps * made * read * (read + made))
     strengths, directions = torch.linalg.eigh(correlation)
-    root = (directions * strengths.clamp_min(0).sqrt()).to(cov.device)
-    for mixed in (weight @ root).unbind(2):
-        total += _sandwiched(by_group(mixed, groups), cov)
+    root = (directions * strengths.clamp_min(0).sqrt()).to(precision)
+    total, cov = cov.new_zeros(made, made), cov.to(precision)
+    for few in torch.split(root, max(1, AT_ONCE // (made * read)), dim=1):
+        for mixed in (weight.to(precision) @ few).unbind(2):
+            if groups == 1:
+                _add_lower(total, mixed @ cov, mixed)
+            else:
+                total += _sandwiched(by_group(mixed, groups), cov)
+    return _mirrored(total) if groups == 1 else total
+
+
+def _precision(products: int) -> torch.dtype:
+    """Of a computation of so many multiply-accumulates."""
+    return torch.float32 if products > LARGE else torch.float64
+
+
+def _depthwise(cov: Tensor, rows: Tensor, correlation: Tensor) -> Tensor:
+    """Filters (C_out, T) of one channel each: C_ij w_iᵀ R w_j."""
+    made: Tensor = (rows @ correlation) @ rows.T
+    each = len(rows) // len(cov)
+    return made.mul_(cov.repeat_interleave(each, 0).repeat_interleave(each, 1) if each > 1 else cov)
+
+
+def _add_lower(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add left rightᵀ, which is symmetric, below the diagonal and in the blocks along it."""
+    for rows in _stripes(len(total)):
+        total[rows, : rows.stop] += left[rows] @ right[: rows.stop].T
+
+
+def _mirrored(total: Tensor) -> Tensor:
+    """What ``_add_lower`` left out, filled in."""
+    for rows in _stripes(len(total)):
+        total[rows, rows.stop :] = total[rows.stop :, rows].T
     return total
+
+
+def _stripes(size: int) -> list[slice]:
+    """Rows in up to eight stripes; smaller products would be no faster."""
+    step = max(256, -(-size // 8))
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
 def by_group(rows: Tensor, groups: int) -> Tensor:
@@ -93,17 +140,25 @@ def tap_covariance(cov: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
 
     Args:
         cov: (C_in, C_in).
-        weight: (C_out, C_in/groups, T).
+        weight: (C_out, C_in/groups, T), of any precision.
         groups: Into how many groups the channels are split.
 
     Returns:
         (C_out, T, T).
     """
-    read = weight.shape[1]
-    own = torch.arange(len(cov), device=cov.device).reshape(groups, read)
-    blocks = cov[own[:, :, None], own[:, None, :]]
-    mixed = by_group(weight, groups).transpose(2, 3).flatten(1, 2) @ blocks
-    return torch.matmul(mixed.reshape(len(weight), -1, read), weight)
+    made, read, taps = weight.shape
+    precision = _precision(made * taps * read * read)
+    blocks = cov[None]
+    if groups > 1:
+        own = torch.arange(len(cov), device=cov.device).reshape(groups, read)
+        blocks = cov[own[:, :, None], own[:, None, :]]
+    blocks, found = blocks.to(precision), []
+    step = max(1, AT_ONCE // (groups * read * taps))
+    for some in torch.split(by_group(weight, groups), step, dim=1):
+        filters = some.to(precision)
+        mixed = filters.mT.flatten(1, 2) @ blocks
+        found.append((mixed.reshape(filters.mT.shape) @ filters).to(cov.dtype))
+    return torch.cat(found, 1).flatten(0, 1)
 
 
 def fit_decay(pairs: Tensor, taps: Tensor, stored: Tensor, fallback: float) -> float:

@@ -15,7 +15,7 @@ from edgeprune.report import formats
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel
-    from edgeprune.pipeline import CompressConfig
+    from edgeprune.config import CompressConfig
     from edgeprune.pruning import Planned
     from edgeprune.report.document import ReportDocument
 

@@ -20,8 +20,8 @@ from edgeprune.errors import UsageError
 if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel
     from edgeprune.bench import BenchSettings
+    from edgeprune.config import CompressConfig
     from edgeprune.export import OnnxTarget
-    from edgeprune.pipeline import CompressConfig
     from edgeprune.pruning import Allocation, Budget
     from edgeprune.recovery import RecoveryMethod
 
@@ -52,10 +52,11 @@ PRUNING = (
     click.option("--macs", metavar="50%|20M", help="Multiply-accumulates to keep. [default: 50%]"),
     click.option("--params", metavar="50%|1M", help="Parameters to keep."),
     click.option("--ratio", metavar="0.5", help="Share of all prunable channels to remove."),
-    click.option("--importance", default="l2", show_default=True,
-                 help="How channels are ranked: l1, l2, bn, geometric-median or random."),
-    click.option("--scope", default="local", show_default=True,
-                 help="Whether channels compete in their group (local) or with all (global)."),
+    click.option("--importance", default="rebuild", show_default=True,
+                 help="How channels are ranked: l1, l2, bn, geometric-median, random or rebuild."),
+    click.option("--scope", default="marginal", show_default=True,
+                 help="Whether channels compete in their group (local), with all (global), or with "
+                      "all for what they cost (marginal)."),
     click.option("--unit", default="auto", show_default=True, metavar="auto|N",
                  help="Remaining widths are multiples of it."),
 )  # fmt: skip
@@ -70,7 +71,7 @@ def recovery(default: str) -> click.Option:
     """The flag that names recovery methods."""
     return click.option(  # type: ignore[return-value]
         "--recover", default=default, show_default=True, metavar="NAME[,NAME...]",
-        help="Recovery methods in order: none, auto, lbyl, nm.",
+        help="Recovery methods in order: none, auto, nm, lbyl, statistics, analytic, reconstruct.",
     )  # fmt: skip
 
 
@@ -92,7 +93,8 @@ JUDGING = (
     click.option("--eval", "eval_", type=FOLDER, metavar="DIR",
                  help="Labelled images, one sub-folder a class: reports accuracy."),
     click.option("--images", type=FOLDER, metavar="DIR",
-                 help="Unlabelled images: reports agreement with the original."),
+                 help="Unlabelled images: auto and reconstruct fit to four fifths of them, "
+                 "the rest tells how often the original is agreed with."),
     fail_if_option,
     click.option("--json", "json_", is_flag=True, help="Print report.json instead of tables."),
 )  # fmt: skip
@@ -134,7 +136,7 @@ def source(given: Flags) -> SourceModel:
 
 def config(given: Flags, **changes: Any) -> CompressConfig:
     """The settings that the flags stand for; ``changes`` beat them."""
-    from edgeprune.pipeline import CompressConfig
+    from edgeprune.config import CompressConfig
     from edgeprune.pruning import CRITERIA
 
     known: dict[str, Any] = {"seed": given["seed"]}

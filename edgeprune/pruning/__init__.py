@@ -1,7 +1,8 @@
 """TracedModel → PrunedModel: score channels, meet a budget, cut, prove.
 
 importance.py   scores          budgets.py   what is asked       surgery.py   the cut
-allocation.py   the choice      widths.py    what widths cost    masking.py   the proof
+rebuild.py      one of them     widths.py    what widths cost    masking.py   the proof
+readers.py      what it reads   scopes.py    who competes        allocation.py  the choice
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from edgeprune.pruning import plan_file
 from edgeprune.pruning.allocation import Allocated, Allocation, allocate
 from edgeprune.pruning.budgets import BUDGETS, Budget, Macs, Params, Ratio, parse_budget
 from edgeprune.pruning.importance import CRITERIA, Criterion, L2Norm, importance
+from edgeprune.pruning.rebuild import Rebuild
+from edgeprune.pruning.rebuild import Rebuild
+from edgeprune.pruning.scopes import SCOPES
 from edgeprune.pruning.surgery import check_fits, failing_groups, prune, trial_plan
 from edgeprune.pruning.widths import CostModel, cost_model
 
@@ -26,9 +30,9 @@ if TYPE_CHECKING:
     from edgeprune.costs import Costs
 
 __all__ = [
-    "BUDGETS", "CRITERIA", "Allocated", "Allocation", "Budget", "Criterion", "L2Norm", "Macs",
-    "Params", "Planned", "Ratio", "check_fits", "cost_model", "lock_failing", "parse_budget",
-    "plan", "plan_file", "prune", "prune_to_budget", "reachable",
+    "BUDGETS", "CRITERIA", "SCOPES", "Allocated", "Allocation", "Budget", "Criterion", "L2Norm",
+    "Macs", "Params", "Planned", "Ratio", "Rebuild", "check_fits", "cost_model", "lock_failing",
+    "parse_budget", "plan", "plan_file", "prune", "prune_to_budget", "reachable",
 ]  # fmt: skip
 
 PLANNED_BY = ("edgeprune", "torch", "torch-pruning")
@@ -65,7 +69,7 @@ def plan(
     costs: Costs,
     budget: Budget,
     *,
-    criterion: Criterion = L2Norm(),  # noqa: B008 - frozen
+    criterion: Criterion = Rebuild(),  # noqa: B008 - frozen
     allocation: Allocation = Allocation(),  # noqa: B008 - frozen
     seed: int = 0,
 ) -> Planned:

@@ -1,14 +1,14 @@
 """Importance + budget → PruningPlan: how wide every group becomes, and which channels stay.
 
-Widths follow one knob, the share of channels that stay: of every group alike (local), or of all
-channels together in the order of their importance (global). The knob is turned until the budget
-is met; widths are rounded to what runtimes like, to the nearest multiple and never to nothing;
-small steps then close the gap that rounding left.
+Widths follow one knob, the share of channels that stay, of every group alike or of all channels
+together (``scopes.py``). The knob is turned until the budget is met; widths are rounded to what
+runtimes like, to the nearest multiple and never to nothing; small steps then close the gap that
+rounding left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import lcm, prod
@@ -18,6 +18,7 @@ import numpy as np
 
 from edgeprune.artifacts import ChannelGroup, KeptChannels
 from edgeprune.errors import BudgetUnreachable, ModelUnsupported, UsageError
+from edgeprune.pruning.scopes import SCOPES
 from edgeprune.pruning.widths import CostModel, Floats
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from edgeprune.pruning.budgets import Budget
 
-Scope: TypeAlias = Literal["local", "global"]
+Scope: TypeAlias = Literal["local", "global", "marginal"]
 CLOSE_ENOUGH = 0.01
 """A budget counts as met within this share of the original."""
 
@@ -42,16 +43,17 @@ class Allocation:
 
     Attributes:
         scope: ``local`` removes the same share of every group; ``global`` lets all channels
-            compete, so that unimportant groups lose more.
+            compete, so that unimportant groups lose more; ``marginal`` lets them compete by
+            importance for what they cost, so that expensive groups lose more.
         unit: Remaining widths are multiples of it; 0 chooses by width (8 from 32 channels on,
             4 from 16 on, else 2), which is what vectorised kernels like.
         floor: Least share of any group that stays: higher protects narrow layers, and puts
             small budgets out of reach.
-        cap: In global scope no group loses more than so many times the share that all channels
-            lose: 1 is local scope, larger lets groups differ more.
+        cap: Where channels compete, no group loses more than so many times the share that all
+            channels lose: 1 is local scope, larger lets groups differ more.
     """
 
-    scope: Scope = "local"
+    scope: Scope = "marginal"
     unit: int = 0
     floor: float = 0.1
     cap: float = 2.0
@@ -62,8 +64,8 @@ class Allocation:
         Raises:
             UsageError: Names the setting.
         """
-        if self.scope not in ("local", "global"):
-            raise UsageError(f"--scope {self.scope}: choose local or global")
+        if self.scope not in SCOPES:
+            raise UsageError(f"--scope {self.scope}: choose local, global or marginal")
         if self.unit < 0:
             raise UsageError(f"--unit {self.unit}: expected auto or a positive number")
 
@@ -168,8 +170,7 @@ def _turn_knob(
 ) -> Rungs:
     """Bisect the share of channels that stay; the best rungs met on the way."""
     asked = budget.asked(model)
-    compete = options.scope == "global"
-    wanted = _competing(model, scores, options.cap) if compete else _alike(model)
+    wanted = SCOPES[options.scope](model, scores, budget, options.cap)
     best, best_error = _nearest(ladders, model.full), float("inf")
     low, high = 0.0, 1.0
     for _ in range(60):
@@ -180,31 +181,6 @@ def _turn_knob(
             best, best_error = rungs, abs(reached - asked)
         low, high = (middle, high) if reached < asked else (low, middle)
     return best
-
-
-def _alike(model: CostModel) -> Callable[[float], Floats]:
-    """From the share that stays to widths (G,): the same share of every group."""
-    return lambda share: share * model.full
-
-
-def _competing(
-    model: CostModel, scores: Mapping[str, Tensor], cap: float
-) -> Callable[[float], Floats]:
-    """From the share that stays to widths (G,): the most important channels of all groups.
-
-    Of equally important channels each group loses the same share, or ties would make a cliff.
-    """
-    pooled = [scores[group.name].numpy() for group in model.groups]
-    places = [(-score).argsort(kind="stable").argsort() / len(score) for score in pooled]
-    owners = np.repeat(np.arange(len(pooled)), [len(score) for score in pooled])
-    order = owners[np.lexsort((np.concatenate(places), -np.concatenate(pooled)))]
-
-    def wanted(share: float) -> Floats:
-        stay = order[: round(share * len(order))]
-        counts = np.bincount(stay, minlength=len(pooled))
-        return np.maximum(counts, (1 - cap * (1 - share)) * model.full)
-
-    return wanted
 
 
 def _close_gap(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs) -> Rungs:

@@ -1,8 +1,10 @@
-"""How much each channel of a group matters, from weights alone.
+"""How much each channel of a group matters: a criterion scores all groups of a network.
 
-A criterion scores the filters of one layer; a group's score averages its layers, each divided by
-its own mean so that no layer drowns the others. Depthwise filters count. The result has mean 1
-in every group, which makes groups comparable when channels compete across the whole network.
+The criteria here look at weights alone. They score the filters of one layer; a group's score
+averages its layers, each divided by its own mean so that no layer drowns the others. Depthwise
+filters count. The result has mean 1 in every group, which makes groups comparable when channels
+compete across the whole network. ``rebuild.py`` looks at what reads the channels instead, and its
+scores are comparable as they are.
 
 Sources: L1 norm, Li et al., arXiv:1608.08710; BatchNorm scale, Liu et al., arXiv:1708.06519;
 geometric median, He et al., arXiv:1811.00250, equation 7.
@@ -18,28 +20,27 @@ from torch import Tensor, nn
 
 from edgeprune.choices import Choices
 from edgeprune.filters import filter_rows, own_indices
+from edgeprune.pruning.rebuild import Rebuild
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from edgeprune.artifacts import ChannelGroup, TracedModel
 
 
 class Criterion(Protocol):
-    """Scores the channels of one group; larger stays longer."""
+    """Scores the channels of a network; larger stays longer."""
 
-    def __call__(
-        self, filters: Sequence[Tensor], scales: Sequence[Tensor], generator: torch.Generator
-    ) -> list[Tensor]:
-        """Score every channel, once for each layer that has a say.
+    def __call__(self, traced: TracedModel, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Score every channel of every prunable group.
 
         Args:
-            filters: For each layer that makes or filters the channels, its filters (C, D).
-            scales: For each BatchNorm that the channels pass, its scale γ (C,).
+            traced: The network with its groups.
             generator: For criteria that draw.
 
         Returns:
-            Non-negative scores (C,), one tensor for each layer that has a say.
+            For each prunable group its scores (C,), float64, non-negative. In a group that must
+            be cut alike in several blocks, the channels at the same position share one score.
         """
         ...
 
@@ -48,58 +49,55 @@ class Criterion(Protocol):
 class L1Norm:
     """Sum of absolute weights."""
 
-    def __call__(
-        self, filters: Sequence[Tensor], scales: Sequence[Tensor], generator: torch.Generator
-    ) -> list[Tensor]:
+    def __call__(self, traced: TracedModel, generator: torch.Generator) -> dict[str, Tensor]:
         """Score as :class:`Criterion` says."""
-        return [rows.abs().sum(1) for rows in filters]
+        return _layer_by_layer(traced, lambda own: [rows.abs().sum(1) for rows in own.filters])
 
 
 @dataclass(frozen=True, slots=True)
 class L2Norm:
     """Euclidean norm of the weights."""
 
-    def __call__(
-        self, filters: Sequence[Tensor], scales: Sequence[Tensor], generator: torch.Generator
-    ) -> list[Tensor]:
+    def __call__(self, traced: TracedModel, generator: torch.Generator) -> dict[str, Tensor]:
         """Score as :class:`Criterion` says."""
-        return [rows.norm(dim=1) for rows in filters]
+        return _layer_by_layer(traced, _l2_norms)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchNormScale:
     """Magnitude of BatchNorm's γ; the L2 norm where the channels pass no BatchNorm."""
 
-    def __call__(
-        self, filters: Sequence[Tensor], scales: Sequence[Tensor], generator: torch.Generator
-    ) -> list[Tensor]:
+    def __call__(self, traced: TracedModel, generator: torch.Generator) -> dict[str, Tensor]:
         """Score as :class:`Criterion` says."""
-        return [scale.abs() for scale in scales] or L2Norm()(filters, scales, generator)
+        return _layer_by_layer(
+            traced, lambda own: [scale.abs() for scale in own.scales] or _l2_norms(own)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class GeometricMedian:
     """Sum of distances to the layer's other filters: the most replaceable go first."""
 
-    def __call__(
-        self, filters: Sequence[Tensor], scales: Sequence[Tensor], generator: torch.Generator
-    ) -> list[Tensor]:
+    def __call__(self, traced: TracedModel, generator: torch.Generator) -> dict[str, Tensor]:
         """Score as :class:`Criterion` says."""
-        return [torch.cdist(rows, rows).sum(1) for rows in filters]
+        return _layer_by_layer(
+            traced, lambda own: [torch.cdist(rows, rows).sum(1) for rows in own.filters]
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Random:
     """Uniform noise: the control that every criterion must beat."""
 
-    def __call__(
-        self, filters: Sequence[Tensor], scales: Sequence[Tensor], generator: torch.Generator
-    ) -> list[Tensor]:
+    def __call__(self, traced: TracedModel, generator: torch.Generator) -> dict[str, Tensor]:
         """Score as :class:`Criterion` says."""
-        return [torch.rand(len(filters[0]), generator=generator, dtype=filters[0].dtype)]
+        return _layer_by_layer(
+            traced,
+            lambda own: [torch.rand(len(own.filters[0]), generator=generator, dtype=torch.float64)],
+        )
 
 
-def importance(traced: TracedModel, criterion: Criterion, *, seed: int = 0) -> dict[str, Tensor]:
+def importance(traced: TracedModel, criterion: Criterion, *, seed: int = 0) -> Mapping[str, Tensor]:
     """Score the channels of every prunable group.
 
     Args:
@@ -108,36 +106,58 @@ def importance(traced: TracedModel, criterion: Criterion, *, seed: int = 0) -> d
         seed: For criteria that draw.
 
     Returns:
-        For each prunable group its scores (C,), float64, of mean 1. In a group that must be cut
-        alike in several blocks, the channels at the same position share one score.
+        As :class:`Criterion` says.
     """
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        group.name: _group_scores(traced.source.module, group, criterion, generator)
-        for group in traced.prunable
-    }
+    return criterion(traced, torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a group's channels are made with.
+
+    Attributes:
+        filters: For each layer that makes or filters the channels, its filters (C, D).
+        scales: For each BatchNorm that the channels pass, its scale γ (C,).
+    """
+
+    filters: list[Tensor]
+    scales: list[Tensor]
 
 
 @torch.no_grad()
-def _group_scores(
-    module: nn.Module, group: ChannelGroup, criterion: Criterion, generator: torch.Generator
-) -> Tensor:
-    """Scores (C,) of one group."""
+def _layer_by_layer(
+    traced: TracedModel, scored: Callable[[Weights], list[Tensor]]
+) -> dict[str, Tensor]:
+    """Scores of mean 1 in every group, from scores (C,) by each layer that has a say."""
+    module = traced.source.module
+    return {
+        group.name: _averaged(scored(_weights(module, group)), group) for group in traced.prunable
+    }
+
+
+def _weights(module: nn.Module, group: ChannelGroup) -> Weights:
     filters = [
         filter_rows(module.get_submodule(member.layer))[own_indices(member)]
         for member in group.having("producer", "depthwise")
     ]
     norms = [(module.get_submodule(m.layer).weight, own_indices(m)) for m in group.having("norm")]
     scales = [weight[own].double() for weight, own in norms if isinstance(weight, Tensor)]
-    scores = criterion(filters, scales, generator)
+    return Weights(filters, scales)
+
+
+def _averaged(scores: list[Tensor], group: ChannelGroup) -> Tensor:
+    """One score for each channel (C,): every layer has the same say, and so has every block."""
     total = sum((_unit_mean(score) for score in scores), torch.zeros(group.width).double())
-    shared = total.reshape(group.blocks, -1).mean(0).repeat(group.blocks)
-    return _unit_mean(shared)
+    return _unit_mean(total.reshape(group.blocks, -1).mean(0).repeat(group.blocks))
 
 
 def _unit_mean(score: Tensor) -> Tensor:
     mean = score.double().mean()
     return score.double() / mean if mean > 0 else torch.ones_like(score, dtype=torch.float64)
+
+
+def _l2_norms(own: Weights) -> list[Tensor]:
+    return [rows.norm(dim=1) for rows in own.filters]
 
 
 CRITERIA: Choices[Callable[[], Criterion]] = Choices(
@@ -148,5 +168,6 @@ CRITERIA: Choices[Callable[[], Criterion]] = Choices(
         "bn": BatchNormScale,
         "geometric-median": GeometricMedian,
         "random": Random,
+        "rebuild": Rebuild,
     },
 )

@@ -6,9 +6,10 @@ network and a progress callback. It returns a new network and leaves the one it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
+from edgeprune.calibration.folder import Folder
 from edgeprune.choices import Choices
 from edgeprune.recovery.analytic import Analytic, Statistics
 from edgeprune.recovery.auto import Auto
@@ -18,6 +19,7 @@ from edgeprune.recovery.reconstruct import Reconstruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
 
@@ -72,6 +74,33 @@ def recover(
     for method in methods:
         pruned = method(traced, pruned, progress)
     return pruned
+
+
+def takes_images(method: RecoveryMethod) -> bool:
+    """Whether a method fits to images: it then has a ``source`` of them."""
+    return hasattr(method, "source")
+
+
+def equipped(
+    methods: Sequence[RecoveryMethod], folder: Path | None, seed: int
+) -> tuple[RecoveryMethod, ...]:
+    """Give methods what the run has for them.
+
+    Args:
+        methods: In the order of application.
+        folder: The user's own images, for methods that would draw theirs; None: there are none.
+        seed: For methods that have none of their own.
+
+    Returns:
+        The same methods, some with another ``source`` or ``seed``.
+    """
+    given: list[Any] = list(methods)
+    for place, method in enumerate(given):
+        if folder is not None and takes_images(method) and method.source.drawn:
+            given[place] = method = replace(method, source=Folder(folder))
+        if getattr(method, "seed", seed) is None:
+            given[place] = replace(method, seed=seed)
+    return tuple(given)
 
 
 METHODS: Choices[Callable[[], RecoveryMethod]] = Choices(

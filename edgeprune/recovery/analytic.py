@@ -29,14 +29,14 @@ from torch import Tensor, nn
 
 from edgeprune import recording
 from edgeprune.artifacts import RecoveryStep
-from edgeprune.calibration.moments import propagate
+from edgeprune.calibration.moments import moments_in_order
 from edgeprune.calibration.spatial import decayed, positions, tap_covariance
 from edgeprune.recovery.batchnorm import batch_norms
 from edgeprune.recovery.blocks import blocks, views
-from edgeprune.recovery.followers import norm_behind
+from edgeprune.recovery.followers import called_once, norm_behind
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+    from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel
     from edgeprune.calibration.moments import Moments
 
 LEAST, MOST = 0.05, 1.2
@@ -94,23 +94,24 @@ def rebuilt(
     """
     start = time.perf_counter()
     original, module = traced.source.module, copy.deepcopy(pruned.module)
-    known = propagate(traced.source).reads
-    norms = norm_behind(recording.record(original, traced.source.input.shapes))
+    norms = _own_norms(traced.source)
     lost = traced.removed(pruned.plan)
     readers = [layer for layer, side in lost if side == "in"]
-    for place, layer in enumerate(readers):
-        if layer in known:
+    left_out = []
+    for place, (layer, moments) in enumerate(moments_in_order(traced.source, readers)):
+        if moments is None:
+            left_out.append(layer)
+        else:
             was, now = original.get_submodule(layer), module.get_submodule(layer)
             rows, columns = lost.get((layer, "out"), set()), lost[layer, "in"]
-            change = _reweigh(was, now, rows, columns, known[layer], ridge)
-            norm = norms.get(layer)
-            if norm is not None and norm in batch_norms(original):
+            change = _reweigh(was, now, rows, columns, moments, ridge)
+            if layer in norms:
+                norm = norms[layer]
                 _settle(original.get_submodule(norm), module.get_submodule(norm), rows, change)
             elif isinstance(now.bias, Tensor):
                 now.bias.data.copy_(_staying(was.get_parameter("bias"), rows) + change.mean)
         if progress is not None:
             progress((place + 1) / len(readers), layer)
-    left_out = [layer for layer in readers if layer not in known]
     detail = f"{len(readers) - len(left_out)} layers compensated"
     if left_out:
         detail += f", {len(left_out)} not (what they read is unknown: {', '.join(left_out[:3])})"
@@ -118,6 +119,17 @@ def rebuilt(
         detail += "; no BatchNorm to take moments from, only a prior of the input"
     step = RecoveryStep(method, time.perf_counter() - start, 0, detail)
     return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
+
+
+def _own_norms(source: SourceModel) -> dict[str, str]:
+    """The BatchNorm that takes a layer's mean, by layer; both run once and serve no one else."""
+    run = recording.record(source.module, source.input.shapes)
+    once, stored = called_once(run), batch_norms(source.module)
+    return {
+        layer: norm
+        for layer, norm in norm_behind(run).items()
+        if layer in once and norm in once and norm in stored
+    }
 
 
 def coefficients(cov: Tensor, kept: Tensor, lost: Tensor, ridge: float) -> Tensor:
@@ -130,12 +142,12 @@ def coefficients(cov: Tensor, kept: Tensor, lost: Tensor, ridge: float) -> Tenso
         ridge: λ; infinite: S = 0.
 
     Returns:
-        (L, K).
+        (L, K); 0 where no kept channel varies.
     """
-    if isinf(ridge):
-        return cov.new_zeros(len(lost), len(kept))
     matrix = cov[kept][:, kept].clone()
-    level = matrix.diagonal().mean().clamp_min(torch.finfo(cov.dtype).tiny)
+    level = matrix.diagonal().mean()
+    if isinf(ridge) or level <= 0:
+        return cov.new_zeros(len(lost), len(kept))
     matrix.diagonal().add_(ridge * level)
     solution: Tensor = torch.linalg.solve(matrix, cov[kept][:, lost])
     return solution.T

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 HELD_OUT = 4
 """For so many images to fit to, one other judges."""
 
+LEAST_JUDGES = 2
+"""What varies between outputs shows from two images on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Auto:
@@ -44,12 +47,12 @@ class Auto:
         source: Where images come from, to fit to and to judge by.
         images: How many to fit to; 0: as :class:`Reconstruct` chooses. A quarter as many others
             judge.
-        seed: Of all that draws.
+        seed: Of all that draws; None: the run's, or 0.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
     images: int = 0
-    seed: int = 0
+    seed: int | None = None
 
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
@@ -76,8 +79,9 @@ class Auto:
     def _images(self, pruned: PrunedModel) -> tuple[Given, tuple[Tensor, ...]]:
         """Images to fit to, and others to judge by."""
         wanted = self.images or enough(pruned.input)
-        inputs = self.source(pruned.input, wanted + max(1, wanted // HELD_OUT), self.seed)
-        judges = max(1, len(inputs[0]) // (HELD_OUT + 1))
+        others = max(LEAST_JUDGES, wanted // HELD_OUT)
+        inputs = self.source(pruned.input, wanted + others, self.seed or 0)
+        judges = max(LEAST_JUDGES, len(inputs[0]) // (HELD_OUT + 1))
         fitting = Given(tuple(each[judges:] for each in inputs), self.source.origin)
         return replace(fitting, drawn=self.source.drawn), tuple(each[:judges] for each in inputs)
 
@@ -88,8 +92,8 @@ class Auto:
         if not normed:
             rungs |= {"nm": NeuronMerging(), "lbyl": Lbyl()}
         rungs["analytic"] = Analytic()
-        if normed or not fitting.drawn:
-            images = len(fitting.images[0])
+        images = len(fitting.images[0])
+        if images and (normed or not fitting.drawn):
             rungs["reconstruct"] = Reconstruct(source=fitting, images=images, seed=self.seed)
         return rungs
 

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 LEAST, MOST = 0.05, 2.0
 """Pruning changes a variance by no factor outside of this range, or the images are at fault."""
@@ -52,19 +52,17 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def normalised_by_batch(module: nn.Module) -> nn.Module:
-    """Let every BatchNorm of ``module`` use each batch's own statistics and keep the stored ones.
+def normalise_by_batch(module: nn.Module, names: Collection[str]) -> None:
+    """Let BatchNorms use each batch's own statistics and keep the stored ones.
 
     Args:
         module: A copy; its modes are changed.
-
-    Returns:
-        The same module.
+        names: The BatchNorms that another network follows; the others go on as they are.
     """
-    for layer in batch_norms(module).values():
-        layer.train()
-        layer.momentum = 0.0
-    return module
+    for name, layer in batch_norms(module).items():
+        if name in names:
+            layer.train()
+            layer.momentum = 0.0
 
 
 def batch_norms(module: nn.Module) -> dict[str, nn.modules.batchnorm._BatchNorm]:
@@ -99,7 +97,7 @@ class CarriedStatistics:
         self._lasting = {n: _buffers(m) for n, m in self._layers.items()}
 
     @property
-    def names(self) -> Iterable[str]:
+    def names(self) -> Collection[str]:
         """The BatchNorms that are looked after."""
         return self._layers.keys()
 

@@ -23,11 +23,15 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import RecoveryStep
+from edgeprune.calibration.moments import moments_in_order
 from edgeprune.recovery.blocks import Block, blocks, views
 from edgeprune.recovery.streams import Stream, StreamReader
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from edgeprune.artifacts import KeptChannels, Member, Progress, PrunedModel, TracedModel
+    from edgeprune.calibration.moments import Moments
 
 Mixing: TypeAlias = Callable[[Stream, Tensor, Tensor], Tensor]
 """(stream, kept (K,), removed (R,)) → coefficients (R, K)."""
@@ -63,17 +67,36 @@ def recovered(
     traced: TracedModel,
     pruned: PrunedModel,
     progress: Progress | None = None,
+    *,
+    with_moments: bool = False,
 ) -> PrunedModel:
-    """Recover a pruned network by a delivery, and record the step under the method's name."""
+    """Recover a pruned network by a delivery, and record the step under the method's name.
+
+    Args:
+        method: The name.
+        mixing: Finds the coefficients for one reader.
+        traced: The original with its groups.
+        pruned: The result of surgery; copied, not changed.
+        progress: Told after each group.
+        with_moments: Whether the streams that ``mixing`` is given know their moments and demand.
+
+    Returns:
+        The recovered network.
+    """
     start = time.perf_counter()
-    delivered = deliver(traced, pruned, mixing, progress)
+    known = moments_of_readers(traced, pruned) if with_moments else None
+    delivered = deliver(traced, pruned, mixing, progress, known)
     step = RecoveryStep(method, time.perf_counter() - start, 0, delivered.detail)
     return replace(pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step))
 
 
 @torch.no_grad()
 def deliver(
-    traced: TracedModel, pruned: PrunedModel, mixing: Mixing, progress: Progress | None = None
+    traced: TracedModel,
+    pruned: PrunedModel,
+    mixing: Mixing,
+    progress: Progress | None = None,
+    known: Mapping[str, Moments] | None = None,
 ) -> Delivered:
     """Update every reader of every pruned group.
 
@@ -82,6 +105,7 @@ def deliver(
         pruned: The result of surgery; copied, not changed.
         mixing: Finds the coefficients for one reader.
         progress: Told after each group.
+        known: Moments of what readers read, by dotted name; handed on to ``mixing``.
 
     Returns:
         The updated network.
@@ -101,17 +125,42 @@ def deliver(
             original = traced.source.module.get_submodule(member.layer)
             rows_lost = lost.get((member.layer, "out"), set())
             columns_lost = lost[member.layer, "in"]
-            pairs = zip(
-                blocks(original, rows_lost, columns_lost),
-                views(module.get_submodule(member.layer)),
-                strict=True,
-            )
-            for block, view in pairs:
+            found = list(blocks(original, rows_lost, columns_lost))
+            if known is not None:
+                stream = _informed(stream, member, found, known.get(member.layer))
+            for block, view in zip(found, views(module.get_submodule(member.layer)), strict=True):
                 _fold(block, view, member, entry, partial(mixing, stream))
             done += 1
         if progress is not None:
             progress((place + 1) / len(pruned.plan.groups), entry.group)
     return Delivered(module, done, tuple(left_out))
+
+
+def moments_of_readers(traced: TracedModel, pruned: PrunedModel) -> dict[str, Moments]:
+    """What the layers read that a delivery reaches, as far as it can be predicted; by name."""
+    cut = {entry.group for entry in pruned.plan.groups}
+    readers = {
+        member.layer
+        for group in traced.groups
+        for member in group.having("consumer")
+        if group.name in cut and member.reads is not None
+    }
+    found = moments_in_order(traced.source, readers)
+    return {layer: moments for layer, moments in found if moments is not None}
+
+
+def _informed(
+    stream: Stream, member: Member, found: Sequence[Block], moments: Moments | None
+) -> Stream:
+    """The stream with the demand of the reader, and with its moments if they are known."""
+    norms = [torch.linalg.vector_norm(block.weight, dim=(0, 2)).square() for block in found]
+    by_input = torch.cat(norms)
+    demand = torch.stack([by_input[list(own)].sum() for own in member.channels])
+    if moments is None:
+        return replace(stream, demand=demand)
+    pixels = len(by_input) // len(moments.mean)  # more than one behind a flatten
+    places = [own[0] // pixels if own else 0 for own in member.channels]  # 0: not read, not asked
+    return replace(stream, demand=demand, moments=moments.of(torch.tensor(places)))
 
 
 def _fold(

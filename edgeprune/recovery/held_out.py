@@ -57,8 +57,11 @@ def relative_error(wanted: Tensor, actual: Tensor) -> float:
         actual: Outputs of the other network, of the same shape.
 
     Returns:
-        ‖actual − wanted‖² / ‖wanted − mean over inputs‖²; infinite where it is not finite.
+        ‖actual − wanted‖² / ‖wanted − mean over inputs‖²; infinite where it is not finite. A
+        single input has no mean but 0.
     """
-    variation = (wanted - wanted.mean(0)).square().sum().clamp_min(torch.finfo(wanted.dtype).tiny)
+    wanted, actual = wanted.double(), actual.double()
+    mean = wanted.mean(0) if len(wanted) > 1 else 0.0
+    variation = (wanted - mean).square().sum().clamp_min(torch.finfo(wanted.dtype).tiny)
     error = float((actual - wanted).square().sum() / variation)
     return error if isfinite(error) else inf

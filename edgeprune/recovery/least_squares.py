@@ -42,7 +42,8 @@ def ridge_towards(prior: Tensor, inputs: Tensor, targets: Tensor, ridge: float) 
     """
     samples, size = inputs.shape[1:]
     residual = targets - inputs @ prior.mT
-    level = inputs.square().mean(dim=(1, 2)).clamp_min(torch.finfo(inputs.dtype).tiny)
+    level = inputs.square().mean(dim=(1, 2))
+    level = torch.where(level > 0, level, 1.0)  # any number serves inputs that are always 0
     dual = samples < size
     gram = (inputs @ inputs.mT if dual else inputs.mT @ inputs) / samples
     gram.diagonal(dim1=1, dim2=2).add_((ridge * level)[:, None])
@@ -55,8 +56,13 @@ def ridge_towards(prior: Tensor, inputs: Tensor, targets: Tensor, ridge: float) 
 
 
 def can_refit(layer: nn.Module) -> bool:
-    """Whether :func:`refit` knows the layer: convolutions in one or two dimensions, and linear."""
-    return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+    """Whether :func:`refit` knows the layer.
+
+    It knows convolutions in one or two dimensions and linear layers whose weight is a parameter,
+    and not computed from others as weight normalisation does.
+    """
+    known = isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+    return known and isinstance(layer._parameters.get("weight"), nn.Parameter)
 
 
 def refit(

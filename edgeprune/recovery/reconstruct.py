@@ -53,13 +53,13 @@ class Reconstruct:
             on. More: better, slower, more memory.
         ridge: Pull towards the analytic solution, as a share of the inputs' mean square; 0: 1 for
             drawn images, 0.01 for real ones. Larger: safer, and less is mended.
-        seed: Of the images, and of the positions in them.
+        seed: Of the images, and of the positions in them; None: the run's, or 0.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
     images: int = 0
     ridge: float = 0.0
-    seed: int = 0
+    seed: int | None = None
 
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
@@ -70,7 +70,7 @@ class Reconstruct:
             UsageError: If the source has no images that the network takes.
         """
         start = time.perf_counter()
-        inputs = self.source(pruned.input, self.images or enough(pruned.input), self.seed)
+        inputs = self.source(pruned.input, self.images or enough(pruned.input), self.seed or 0)
         walk = Walk(traced, Analytic()(traced, pruned), drawn=self.source.drawn)
         fitted = self._mend(walk, inputs, progress)
         count = len(inputs[0])
@@ -80,16 +80,18 @@ class Reconstruct:
 
     def _mend(self, walk: Walk, inputs: tuple[torch.Tensor, ...], progress: Progress | None) -> int:
         """Fit every layer that the walk comes to; how many there were."""
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed or 0)
         ridge = self.ridge or RIDGE[self.source.drawn]
         fitted = 0
 
         def visit(stop: Stop) -> None:
             nonlocal fitted
+            if not walk.differs(stop):
+                return
             layer, normed = walk.student.get_submodule(stop.layer), stop.layer in walk.normed
             if stop.layer in walk.norms:
                 walk.carry(stop)
-            elif can_refit(layer) and (normed or not self.source.drawn) and walk.differs(stop):
+            elif can_refit(layer) and (normed or not self.source.drawn):
                 wanted = walk.staying(stop)
                 refit(layer, stop.actual, wanted, ridge=ridge, normed=normed, generator=generator)
                 fitted += 1

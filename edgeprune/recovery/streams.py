@@ -17,6 +17,7 @@ g_i u_i and its constant β_i + g_i (bias_i − μ_i).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,9 @@ from edgeprune.artifacts import (
     Total,
 )
 from edgeprune.filters import filter_rows, group_count, own_indices
+
+if TYPE_CHECKING:
+    from edgeprune.calibration.moments import Moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,9 @@ class Stream:
         normed: Whether a BatchNorm lies on the way.
         unfolded: What the channels are made of where that is one convolution and one BatchNorm,
             the only case that the papers know; None elsewhere.
+        moments: Mean and covariance of the channels behind their activations, as the layer reads
+            them; None where they are unknown or nobody asked.
+        demand: Squared norm of the layer's weights on each channel, (C,); None as above.
     """
 
     gram: Tensor
@@ -75,6 +82,8 @@ class Stream:
     raw: Tensor
     normed: bool
     unfolded: Unfolded | None = None
+    moments: Moments | None = None
+    demand: Tensor | None = None
 
     @property
     def gain(self) -> Tensor:
@@ -89,6 +98,8 @@ class Stream:
             self.raw[channels],
             self.normed,
             self.unfolded and self.unfolded.of(channels),
+            self.moments and self.moments.of(channels),
+            None if self.demand is None else self.demand[channels],
         )
 
 

@@ -7,13 +7,14 @@ each layer keeps, and BatchNorm at the level that the images ask for (``batchnor
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from edgeprune import recording
-from edgeprune.recovery.batchnorm import CarriedStatistics, batch_norms, normalised_by_batch
+from edgeprune.recovery.batchnorm import CarriedStatistics, batch_norms, normalise_by_batch
 from edgeprune.recovery.followers import called_once, norm_behind
 from edgeprune.recovery.lockstep import Stop, Visit, side_by_side
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 STOPS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 """Layers besides BatchNorm in front of which a walk stops."""
+
+ROUNDING = 1e-4
+"""Features nearer than this share of their size are the same: BatchNorm by batch rounds otherwise
+than BatchNorm by stored statistics."""
 
 
 class Walk:
@@ -56,9 +61,9 @@ class Walk:
         kept = {name: self._kept(name) for name in self.norms}
         self._statistics = CarriedStatistics(self._teacher, self.student, kept, by_batch=drawn)
         if drawn:
-            normalised_by_batch(self._teacher)
-        layers = {n for n, m in self._teacher.named_modules() if isinstance(m, STOPS)}
-        self._stops = self.norms | {n for n in layers & once if _is_there(self.student, n)}
+            normalise_by_batch(self._teacher, self.norms)
+        layers = _with_own_weight(self._teacher) & once
+        self._stops = self.norms | {n for n in layers if _is_there(self.student, n)}
 
     def run(
         self, inputs: Sequence[Tensor], visit: Visit, progress: Progress | None = None
@@ -98,10 +103,11 @@ class Walk:
         return stop.wanted.index_select(axis, kept)
 
     def differs(self, stop: Stop) -> bool:
-        """Whether the student reads anything else than the teacher at ``stop``."""
-        return stop.actual.shape != stop.original.shape or not torch.equal(
-            stop.actual, stop.original
-        )
+        """Whether the student reads something else than the teacher at ``stop``, rounding apart."""
+        if stop.actual.shape != stop.original.shape:
+            return True
+        gap = torch.linalg.vector_norm(stop.actual - stop.original)
+        return bool(gap > ROUNDING * torch.linalg.vector_norm(stop.original))
 
     def _kept(self, layer: str) -> Tensor:
         """Output channels of a layer that stay, (K,)."""
@@ -114,6 +120,16 @@ def _outputs(module: nn.Module) -> int:
     """Number of output channels of a convolution, linear layer or BatchNorm."""
     names = ("out_channels", "out_features", "num_features")
     return next(int(getattr(module, name)) for name in names if hasattr(module, name))
+
+
+def _with_own_weight(module: nn.Module) -> set[str]:
+    """The layers to stop at; one that shares a parameter would change the others with it."""
+    holders = Counter(p for part in module.modules() for p in part.parameters(recurse=False))
+    return {
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, STOPS) and all(holders[p] == 1 for p in part.parameters(recurse=False))
+    }
 
 
 def _is_there(module: nn.Module, name: str) -> bool:

@@ -39,7 +39,7 @@ def which(images: Tensor, folder: Path, spec: InputSpec) -> list[int]:
 
 
 @pytest.mark.parametrize("spec", [RGB, GREY], ids=["rgb", "grey"])
-@pytest.mark.parametrize(("count", "given"), [(1, 1), (7, 7), (10, 10), (500, 10)])
+@pytest.mark.parametrize(("count", "given"), [(1, 1), (7, 7), (8, 8), (500, 8)])
 def test_as_many_different_images_as_asked_or_all(
     spec: InputSpec, count: int, given: int, ten: Path
 ) -> None:
@@ -58,7 +58,19 @@ def test_the_seed_alone_says_which_images(ten: Path) -> None:
 
 def test_every_image_is_chosen_by_some_seed(ten: Path) -> None:
     chosen = {at for s in range(20) for at in which(Folder(ten)(RGB, 3, s)[0], ten, RGB)}
-    assert chosen == set(range(10))
+    assert chosen == set(range(10)) - {4, 9}
+
+
+def test_every_fifth_image_is_kept_aside(ten: Path) -> None:
+    aside = torch.stack([image for image, _ in unlabelled(ten, RGB, "judging")])
+    assert which(aside, ten, RGB) == [4, 9]
+
+
+def test_too_few_images_to_keep_one_aside_are_refused(tmp_path: Path) -> None:
+    for place in range(4):
+        noise_image(8, 8, "RGB", seed=place).save(tmp_path / f"{place}.png")
+    with pytest.raises(UsageError, match="4 image.*at least 5"):
+        Folder(tmp_path)(RGB, 1, 0)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
@@ -68,8 +80,9 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
-    (tmp_path / "1.png").write_bytes(b"no image")
-    with pytest.raises(UsageError, match=r"1\.png"):
+    for place in range(5):
+        (tmp_path / f"{place}.png").write_bytes(b"no image")
+    with pytest.raises(UsageError, match=r"[0-3]\.png"):
         Folder(tmp_path)(RGB, 5, 0)
 
 

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from edgeprune.artifacts import InputSpec
 from edgeprune.calibration import propagate
+from edgeprune.calibration.moments import moments_in_order
+from edgeprune.calibration.spatial import decayed, filtered, positions, tap_covariance
 
 
 def test_decay_of_the_images_is_found_in_stored_variances():
@@ -192,3 +194,40 @@ class Frozen(nn.Module):
 def test_inputs_of_the_specification_are_those_of_the_samples():
     network = trained(nn.Sequential(nn.Conv2d(3, 4, 1)), IMAGES)
     check(propagate(source_of(network, SPEC)).reads["0"], sampled(network, "0", IMAGES), slack=0)
+
+
+@pytest.mark.parametrize("name", zoo.NETWORKS)
+def test_in_order_they_are_the_same_and_none_is_left_out(name):
+    source = source_of(zoo.NETWORKS[name](), InputSpec(shapes=(zoo.INPUT_SHAPE,)))
+    everything = propagate(source)
+    asked = [*list(everything.reads)[1::2], *everything.guessed, "nowhere"]
+    found = dict(moments_in_order(source, asked))
+    assert found.keys() == set(asked)
+    for layer, moments in found.items():
+        expected = everything.reads.get(layer)
+        assert (moments is None) == (expected is None)
+        assert moments is None or torch.equal(moments.cov, expected.cov)
+
+
+@pytest.mark.parametrize(("groups", "read"), [(1, 300), (4, 75), (300, 1)])
+def test_large_products_in_single_precision_are_off_by_a_millionth(monkeypatch, groups, read):
+    draw = torch.Generator().manual_seed(0)
+    root = torch.randn(300, 300, generator=draw).double()
+    cov, weight = root @ root.T, torch.randn(600, read, 9, generator=draw)
+    taps = positions((3, 3), (1.0, 1.0))
+    filters = torch.zeros(600, 300, 9).double()
+    for made in range(600):
+        start = made // (600 // groups) * read
+        filters[made, start : start + read] = weight[made]
+    spread = torch.einsum("oca,ab->ocb", filters, decayed(taps, 0.5)).flatten(1)
+    mixed = torch.einsum("oca,cd->oda", filters, cov).flatten(1)
+    expected = spread @ mixed.T
+    std = expected.diagonal().sqrt()
+    for large, slack in ((1e15, 1e-12), (0, 2e-6)):
+        monkeypatch.setattr("edgeprune.calibration.spatial.LARGE", large)
+        found = filtered(cov, weight, decayed(taps, 0.5), groups)
+        assert float(((found - expected) / std / std[:, None]).abs().max()) < slack
+        pairs = tap_covariance(cov, weight, groups)
+        torch.testing.assert_close(
+            (pairs * decayed(taps, 0.5)).sum((1, 2)), expected.diagonal(), rtol=slack, atol=0
+        )

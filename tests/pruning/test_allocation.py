@@ -29,10 +29,10 @@ from edgeprune.pruning import (
 )
 from edgeprune.pruning.allocation import allocate
 from edgeprune.pruning.importance import BatchNormScale, Random, importance
+from edgeprune.pruning.scopes import SCOPES
 from edgeprune.tracing import trace
 
 SMALL = ("chain", "residual", "grouped", "concat", "chunk", "flatten", "squeeze-excite")
-SCOPES = ("local", "global")
 
 
 def costs_of(model):
@@ -116,7 +116,7 @@ def test_asking_for_the_whole_network_removes_nothing(name, budget, scope):
 @settings(max_examples=25, deadline=None)
 @given(
     widths=st.lists(st.sampled_from([32, 48, 64, 96]), min_size=6, max_size=8),
-    scope=st.sampled_from(SCOPES), kind=st.sampled_from(["macs", "params"]),
+    scope=st.sampled_from(tuple(SCOPES)), kind=st.sampled_from(["macs", "params"]),
     amount=st.floats(0.2, 0.95),
 )  # fmt: skip
 def test_with_many_layers_every_budget_is_met(widths, scope, kind, amount):
@@ -195,7 +195,7 @@ def test_with_everything_locked_there_is_nothing_to_allocate():
 @settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from(SMALL), unit=st.integers(0, 12), floor=st.floats(0.0, 0.6),
-    scope=st.sampled_from(SCOPES), amount=st.floats(0.2, 0.95),
+    scope=st.sampled_from(tuple(SCOPES)), amount=st.floats(0.2, 0.95),
 )  # fmt: skip
 def test_widths_are_multiples_above_the_floor(name, unit, floor, scope, amount):
     model = traced(name)
@@ -244,6 +244,7 @@ def test_local_takes_the_same_share_and_global_takes_what_matters_least():
         for scope in SCOPES
     }  # fmt: skip
     assert found["local"] == [48, 48, 48]
+    assert found["marginal"] == found["global"]  # every channel counts as one
     assert found["global"][1] < found["global"][0] == found["global"][2] == 64
 
 
@@ -268,7 +269,10 @@ def test_the_nearest_multiple_is_chosen_and_not_the_one_below():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"scope": "both"}, "--scope both: choose local or global"), ({"unit": -8}, "--unit -8")],
+    [
+        ({"scope": "both"}, "--scope both: choose local, global or marginal"),
+        ({"unit": -8}, "--unit -8"),
+    ],
 )
 def test_settings_that_cannot_be_meant_are_refused(options, words):
     with pytest.raises(UsageError, match=words):

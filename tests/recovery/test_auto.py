@@ -1,140 +1,206 @@
-"""Auto: never worse than doing nothing, judged on its own noise."""
+"""Auto: of several methods the one that is nearest to the original on images held out."""
 
-import copy
+import re
 from dataclasses import dataclass, replace
+from functools import cache
 
-import numpy as np
 import pytest
 import torch
 import zoo
-from traced_zoo import outputs, random_plan, source_of, traced, unchanged
+from torch import nn
+from traced_zoo import plan_without, random_plan, source_of, traced, traced_network, unchanged
 
-from edgeprune.noise import noise
+from edgeprune.artifacts import PruningPlan
+from edgeprune.calibration.procedural import DeadLeaves
+from edgeprune.calibration.sources import Given
 from edgeprune.pruning import prune
-from edgeprune.recovery.auto import Auto, relative_error
+from edgeprune.recovery import auto as auto_module
+from edgeprune.recovery.analytic import Analytic
+from edgeprune.recovery.auto import Auto, part_of
+from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
+from edgeprune.recovery.reconstruct import Reconstruct
 from edgeprune.tracing import trace
 
-
-def error_of(model, module, auto):
-    """Largest relative error of any output over the images that ``auto`` judges by."""
-    images = [
-        noise(model.source.input, batch=1, seed=auto.seed + number)[0]
-        for number in range(auto.images)
-    ]
-    errors = []
-    for place in range(len(outputs(module, images[0]))):
-        wanted, actual = (
-            np.stack([outputs(each, image)[place].numpy().ravel() for image in images])
-            for each in (model.source.module, module)
-        )
-        spread = np.linalg.norm(wanted - wanted.mean(0))
-        errors.append(np.linalg.norm(actual - wanted) / spread)
-    return max(errors)
+IMAGES = torch.randn(25, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+REAL = Given((IMAGES,), "of a camera")
+CLOSED = {"nm": NeuronMerging(), "lbyl": Lbyl(), "analytic": Analytic()}
 
 
-@dataclass(frozen=True)
-class Filled:
-    """A method that sets every weight to one value."""
-
-    value: float
-
-    def __call__(self, traced, pruned, progress=None):
-        module = copy.deepcopy(pruned.module)
-        with torch.no_grad():
-            for parameter in module.parameters():
-                parameter.fill_(self.value)
-        return replace(pruned, module=module)
+@cache
+def cut(name):
+    return prune(traced(name), random_plan(traced(name), 6, most=0.8))
 
 
-@dataclass(frozen=True)
-class Undone:
-    """A method that gives the original back."""
+def same(module, other):
+    after = other.state_dict()
+    return all(torch.equal(after[key], value) for key, value in module.state_dict().items())
 
-    def __call__(self, traced, pruned, progress=None):
-        return replace(pruned, module=traced.source.module)
+
+def told(step):
+    """What the step's detail says: the choice and the errors by rung."""
+    chosen, _, images, listed = re.fullmatch(
+        r"chose (\w+); error on (\d+) other images ([^:]+): (.+)", step.detail
+    ).groups()
+    errors = dict(each.split() for each in listed.split(", "))
+    return chosen, images, {rung: float(error) for rung, error in errors.items()}
+
+
+def rungs_by_hand(name, source):
+    """Every rung that the network and the images allow, with its error on the first images."""
+    model, pruned = traced(name), cut(name)
+    images = source(model.source.input, 25, 0)
+    judging, fitting = (tuple(each[rows] for each in images) for rows in (slice(5), slice(5, None)))
+    normed = any(isinstance(part, nn.BatchNorm2d) for part in model.source.module.modules())
+    rungs = {"none": pruned}
+    for rung in ["analytic"] if normed else ["nm", "lbyl", "analytic"]:
+        rungs[rung] = CLOSED[rung](model, pruned)
+    if normed or not source.drawn:
+        fit = Reconstruct(source=Given(fitting, drawn=source.drawn), images=20)
+        rungs["reconstruct"] = fit(model, pruned)
+    errors = {
+        rung: held_out_error(model, made, judging, drawn=source.drawn)
+        for rung, made in rungs.items()
+    }
+    return rungs, errors
+
+
+@pytest.mark.parametrize("source", [DeadLeaves(), REAL], ids=["drawn", "real"])
+@pytest.mark.parametrize("name", ["chain", "residual", "flatten", "chunk", "no-norm"])
+def test_the_rung_with_the_smallest_error_is_taken(name, source):
+    rungs, errors = rungs_by_hand(name, source)
+    with unchanged(traced(name).source.module), unchanged(cut(name).module):
+        done = Auto(source=source, images=20)(traced(name), cut(name))
+    (step,) = done.recovered_by
+    best = min(errors, key=errors.__getitem__)
+    chosen, origin, shown = told(step)
+    assert step.method == f"auto:{best}"
+    assert (chosen, origin) == (best, source.origin)
+    assert list(shown) == list(errors)
+    assert shown == pytest.approx(errors, abs=6e-4, rel=1e-3)
+    assert same(rungs[best].module, done.module)
+    assert errors[best] <= errors["none"]
+    assert step.images == 5 + (20 if best == "reconstruct" else 0)
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_it_keeps_the_candidate_with_the_smallest_error(name):
-    model, auto = traced(name), Auto(images=4)
-    pruned = prune(model, random_plan(model, 6, most=0.8))
-    candidates = {
-        "none": pruned, "nm": NeuronMerging()(model, pruned), "lbyl": Lbyl()(model, pruned),
-    }  # fmt: skip
-    errors = {key: error_of(model, each.module, auto) for key, each in candidates.items()}
-    chosen = auto(model, pruned)
-    kept = chosen.recovered_by[-1].method.removeprefix("auto:")
-    found = error_of(model, chosen.module, auto)
-    assert found <= errors["none"] * (1 + 1e-5)
-    assert found == pytest.approx(min(errors.values()), rel=1e-4)
-    for key, value in candidates[kept].module.state_dict().items():
-        assert torch.equal(chosen.module.state_dict()[key], value)
+def test_every_coupling_climbs_some_way(name):
+    done = Auto(images=8)(traced(name), cut(name))
+    _, _, errors = told(done.recovered_by[-1])
+    chosen = done.recovered_by[-1].method.removeprefix("auto:")
+    assert errors[chosen] == min(errors.values())
 
 
-@pytest.mark.parametrize("value", [0.0, 1e4, float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["chain", "two-outputs"])
-def test_harmful_candidates_are_not_kept(name, value):
-    model = traced(name)
-    pruned = prune(model, random_plan(model, 6, most=0.8))
-    auto = Auto(candidates=(("harmful", Filled(value)),), images=4)
-    chosen = auto(model, pruned)
-    if value == 0.0 and chosen.recovered_by[-1].method != "auto:none":
-        assert error_of(model, chosen.module, auto) <= error_of(model, pruned.module, auto)
-    else:
-        assert chosen.recovered_by[-1].method == "auto:none"
-        assert chosen.module is pruned.module
+@dataclass(frozen=True)
+class Seen:
+    """Images by number, and what was asked for."""
+
+    asked: list
+    drawn: bool = False
+    origin: str = "by number"
+
+    def __call__(self, spec, count, seed):
+        self.asked.append((count, seed))
+        return (torch.arange(count).float()[:, None, None, None] + DeadLeaves()(spec, count, 0)[0],)
 
 
-def test_a_perfect_candidate_is_kept():
-    model = traced("residual")
-    pruned = prune(model, random_plan(model, 6, most=0.8))
-    auto = Auto(candidates=(("nm", NeuronMerging()), ("undone", Undone())), images=2)
-    step = auto(model, pruned).recovered_by[-1]
-    assert step.method == "auto:undone"
-    assert step.images == 0
-    assert step.detail.startswith("chose undone; output error on noise: none ")
-    assert step.detail.endswith("undone 0.00")
+@pytest.mark.parametrize(("images", "others"), [(20, 5), (9, 2), (3, 2), (1, 2)])
+def test_images_to_judge_by_are_others(images, others, monkeypatch):
+    fitted, judged, asked = [], [], []
+
+    def judge(traced, pruned, inputs, *, drawn):
+        judged.append(inputs[0])
+        return 1.0
+
+    class Fit(Reconstruct):
+        def __call__(self, traced, pruned, progress=None):
+            fitted.append(self.source(pruned.input, self.images, 0)[0])
+            return Analytic()(traced, pruned)
+
+    monkeypatch.setattr(auto_module, "held_out_error", judge)
+    monkeypatch.setattr(auto_module, "Reconstruct", Fit)
+    Auto(source=Seen(asked), images=images, seed=7)(traced("chain"), cut("chain"))
+    assert asked == [(images + others, 7)]
+    numbers = [each.flatten(1).mean(1) for each in (fitted[0], judged[0])]
+    assert [len(each) for each in numbers] == [images, others]
+    every = torch.cat(numbers)
+    assert len(every.unique()) == images + others
+    assert all(torch.equal(each, judged[0]) for each in judged)
 
 
-def test_of_equals_the_first_wins():
+@pytest.mark.parametrize(
+    ("images", "judges", "fits"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (12, 2, 10)]
+)
+def test_few_images_judge_before_they_are_fitted_to(images, judges, fits):
+    done = Auto(source=Given((IMAGES[:images],)))(traced("chain"), cut("chain"))
+    (step,) = done.recovered_by
+    chosen, _, errors = told(step)
+    assert f"error on {judges} other images" in step.detail
+    assert list(errors) == ["none", "analytic", *(["reconstruct"] if fits else [])]
+    assert step.images == judges + (fits if chosen == "reconstruct" else 0)
+
+
+@pytest.mark.parametrize("value", [1e6, float("nan"), float("inf")])
+def test_harmful_rungs_are_not_taken(value, monkeypatch):
+    class Spoiling(Analytic):
+        def __call__(self, traced, pruned, progress=None):
+            done = Analytic()(traced, pruned)
+            with torch.no_grad():
+                next(done.module.parameters()).fill_(value)
+            return done
+
+    monkeypatch.setattr(auto_module, "Analytic", Spoiling)
+    monkeypatch.setattr(auto_module, "Reconstruct", lambda **_: Spoiling())
+    done = Auto(images=8)(traced("chain"), cut("chain"))
+    assert done.recovered_by[-1].method == "auto:none"
+    assert done.recovered_by[-1].images == 2
+    assert done.module is cut("chain").module
+
+
+def test_where_nothing_was_pruned_none_is_best():
     model = traced("chain")
-    pruned = prune(model, random_plan(model, 0, most=0.8).of(()))
-    assert Auto(images=2)(model, pruned).recovered_by[-1].method == "auto:none"
+    pruned = prune(model, PruningPlan((), "0" * 64, {}))
+    done = Auto(images=8)(model, pruned)
+    assert done.recovered_by[-1].method == "auto:none"
+    assert done.module is pruned.module
 
 
-def test_earlier_steps_are_kept_and_nothing_given_is_changed():
-    model = traced("chain")
-    pruned = NeuronMerging()(model, prune(model, random_plan(model, 0, most=0.8)))
-    told = []
-    with unchanged(pruned.module), unchanged(model.source.module):
-        chosen = Auto(images=2)(model, pruned, lambda *given: told.append(given))
-    assert [step.method.split(":")[0] for step in chosen.recovered_by] == ["nm", "auto"]
-    assert told == [(0.5, "nm"), (1.0, "lbyl")]
+def test_earlier_steps_are_kept():
+    first = NeuronMerging()(traced("chain"), cut("chain"))
+    done = Auto(images=8)(traced("chain"), first)
+    assert [step.method.split(":")[0] for step in done.recovered_by] == ["nm", "auto"]
+
+
+def test_progress_is_of_the_whole():
+    heard = []
+    Auto(images=8)(traced("chain"), cut("chain"), lambda *given: heard.append(given))
+    shares = [share for share, _ in heard]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.5 < shares[-1] == 1
+    assert part_of(None, 1, 2) is None
 
 
 def test_frozen_networks_are_judged_too():
     model = trace(source_of(zoo.build("chain").requires_grad_(False)))
-    pruned = prune(model, random_plan(model, 0, most=0.8))
-    assert Auto(images=2)(model, pruned).recovered_by[-1].method.startswith("auto:")
+    done = Auto(images=8)(model, prune(model, random_plan(model, 0, most=0.8)))
+    assert done.recovered_by[-1].method != "auto:none"
+    assert not any(value.requires_grad for value in done.module.parameters())
 
 
-def test_the_error_is_a_share_of_the_spread():
-    rng = np.random.default_rng(0)
-    wanted, actual = rng.normal(size=(2, 5, 3))
-    by_hand = np.linalg.norm(actual - wanted) / np.linalg.norm(wanted - wanted.mean(0))
-    found = relative_error([torch.tensor(wanted)], [torch.tensor(actual)])
-    assert found == pytest.approx(by_hand)
-    shifted = relative_error([torch.tensor(wanted + 100)], [torch.tensor(actual + 100)])
-    assert shifted == pytest.approx(by_hand)
-    both = relative_error(
-        [torch.tensor(wanted), torch.tensor(wanted)], [torch.tensor(wanted), torch.tensor(actual)]
+def test_batch_norm_behind_a_pooling_needs_two_judges():
+    network = nn.Sequential(
+        *zoo.conv_bn(3, 8), nn.AdaptiveAvgPool2d(1), *zoo.conv_bn(8, 6, 1), nn.Conv2d(6, 4, 1)
     )
-    assert both == pytest.approx(by_hand)
+    model = traced_network(zoo.calibrated(network, IMAGES))
+    done = Auto(images=4)(model, prune(model, plan_without(model, "0", {1, 2})))
+    assert "error on 2 other images" in done.recovered_by[-1].detail
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_an_error_that_is_not_finite_is_infinite(value):
-    good, bad = torch.randn(4, 3), torch.full((4, 3), value)
-    assert relative_error([good, good], [good, bad]) == float("inf")
+def test_the_user_s_network_without_batch_norm_is_fitted_on_real_images_only():
+    shown = {}
+    for source in (DeadLeaves(), replace(REAL, origin="real")):
+        done = Auto(source=source, images=20)(traced("no-norm"), cut("no-norm"))
+        shown[source.drawn] = list(told(done.recovered_by[-1])[2])
+    assert shown[True] == ["none", "nm", "lbyl", "analytic"]
+    assert shown[False] == ["none", "nm", "lbyl", "analytic", "reconstruct"]

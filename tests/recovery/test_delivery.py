@@ -6,10 +6,10 @@ import pytest
 import torch
 import zoo
 from composed_filters import composed
+from doubled_channels import IMAGES, distance, doubles, give_doubles
 from torch import nn
 from traced_zoo import (
     Calls,
-    outputs,
     plan_without,
     random_plan,
     source_of,
@@ -19,7 +19,6 @@ from traced_zoo import (
 )
 
 from edgeprune.artifacts import PruningPlan
-from edgeprune.closeness import compare
 from edgeprune.pruning import prune
 from edgeprune.recovery import METHODS, NoRecovery, recover
 from edgeprune.recovery.delivery import deliver
@@ -27,19 +26,12 @@ from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
 from edgeprune.tracing import trace
 
-IMAGES = torch.randn(4, *zoo.INPUT_SHAPE[1:], generator=torch.Generator().manual_seed(8))
 EXACT = {"lbyl": Lbyl(1e-6, 1e-12), "nm": NeuronMerging()}
 
 
 def any_mixing(stream, kept, removed):
     """Coefficients that mean nothing, but depend on the channel only."""
     return torch.sin(3.0 * removed[:, None] + 7.0 * kept[None, :] + 1).double() / 2
-
-
-def distance(module, other, images=IMAGES):
-    """Largest relative difference of any output."""
-    pairs = zip(outputs(other, images), outputs(module, images), strict=True)
-    return max(compare(a.numpy(), b.numpy()).max_rel_diff for a, b in pairs)
 
 
 # --- the folding ----------------------------------------------------------------------------------
@@ -114,37 +106,6 @@ def test_readers_without_a_linear_path_are_named():
 
 
 # --- a removed channel that has a double ----------------------------------------------------------
-
-
-def doubles(group):
-    """Pairs (kept, removed), one in every block."""
-    block = group.width // group.blocks
-    return [(start + 5, start + 2) for start in range(0, group.width, block)]
-
-
-@torch.no_grad()
-def give_doubles(module, group):
-    """Make the removed channel of every pair the same as its kept one, in all that makes it.
-
-    Where no BatchNorm keeps the channels alive, a bias does: a silent one proves nothing.
-    """
-    if not group.having("norm"):
-        for member in group.having("producer"):
-            module.get_submodule(member.layer).bias.add_(0.5)
-    for member in group.members:
-        if member.role == "consumer":
-            continue
-        owner = dict(module.named_modules()).get(member.layer)
-        tensors = [module.get_parameter(member.layer)] if owner is None else [
-            value for value in owner.state_dict(keep_vars=True).values() if value.dim()
-        ]  # fmt: skip
-        for kept, removed in doubles(group):
-            (source,), (target,) = member.channels[kept], member.channels[removed]
-            for value in tensors:
-                rows = value
-                if isinstance(owner, nn.ConvTranspose2d) and value.dim() > 1:
-                    rows = value.transpose(0, 1)
-                rows[target] = rows[source]
 
 
 def independent(model, group):
