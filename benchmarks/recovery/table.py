@@ -6,9 +6,10 @@
 
 Networks and images are those of ``subjects.py``, methods the rows of ``rows.py``. ``inner-50``
 removes half of the channels inside residual blocks, the same share of each group, as the papers
-do; ``macs-50`` half of all multiply-accumulates, the same share of all groups. All rows of a column recover the
-same pruned network. Each run is written to the JSON file as it ends, and is not done again; after a
-change of the code delete the file. No setting of any method is chosen on these images.
+do; ``macs-50`` half of all multiply-accumulates, the same share of all groups. All rows of a
+column recover the same pruned network. Each run is written to the JSON file as it ends, and is not
+done again; after a change of the code delete the file. No setting of any method is chosen on these
+images.
 """
 
 from __future__ import annotations

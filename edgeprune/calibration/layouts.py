@@ -37,6 +37,12 @@ def reshape(call: Call) -> Signal | None:
     return relabelled(signal, labels_of(signal, before).reshape(call.shape), before)
 
 
+def restrided(call: Call) -> Signal | None:
+    """Other strides for a map of one pixel, as channels-last pooling sets; else unknown."""
+    same = call.operation.reads[0].shape == call.shape and math.prod(call.shape[2:]) == 1
+    return call.signal() if same else None
+
+
 def moved(call: Call) -> tuple[Signal | None, ...]:
     """Permutations, slices, splits: whatever takes elements from where they are."""
     signal, before = call.signal(), call.operation.reads[0].shape

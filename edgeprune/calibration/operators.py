@@ -49,6 +49,7 @@ RULES: dict[str, Rule] = {
     "reflection_pad2d": layouts.identity,
     "replication_pad2d": layouts.identity,
     "clone": layouts.identity,
+    "as_strided": layouts.restrided,
     "_to_copy": layouts.identity,
     "native_dropout": layouts.identity,
     "zeros_like": layouts.zeros,

@@ -18,7 +18,6 @@ from edgeprune.pruning.allocation import Allocated, Allocation, allocate
 from edgeprune.pruning.budgets import BUDGETS, Budget, Macs, Params, Ratio, parse_budget
 from edgeprune.pruning.importance import CRITERIA, Criterion, L2Norm, importance
 from edgeprune.pruning.rebuild import Rebuild
-from edgeprune.pruning.rebuild import Rebuild
 from edgeprune.pruning.scopes import SCOPES
 from edgeprune.pruning.surgery import check_fits, failing_groups, prune, trial_plan
 from edgeprune.pruning.widths import CostModel, cost_model

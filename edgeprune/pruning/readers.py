@@ -22,12 +22,12 @@ from edgeprune import recording
 from edgeprune.calibration.moments import Moments, propagate
 from edgeprune.calibration.spatial import decayed, positions
 from edgeprune.filters import filter_rows, group_count
+from edgeprune.followers import norm_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edgeprune.artifacts import ChannelGroup, Member, TracedModel
-    from edgeprune.recording import Operation, Run, Value
 
 CONSTANT = 1e-12
 """A channel with less than this share of the mean variance is constant."""
@@ -60,7 +60,7 @@ def readers_of(
     """
     module = traced.source.module
     reads = propagate(traced.source).reads
-    norms = _norm_behind(recording.record(module, traced.source.input.shapes))
+    norms = norm_behind(recording.record(module, traced.source.input.shapes))
     for group in traced.prunable:
         readers: list[Reader] = []
         for member in group.having("consumer"):
@@ -196,18 +196,3 @@ def _ridged_inverse(cov: Tensor, ridge: float) -> Tensor:
 
 def _inverse_or_zero(values: Tensor) -> Tensor:
     return torch.where(values > 0, 1 / values, 0.0)
-
-
-def _norm_behind(run: Run) -> dict[str, str]:
-    """The normalisation that alone reads a layer, by the layer's name."""
-    readers: dict[Value, list[Operation]] = {}
-    for operation in run.operations:
-        for seen in operation.reads:
-            readers.setdefault(seen.value, []).append(operation)
-    found = {}
-    for operation in run.operations:
-        if operation.macs and operation.writes:
-            behind = readers.get(operation.writes[0].value, [])
-            if len(behind) == 1 and behind[0].kind == "norm":
-                found[operation.layer] = behind[0].layer
-    return found

@@ -31,9 +31,9 @@ from edgeprune import recording
 from edgeprune.artifacts import RecoveryStep
 from edgeprune.calibration.moments import moments_in_order
 from edgeprune.calibration.spatial import decayed, positions, tap_covariance
+from edgeprune.followers import called_once, norm_behind
 from edgeprune.recovery.batchnorm import batch_norms
 from edgeprune.recovery.blocks import blocks, views
-from edgeprune.recovery.followers import called_once, norm_behind
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune import recording
+from edgeprune.followers import called_once, norm_behind
 from edgeprune.recovery.batchnorm import CarriedStatistics, batch_norms, normalise_by_batch
-from edgeprune.recovery.followers import called_once, norm_behind
 from edgeprune.recovery.lockstep import Stop, Visit, side_by_side
 
 if TYPE_CHECKING:

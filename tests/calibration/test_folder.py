@@ -69,7 +69,7 @@ def test_every_fifth_image_is_kept_aside(ten: Path) -> None:
 def test_too_few_images_to_keep_one_aside_are_refused(tmp_path: Path) -> None:
     for place in range(4):
         noise_image(8, 8, "RGB", seed=place).save(tmp_path / f"{place}.png")
-    with pytest.raises(UsageError, match="4 image.*at least 5"):
+    with pytest.raises(UsageError, match=r"4 image.*at least 5"):
         Folder(tmp_path)(RGB, 1, 0)
 
 

@@ -152,8 +152,9 @@ def test_many_dead_channels_do_not_all_go_at_once(amount):
             block[0].weight[:32] = 0
     model = trace(source_of(network))
     allocated = plan(
-        model, costs_of(model), Macs(amount), allocation=Allocation("global")
-    ).allocated
+        model, costs_of(model), Macs(amount),
+        criterion=L2Norm(), allocation=Allocation("global"),
+    ).allocated  # fmt: skip
     assert allocated.on_target
     for entry in allocated.groups:
         assert set(entry.kept) >= set(range(32, 64))
@@ -239,7 +240,8 @@ def test_local_takes_the_same_share_and_global_takes_what_matters_least():
     model = trace(source_of(network))
     found = {
         scope: widths_of(model, plan(
-            model, costs_of(model), Ratio(0.25), allocation=Allocation(scope, cap=10)
+            model, costs_of(model), Ratio(0.25),
+            criterion=L2Norm(), allocation=Allocation(scope, cap=10),
         ).allocated)
         for scope in SCOPES
     }  # fmt: skip

@@ -21,7 +21,6 @@ from edgeprune.pruning.rebuild import Rebuild, Removal, eliminate, scores
 from edgeprune.tracing import trace
 
 
-
 def costs(given: Reader) -> torch.Tensor:
     """What each position costs before any went."""
     return Removal(given, 1).costs()
