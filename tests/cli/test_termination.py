@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,8 @@ def test_a_run_that_is_ended_exits_with_130_and_leaves_nothing(
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        # Where tests run in the background of a shell, SIGINT is ignored and children inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     with run:
         assert run.stderr is not None
