@@ -127,6 +127,8 @@ def _verdicts(report: ReportDocument) -> Iterator[Row]:
         largest = f"{q.difference(proof.max_rel_diff)} at most (tolerance {proof.tolerance:.0e})"
         verdict = "proved" if holds else "NOT proved"
         yield "surgery", f"{verdict}: differs from the masked original by {largest}{exempt}"
+    for step in report.recovery:
+        yield "recovery", f"{step.method}: {step.detail}"
     yield from _parity(report)
     if coverage := report.coverage:
         share = q.percent(coverage.prunable_macs_share)
