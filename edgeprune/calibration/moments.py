@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from edgeprune import recording
+from edgeprune.calibration import natural
 from edgeprune.calibration.calls import Call, rerun
 from edgeprune.calibration.operators import READERS, rule_of
 from edgeprune.calibration.signals import Moments, Signal
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Moments", "Propagation", "moments_in_order", "natural_images", "propagate"]
 
-COLOURS = ((1.0, 0.93, 0.85), (0.93, 1.0, 0.93), (0.85, 0.93, 1.0))
-PIXEL_MEAN, PIXEL_STD, PIXEL_DECAY, PIXEL_CORRELATION = 0.45, 0.25, 0.9, 0.9
+PIXEL_DECAY = 0.9  # τ of photographs
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +150,9 @@ def natural_images(channels: int, spec: InputSpec) -> Moments:
     Returns:
         The prior.
     """
-    colours = torch.full((channels, channels), PIXEL_CORRELATION, dtype=torch.float64)
-    colours.fill_diagonal_(1.0)
-    if channels == len(COLOURS):
-        colours = torch.tensor(COLOURS, dtype=torch.float64)
-    mean, std = (torch.tensor(each, dtype=torch.float64) for each in (spec.mean, spec.std))
-    if len(mean) != channels or len(std) != channels:
-        mean, std = mean.mean().expand(channels), std.mean().expand(channels)
-    pixels = Moments(PIXEL_MEAN - mean, colours * PIXEL_STD**2, PIXEL_DECAY)
+    mean, std = natural.normalisation(spec, channels)
+    colours = natural.colour_correlation(channels) * natural.STD**2
+    pixels = Moments(natural.MEAN - mean, colours, PIXEL_DECAY)
     return pixels.scaled(1 / std)
 
 

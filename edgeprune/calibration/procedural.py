@@ -23,14 +23,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgeprune.calibration.natural import MEAN, STD, colour_correlation, normalisation
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeprune.artifacts import InputSpec
 
-MEAN, STD = 0.45, 0.25  # of the pixels of photographs
-RGB_CORRELATION = ((1.0, 0.93, 0.85), (0.93, 1.0, 0.93), (0.85, 0.93, 1.0))
-CORRELATION = 0.9  # between channels that are not red, green and blue
 BATCH = 64  # images that are drawn at once
 OVERHANG = 0.2  # centres of leaves lie up to this share of a side outside the image
 ASPECTS = (0.4, 1.0)  # short side as a share of the long one
@@ -177,19 +176,13 @@ def _normalised(pixels: Tensor, spec: InputSpec) -> Tensor:
 
     Where ``spec`` has not one mean and std a channel, their averages serve all channels.
     """
-    mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
-    if len(mean) != pixels.shape[1] or len(std) != pixels.shape[1]:
-        mean, std = mean.mean(), std.mean()
-    return (pixels - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
+    mean, std = (each.float()[:, None, None] for each in normalisation(spec, pixels.shape[1]))
+    return (pixels - mean) / std
 
 
 def _correlated(independent: Tensor, axis: int) -> Tensor:
     """Give standard normal channels along ``axis`` the correlation of colours."""
-    channels = independent.shape[axis]
-    wanted = torch.full((channels, channels), CORRELATION).fill_diagonal_(1)
-    if channels == 3:
-        wanted = torch.tensor(RGB_CORRELATION)
-    mixing = torch.linalg.cholesky(wanted)
+    mixing = torch.linalg.cholesky(colour_correlation(independent.shape[axis]).float())
     mixed: Tensor = independent.movedim(axis, -1) @ mixing.T
     return mixed.movedim(-1, axis)
 

@@ -17,7 +17,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,22 @@ def decayed(taps: Tensor, decay: float, shift: Tensor | float = 0.0) -> Tensor:
     """
     distance = (taps[:, None] - taps + shift).square().sum(-1).sqrt()
     return torch.as_tensor(decay, dtype=torch.float64) ** distance
+
+
+def tap_correlation(layer: nn.Module, pixels: int, decay: float) -> Tensor:
+    """R between the taps of a layer; between the pixels of a flattened map, none.
+
+    Args:
+        layer: A convolution, or a linear layer.
+        pixels: How many of the layer's inputs are one channel; more than one behind a flatten.
+        decay: τ of what it reads.
+
+    Returns:
+        (T, T), float64.
+    """
+    if pixels > 1 or not isinstance(layer, nn.modules.conv._ConvNd):
+        return torch.eye(pixels, dtype=torch.float64)
+    return decayed(positions(layer.kernel_size, layer.dilation), decay)
 
 
 def filtered(cov: Tensor, weight: Tensor, correlation: Tensor, groups: int = 1) -> Tensor:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from edgeprune import recording
 from edgeprune.calibration.moments import Moments, propagate
-from edgeprune.calibration.spatial import decayed, positions
+from edgeprune.calibration.spatial import tap_correlation
 from edgeprune.filters import filter_rows, group_count
 from edgeprune.followers import norm_behind
 
@@ -87,7 +86,7 @@ def _aware(
     blocks, outputs, inputs, taps = kernel.shape
     pixels = blocks * inputs // len(moments.mean)  # more than one behind a flatten
     each = inputs // pixels
-    root = _root(_tap_correlation(layer, pixels, moments)).to(kernel)
+    root = _root(tap_correlation(layer, pixels, moments.decay)).to(kernel)
     rooted = kernel.reshape(blocks, outputs, each, pixels * taps) @ root
     own = torch.arange(blocks * each, device=kernel.device).reshape(blocks, each)
     covs = moments.cov[own[:, :, None], own[:, None, :]]
@@ -170,13 +169,6 @@ def _gains(module: nn.Module, norm: str | None) -> Tensor | None:
         return None
     scale = torch.rsqrt(layer.running_var.double() + layer.eps)
     return scale if layer.weight is None else scale * layer.weight.detach().double().abs()
-
-
-def _tap_correlation(layer: nn.Module, pixels: int, moments: Moments) -> Tensor:
-    """R between the taps of a layer, (T, T); between the pixels of a flattened map, none."""
-    if pixels > 1 or not isinstance(layer, _ConvNd):
-        return torch.eye(pixels, dtype=moments.cov.dtype)
-    return decayed(positions(layer.kernel_size, layer.dilation), moments.decay)
 
 
 def _root(matrix: Tensor) -> Tensor:

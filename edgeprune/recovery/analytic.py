@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from edgeprune import recording
 from edgeprune.artifacts import RecoveryStep
 from edgeprune.calibration.moments import moments_in_order
-from edgeprune.calibration.spatial import decayed, positions, tap_covariance
+from edgeprune.calibration.spatial import tap_correlation, tap_covariance
 from edgeprune.followers import called_once, norm_behind
 from edgeprune.recovery.batchnorm import batch_norms
 from edgeprune.recovery.blocks import blocks, views
@@ -205,7 +205,7 @@ def _reweigh(
     found = list(blocks(was, rows, columns))
     inputs = sum(block.weight.shape[1] for block in found)
     pixels = inputs // len(moments.mean)  # more than one behind a flatten
-    correlation = _tap_correlation(was, pixels, moments)
+    correlation = tap_correlation(was, pixels, moments.decay)
     changes = []
     for block, view in zip(found, views(now), strict=True):
         outputs, read, taps = block.weight.shape
@@ -220,13 +220,6 @@ def _reweigh(
         torch.cat([change.mean for change in changes]) / overlap,
         torch.cat([change.variance for change in changes]),
     )
-
-
-def _tap_correlation(layer: nn.Module, pixels: int, moments: Moments) -> Tensor:
-    """R between the taps of a layer, (T, T); between the pixels of a flattened map, none."""
-    if pixels > 1 or not isinstance(layer, nn.modules.conv._ConvNd):
-        return torch.eye(pixels, dtype=moments.cov.dtype)
-    return decayed(positions(layer.kernel_size, layer.dilation), moments.decay)
 
 
 def _settle(was: nn.Module, now: nn.Module, rows: set[int], change: Change) -> None:

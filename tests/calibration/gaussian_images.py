@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.calibration import Moments
-from edgeprune.calibration.moments import COLOURS, PIXEL_DECAY
+from edgeprune.calibration.moments import PIXEL_DECAY
+from edgeprune.calibration.natural import RGB_CORRELATION
 
 SIZE = 8
 COUNT = 3000
@@ -28,7 +29,7 @@ def gaussian_images(inputs: int = 1) -> list[Tensor]:
     rows, columns = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
     places = torch.stack([rows.flatten(), columns.flatten()], 1).double()
     near = torch.linalg.cholesky(PIXEL_DECAY ** torch.cdist(places, places))
-    colours = torch.linalg.cholesky(torch.tensor(COLOURS, dtype=torch.float64))
+    colours = torch.linalg.cholesky(torch.tensor(RGB_CORRELATION, dtype=torch.float64))
     maps = white.T.reshape(COUNT, inputs, 3, pixels) @ near.T
     maps = torch.einsum("cd,nidp->nicp", colours, maps).reshape(COUNT, inputs, 3, SIZE, SIZE)
     return list(maps.unbind(1))

@@ -1,0 +1,34 @@
+"""What photographs have in common: the level of their pixels, how colours vary together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import InputSpec
+
+MEAN, STD = 0.45, 0.25  # of pixels in [0, 1]
+RGB_CORRELATION = ((1.0, 0.93, 0.85), (0.93, 1.0, 0.93), (0.85, 0.93, 1.0))
+CORRELATION = 0.9  # between channels that are not red, green and blue
+
+
+def colour_correlation(channels: int) -> Tensor:
+    """Correlation of the channels of a pixel, (C, C), float64: red, green, blue, or all alike."""
+    if channels == len(RGB_CORRELATION):
+        return torch.tensor(RGB_CORRELATION, dtype=torch.float64)
+    alike = torch.full((channels, channels), CORRELATION, dtype=torch.float64)
+    return alike.fill_diagonal_(1.0)
+
+
+def normalisation(spec: InputSpec, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and std that images are normalised with, (C,) each, float64.
+
+    Where ``spec`` has not one of each for every channel, their averages serve all channels.
+    """
+    mean, std = (torch.tensor(each, dtype=torch.float64) for each in (spec.mean, spec.std))
+    if len(mean) != channels or len(std) != channels:
+        mean, std = mean.mean().expand(channels), std.mean().expand(channels)
+    return mean, std
