@@ -1,0 +1,138 @@
+"""How long to train, how fast, and when to look whether it helps.
+
+The learning rate follows the share of the work that is done, by steps or by time, whichever is
+further: linear warm-up, then half a cosine to 0 (Loshchilov and Hutter, SGDR, arXiv:1608.03983),
+
+    rate(s) = peak · min(1, (s + 1/steps)/w) · ½(1 + cos(π · max(0, s − w)/(1 − w)))
+
+with the share done s and the share of warm-up w. So a run under a time limit cools down, too,
+however many steps it manages.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+    from torch.optim import Optimizer
+
+Optimiser: TypeAlias = "Callable[[list[nn.Parameter], float], Optimizer]"
+"""Makes an optimiser of what is trained and the peak of the learning rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a run goes.
+
+    Only runs without ``seconds`` give the same weights, bit by bit, each time.
+
+    Attributes:
+        steps: Updates, at most. More: better, slower.
+        learning_rate: At its peak. Larger: faster, until it diverges.
+        warmup: Share of the run during which the rate rises, 0 to less than 1.
+        clip: Longest gradient, as its norm over all parameters of a process; 0: any.
+        averaging: Decay of the running average of the parameters that is judged and kept, 0 to
+            less than 1; 0: the parameters themselves. Larger: smoother, later.
+        judge_every: Steps from one judgement to the next; 0: only before the first and after the
+            last. Smaller: finds a better step, slower.
+        patience: Judgements in a row that are no better than the best before the run stops; 0:
+            it never does.
+        seconds: What the run may take, judgements included.
+        optimiser: One of ``OPTIMISERS``, or what makes an optimiser of parameters and a peak
+            rate; groups may have peaks of their own. A function is recognised by its name when a
+            run resumes, any other callable by its ``repr``.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup: float = 0.0
+    clip: float = 0.0
+    averaging: float = 0.0
+    judge_every: int = 0
+    patience: int = 0
+    seconds: float = math.inf
+    optimiser: str | Optimiser = "adam"
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be meant.
+
+        Raises:
+            UsageError: Names the setting and what it may be.
+        """
+        allowed = {
+            "steps": (self.steps >= 1, "at least 1"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
+            "warmup": (0 <= self.warmup < 1, "from 0 to less than 1"),
+            "clip": (self.clip >= 0, "0 or more"),
+            "averaging": (0 <= self.averaging < 1, "from 0 to less than 1"),
+            "judge_every": (self.judge_every >= 0, "0 or more"),
+            "patience": (self.patience >= 0, "0 or more"),
+            "seconds": (self.seconds > 0, "above 0"),
+        }
+        for name, (is_allowed, expected) in allowed.items():
+            if not is_allowed:
+                raise UsageError(f"{name} {getattr(self, name)}: it must be {expected}")
+        if isinstance(self.optimiser, str) and self.optimiser not in OPTIMISERS:
+            raise UsageError(f"optimiser {self.optimiser}: choose {' or '.join(OPTIMISERS)}")
+
+    def share(self, step: int, seconds: float, *, before: float = 0.0, after: float = 0.0) -> float:
+        """How much is done, 0 to 1, before a step.
+
+        Args:
+            step: Which one, 0 for the first.
+            seconds: Taken so far.
+            before: Seconds of those that went by before the first step.
+            after: Seconds that will be needed after the last.
+        """
+        stepping = self.seconds - before - after
+        by_time = (seconds - before) / stepping if stepping > 0 else 1.0
+        return min(1.0, max(step / self.steps, by_time))
+
+    def factor(self, share: float) -> float:
+        """The learning rate as a share of its peak, 0 to 1, when so much is done."""
+        # By the step that is taken, not those that are: the first would otherwise do nothing.
+        rise = min(1.0, (share + 1 / self.steps) / self.warmup) if self.warmup else 1.0
+        cooled = max(0.0, share - self.warmup) / (1 - self.warmup)
+        return rise * (1 + math.cos(math.pi * cooled)) / 2
+
+    def due(self, step: int) -> bool:
+        """Whether to judge after so many steps."""
+        return step == 0 or bool(self.judge_every and step % self.judge_every == 0)
+
+    def make(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """The optimiser of a run; ``initial_lr`` of each group is its peak rate."""
+        chosen = self.optimiser
+        optimiser = (OPTIMISERS[chosen] if isinstance(chosen, str) else chosen)(
+            parameters, self.learning_rate
+        )
+        for group in optimiser.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        return optimiser
+
+    def described(self) -> str:
+        """The same text in every process for the same schedule."""
+        chosen = self.optimiser
+        name = chosen if isinstance(chosen, str) else getattr(chosen, "__qualname__", repr(chosen))
+        return f"{getattr(chosen, '__module__', '')} {replace(self, optimiser='adam')} {name}"
+
+
+def adam(parameters: list[nn.Parameter], rate: float) -> Optimizer:
+    """Kingma and Ba, arXiv:1412.6980: each weight at its own pace."""
+    return torch.optim.Adam(parameters, lr=rate)
+
+
+def sgd(parameters: list[nn.Parameter], rate: float) -> Optimizer:
+    """Gradient descent with Nesterov's momentum."""
+    return torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True)
+
+
+OPTIMISERS: dict[str, Optimiser] = {"adam": adam, "sgd": sgd}
