@@ -40,7 +40,7 @@ def judged(
     """Accuracy and held-out error after each recovery; means over seeds if the criterion draws."""
     traced, costs = surveyed
     criterion, scope = choice
-    drawn = DeadLeaves()(traced.source.input, DRAWN, DRAWN_SEED)
+    drawn = DeadLeaves()(traced.source, DRAWN, DRAWN_SEED)
     found = {name: [] for name in recoveries}
     for seed in SEEDS if criterion == "random" else SEEDS[:1]:
         locked, pruned, _ = prune_to_budget(

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 if TYPE_CHECKING:
     from edgeprune.recording import Operation, Run, Value
 
@@ -44,3 +46,12 @@ def called_once(run: Run) -> set[str]:
         if operation.macs or operation.kind == "norm"
     )
     return {layer for layer, count in calls.items() if count == 1}
+
+
+def batch_norms(module: nn.Module) -> dict[str, nn.modules.batchnorm._BatchNorm]:
+    """The BatchNorms that have stored statistics, by dotted name."""
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None
+    }

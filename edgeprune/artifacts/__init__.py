@@ -8,10 +8,10 @@ deepcopy, a file and a colleague. Channel indices are absolute, into the origina
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
-
 from edgeprune.artifacts.exported import ExportedModel, Parity
+from edgeprune.artifacts.imagined import ImageQuality
 from edgeprune.artifacts.measured import Comparison, Measurement, RatioInterval
+from edgeprune.artifacts.progress import Progress, part_of
 from edgeprune.artifacts.pruned import (
     KeptChannels,
     PrunedModel,
@@ -35,15 +35,10 @@ from edgeprune.artifacts.traced import (
     TracedModel,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 __all__ = [
     "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "Comparison", "ExportedModel",
-    "Filtered", "Filters", "Gained", "InputSpec", "KeptChannels", "Measurement", "Member", "Normed",
-    "Parity", "Progress", "PrunedModel", "PruningPlan", "RatioInterval", "RecoveryStep", "Role",
-    "Side", "Signal", "SourceModel", "SurgeryProof", "Total", "TracedModel",
+    "Filtered", "Filters", "Gained", "ImageQuality", "InputSpec", "KeptChannels", "Measurement",
+    "Member", "Normed", "Parity", "Progress", "PrunedModel", "PruningPlan", "RatioInterval",
+    "RecoveryStep", "Role", "Side", "Signal", "SourceModel", "SurgeryProof", "Total", "TracedModel",
+    "part_of",
 ]  # fmt: skip
-
-Progress: TypeAlias = "Callable[[float, str], None]"
-"""How long work reports itself: the share done, 0 to 1, and what is being done, in a few words."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edgeprune.artifacts import InputSpec
+    from edgeprune.artifacts import Progress, SourceModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,15 @@ class Folder:
         """Where the images are from, to follow "500 images"."""
         return f"of {self.path}"
 
-    def __call__(self, spec: InputSpec, count: int, seed: int) -> tuple[Tensor, ...]:
+    def __call__(
+        self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Tensor, ...]:
         """Choose images as :class:`~edgeprune.calibration.sources.ImageSource` says.
 
         Raises:
             UsageError: If there are no images, one cannot be read, or the network takes none.
         """
-        images = unlabelled(self.path, spec, "fitting")
+        images = unlabelled(self.path, original.input, "fitting")
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(images), generator=generator)[:count].tolist()
         return (torch.stack([images[index][0] for index in chosen]),)

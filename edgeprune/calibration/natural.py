@@ -32,3 +32,21 @@ def normalisation(spec: InputSpec, channels: int) -> tuple[Tensor, Tensor]:
     if len(mean) != channels or len(std) != channels:
         mean, std = mean.mean().expand(channels), std.mean().expand(channels)
     return mean, std
+
+
+def pixels_of(images: Tensor, spec: InputSpec) -> Tensor:
+    """Undo the normalisation of images, (N, C, H, W): black is 0, white is 1."""
+    mean, std = _planes(images, spec)
+    return images * std + mean
+
+
+def normalised(pixels: Tensor, spec: InputSpec) -> Tensor:
+    """Pixels (N, C, H, W), black 0 and white 1, in the units that the network takes."""
+    mean, std = _planes(pixels, spec)
+    return (pixels - mean) / std
+
+
+def _planes(images: Tensor, spec: InputSpec) -> tuple[Tensor, Tensor]:
+    """Mean and std as (C, 1, 1) on the images' device."""
+    mean, std = (each.to(images)[:, None, None] for each in normalisation(spec, images.shape[1]))
+    return mean, std

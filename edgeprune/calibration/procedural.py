@@ -23,12 +23,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeprune.calibration.natural import MEAN, STD, colour_correlation, normalisation
+from edgeprune.calibration.natural import MEAN, STD, colour_correlation, normalised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgeprune.artifacts import InputSpec
+    from edgeprune.artifacts import InputSpec, Progress, SourceModel
 
 BATCH = 64  # images that are drawn at once
 OVERHANG = 0.2  # centres of leaves lie up to this share of a side outside the image
@@ -61,9 +61,11 @@ class DeadLeaves:
     drawn: ClassVar[bool] = True
     origin: ClassVar[str] = "drawn by rule (dead leaves)"
 
-    def __call__(self, spec: InputSpec, count: int, seed: int) -> tuple[Tensor, ...]:
+    def __call__(
+        self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Tensor, ...]:
         """Draw images as :class:`~edgeprune.calibration.sources.ImageSource` says."""
-        return _inputs(spec, count, seed, self._pixels)
+        return _inputs(original.input, count, seed, self._pixels)
 
     def _pixels(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
         """Draw one batch of images, of ``shape`` (N, C, H, W)."""
@@ -121,9 +123,11 @@ class PinkNoise:
     drawn: ClassVar[bool] = True
     origin: ClassVar[str] = "drawn by rule (pink noise)"
 
-    def __call__(self, spec: InputSpec, count: int, seed: int) -> tuple[Tensor, ...]:
+    def __call__(
+        self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Tensor, ...]:
         """Draw images as :class:`~edgeprune.calibration.sources.ImageSource` says."""
-        return _inputs(spec, count, seed, self._pixels)
+        return _inputs(original.input, count, seed, self._pixels)
 
     def _pixels(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
         """Draw one batch of images, of ``shape`` (N, C, H, W)."""
@@ -166,18 +170,9 @@ def _inputs(
         images = torch.empty(count, *one)
         for start in range(0, count, BATCH):
             batch = images[start : start + BATCH]
-            batch.copy_(_normalised(draw(batch.shape, generator).clamp(0, 1), spec))
+            batch.copy_(normalised(draw(batch.shape, generator).clamp(0, 1), spec))
         found.append(images)
     return tuple(found)
-
-
-def _normalised(pixels: Tensor, spec: InputSpec) -> Tensor:
-    """Pixels (N, C, H, W) in the units that the network takes.
-
-    Where ``spec`` has not one mean and std a channel, their averages serve all channels.
-    """
-    mean, std = (each.float()[:, None, None] for each in normalisation(spec, pixels.shape[1]))
-    return (pixels - mean) / std
 
 
 def _correlated(independent: Tensor, axis: int) -> Tensor:

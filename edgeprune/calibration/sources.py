@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from edgeprune.calibration.generator import Generated
+from edgeprune.calibration.given import Given
+from edgeprune.calibration.inversion import Inversion
 from edgeprune.calibration.procedural import DeadLeaves, PinkNoise
 from edgeprune.choices import Choices
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edgeprune.artifacts import InputSpec
+    from edgeprune.artifacts import Progress, SourceModel
+
+__all__ = ["SOURCES", "Given", "ImageSource"]
 
 
 class ImageSource(Protocol):
@@ -29,38 +33,23 @@ class ImageSource(Protocol):
         """Whether no camera saw them: statistics of features are then not those of real images."""
         ...
 
-    def __call__(self, spec: InputSpec, count: int, seed: int) -> tuple[Tensor, ...]:
+    def __call__(
+        self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Tensor, ...]:
         """Make inputs.
 
         Args:
-            spec: What the network takes.
+            original: The network that takes them; not changed. Sources that draw by rule look at
+                its input alone.
             count: Images, N, at least 1; a source that has fewer returns all it has.
             seed: The same seed gives the same images.
+            progress: Told the share done, where it takes long.
 
         Returns:
-            One float32 tensor (N, …) for each input, normalised as ``spec`` says. What is no
-            image, because it is not 4-D, is standard normal noise.
+            One float32 tensor (N, …) for each input, normalised as ``original.input`` says. What
+            is no image, because it is not 4-D, is standard normal noise.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """Images that are there already.
-
-    Attributes:
-        images: One tensor (N, …) for each input, as the network takes them.
-        origin: Where they are from.
-        drawn: Whether no camera saw them.
-    """
-
-    images: tuple[Tensor, ...]
-    origin: str = "given"
-    drawn: bool = False
-
-    def __call__(self, spec: InputSpec, count: int, seed: int) -> tuple[Tensor, ...]:
-        """The first ``count`` of them, whatever the seed."""
-        return tuple(each[:count] for each in self.images)
 
 
 SOURCES: Choices[Callable[[], ImageSource]] = Choices(
@@ -68,5 +57,7 @@ SOURCES: Choices[Callable[[], ImageSource]] = Choices(
     {
         "dead-leaves": DeadLeaves,
         "pink-noise": PinkNoise,
+        "inversion": Inversion,
+        "generator": Generated,
     },
 )

@@ -10,13 +10,13 @@ import zoo
 from torch import nn
 from traced_zoo import plan_without, random_plan, source_of, traced, traced_network, unchanged
 
-from edgeprune.artifacts import PruningPlan
+from edgeprune.artifacts import PruningPlan, part_of
 from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.calibration.sources import Given
 from edgeprune.pruning import prune
 from edgeprune.recovery import auto as auto_module
 from edgeprune.recovery.analytic import Analytic
-from edgeprune.recovery.auto import Auto, part_of
+from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
@@ -50,7 +50,7 @@ def told(step):
 def rungs_by_hand(name, source):
     """Every rung that the network and the images allow, with its error on the first images."""
     model, pruned = traced(name), cut(name)
-    images = source(model.source.input, 25, 0)
+    images = source(model.source, 25, 0)
     judging, fitting = (tuple(each[rows] for each in images) for rows in (slice(5), slice(5, None)))
     normed = any(isinstance(part, nn.BatchNorm2d) for part in model.source.module.modules())
     rungs = {"none": pruned}
@@ -100,9 +100,10 @@ class Seen:
     drawn: bool = False
     origin: str = "by number"
 
-    def __call__(self, spec, count, seed):
+    def __call__(self, original, count, seed, progress=None):
         self.asked.append((count, seed))
-        return (torch.arange(count).float()[:, None, None, None] + DeadLeaves()(spec, count, 0)[0],)
+        (drawn,) = DeadLeaves()(original, count, 0)
+        return (torch.arange(count).float()[:, None, None, None] + drawn,)
 
 
 @pytest.mark.parametrize(("images", "others"), [(20, 5), (9, 2), (3, 2), (1, 2)])
@@ -115,7 +116,7 @@ def test_images_to_judge_by_are_others(images, others, monkeypatch):
 
     class Fit(Reconstruct):
         def __call__(self, traced, pruned, progress=None):
-            fitted.append(self.source(pruned.input, self.images, 0)[0])
+            fitted.append(self.source(traced.source, self.images, 0)[0])
             return Analytic()(traced, pruned)
 
     monkeypatch.setattr(auto_module, "held_out_error", judge)

@@ -9,12 +9,12 @@ import zoo
 from torch import nn
 from traced_zoo import outputs
 
+from edgeprune.followers import batch_norms
 from edgeprune.recovery.batchnorm import (
     DEAD,
     LEAST,
     MOST,
     CarriedStatistics,
-    batch_norms,
     normalise_by_batch,
     statistics,
 )

@@ -13,8 +13,9 @@ from traced_zoo import Calls, outputs, random_plan, traced, traced_network, unch
 
 from edgeprune.artifacts import PruningPlan
 from edgeprune.calibration.procedural import DeadLeaves
+from edgeprune.followers import batch_norms
 from edgeprune.pruning import prune
-from edgeprune.recovery.batchnorm import batch_norms, normalise_by_batch
+from edgeprune.recovery.batchnorm import normalise_by_batch
 from edgeprune.recovery.held_out import held_out_error, relative_error
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(2))
@@ -33,7 +34,7 @@ def by_numpy(wanted, actual):
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_the_network_itself_has_no_error(name, drawn):
     model = traced(name)
-    images = DeadLeaves()(model.source.input, 6, 0) if drawn else (IMAGES,)
+    images = DeadLeaves()(model.source, 6, 0) if drawn else (IMAGES,)
     error = held_out_error(model, prune(model, WHOLE), images, drawn=drawn)
     assert error <= (1e-8 if drawn else 0)
 

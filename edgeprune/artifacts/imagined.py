@@ -1,0 +1,42 @@
+"""calibration → ImageQuality: whether the original knows the images it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FAR_BELOW = 0.5
+"""Images are good enough when their shift is below this share of noise's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageQuality:
+    """How the original sees a set of images.
+
+    Attributes:
+        images: How many were looked at.
+        statistics_shift: How far what BatchNorms read is from what they have stored, in standard
+            deviations of a channel; 0 for the training images.
+        noise_shift: The same for as many images of white noise: the yardstick.
+        confidence: Mean probability of the likeliest class; None where the network tells none.
+        classes: How many classes are the likeliest of some image; None likewise.
+    """
+
+    images: int
+    statistics_shift: float
+    noise_shift: float
+    confidence: float | None = None
+    classes: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the images are far nearer to those of the training than noise is."""
+        return self.statistics_shift < FAR_BELOW * self.noise_shift
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.images} images: statistics shifted by {self.statistics_shift:.2f} standard "
+            f"deviations, noise by {self.noise_shift:.2f}"
+        )
+        if self.confidence is not None:
+            text += f"; {self.confidence:.0%} sure on average, {self.classes} classes seen"
+        return text if self.passed else f"{text}; not far enough below noise"

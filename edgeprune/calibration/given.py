@@ -1,0 +1,32 @@
+"""Images that are there already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgeprune.artifacts import Progress, SourceModel
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Images that are there already.
+
+    Attributes:
+        images: One tensor (N, …) for each input, as the network takes them.
+        origin: Where they are from.
+        drawn: Whether no camera saw them.
+    """
+
+    images: tuple[Tensor, ...]
+    origin: str = "given"
+    drawn: bool = False
+
+    def __call__(
+        self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
+    ) -> tuple[Tensor, ...]:
+        """The first ``count`` of them, whatever the seed."""
+        return tuple(each[:count] for each in self.images)
