@@ -31,8 +31,7 @@ from edgeprune import recording
 from edgeprune.artifacts import RecoveryStep
 from edgeprune.calibration.moments import moments_in_order
 from edgeprune.calibration.spatial import tap_correlation, tap_covariance
-from edgeprune.followers import called_once, norm_behind
-from edgeprune.recovery.batchnorm import batch_norms
+from edgeprune.followers import batch_norms, called_once, norm_behind
 from edgeprune.recovery.blocks import blocks, views
 
 if TYPE_CHECKING:

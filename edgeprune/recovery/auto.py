@@ -15,11 +15,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edgeprune.artifacts import RecoveryStep
+from edgeprune.artifacts import RecoveryStep, part_of
 from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.calibration.sources import Given
+from edgeprune.followers import batch_norms
 from edgeprune.recovery.analytic import Analytic
-from edgeprune.recovery.batchnorm import batch_norms
 from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
@@ -28,7 +28,7 @@ from edgeprune.recovery.reconstruct import Reconstruct, enough
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+    from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel
     from edgeprune.calibration.sources import ImageSource
     from edgeprune.recovery import RecoveryMethod
 
@@ -59,7 +59,7 @@ class Auto:
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.RecoveryMethod` says; the step tells what won, and why."""
         start = time.perf_counter()
-        fitting, judging = self._images(pruned)
+        fitting, judging = self._images(traced.source, progress)
         drawn = self.source.drawn
         best, chosen = pruned, "none"
         errors = {chosen: held_out_error(traced, pruned, judging, drawn=drawn)}
@@ -76,11 +76,13 @@ class Auto:
         step = RecoveryStep(f"auto:{chosen}", time.perf_counter() - start, images, detail)
         return replace(best, recovered_by=(*pruned.recovered_by, step))
 
-    def _images(self, pruned: PrunedModel) -> tuple[Given, tuple[Tensor, ...]]:
+    def _images(
+        self, original: SourceModel, progress: Progress | None
+    ) -> tuple[Given, tuple[Tensor, ...]]:
         """Images to fit to, and others to judge by."""
-        wanted = self.images or enough(pruned.input)
+        wanted = self.images or enough(original.input)
         others = max(LEAST_JUDGES, wanted // HELD_OUT)
-        inputs = self.source(pruned.input, wanted + others, self.seed or 0)
+        inputs = self.source(original, wanted + others, self.seed or 0, progress)
         judges = max(LEAST_JUDGES, len(inputs[0]) // (HELD_OUT + 1))
         fitting = Given(tuple(each[judges:] for each in inputs), self.source.origin)
         return replace(fitting, drawn=self.source.drawn), tuple(each[:judges] for each in inputs)
@@ -96,10 +98,3 @@ class Auto:
         if images and (normed or not fitting.drawn):
             rungs["reconstruct"] = Reconstruct(source=fitting, images=images, seed=self.seed)
         return rungs
-
-
-def part_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
-    """Progress of one of so many equal parts, as progress of the whole."""
-    if progress is None:
-        return None
-    return lambda share, text: progress((place + share) / parts, text)

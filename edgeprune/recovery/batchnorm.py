@@ -26,10 +26,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from edgeprune.followers import batch_norms
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from torch import nn
 
 LEAST, MOST = 0.05, 2.0
 """Pruning changes a variance by no factor outside of this range, or the images are at fault."""
@@ -63,15 +67,6 @@ def normalise_by_batch(module: nn.Module, names: Collection[str]) -> None:
         if name in names:
             layer.train()
             layer.momentum = 0.0
-
-
-def batch_norms(module: nn.Module) -> dict[str, nn.modules.batchnorm._BatchNorm]:
-    """The BatchNorms that have stored statistics, by dotted name."""
-    return {
-        name: layer
-        for name, layer in module.named_modules()
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None
-    }
 
 
 class CarriedStatistics:

@@ -70,7 +70,8 @@ class Reconstruct:
             UsageError: If the source has no images that the network takes.
         """
         start = time.perf_counter()
-        inputs = self.source(pruned.input, self.images or enough(pruned.input), self.seed or 0)
+        wanted = self.images or enough(pruned.input)
+        inputs = self.source(traced.source, wanted, self.seed or 0, progress)
         walk = Walk(traced, Analytic()(traced, pruned), drawn=self.source.drawn)
         fitted = self._mend(walk, inputs, progress)
         count = len(inputs[0])

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune import recording
-from edgeprune.followers import called_once, norm_behind
-from edgeprune.recovery.batchnorm import CarriedStatistics, batch_norms, normalise_by_batch
+from edgeprune.followers import batch_norms, called_once, norm_behind
+from edgeprune.recovery.batchnorm import CarriedStatistics, normalise_by_batch
+from edgeprune.recovery.kept import all_outputs, kept_outputs
 from edgeprune.recovery.lockstep import Stop, Visit, side_by_side
 
 if TYPE_CHECKING:
@@ -54,15 +55,12 @@ class Walk:
         shared = {n for n in batch_norms(self._teacher) if n in once}
         self.norms = shared & batch_norms(self.student).keys()
         self.normed = {layer for layer, norm in norm_behind(run).items() if norm in self.norms}
-        self._lost = {
-            layer: lost for (layer, side), lost in traced.removed(pruned.plan).items()
-            if side == "out"
-        }  # fmt: skip
-        kept = {name: self._kept(name) for name in self.norms}
-        self._statistics = CarriedStatistics(self._teacher, self.student, kept, by_batch=drawn)
+        layers = _with_own_weight(self._teacher) & once
+        self._kept = kept_outputs(traced, pruned.plan, layers | self.norms)
+        staying = {name: self._kept.get(name, all_outputs(traced, name)) for name in self.norms}
+        self._statistics = CarriedStatistics(self._teacher, self.student, staying, by_batch=drawn)
         if drawn:
             normalise_by_batch(self._teacher, self.norms)
-        layers = _with_own_weight(self._teacher) & once
         self._stops = self.norms | {n for n in layers if _is_there(self.student, n)}
 
     def run(
@@ -97,10 +95,9 @@ class Walk:
     def staying(self, stop: Stop) -> Tensor:
         """What the student's layer at ``stop`` should give: the teacher's channels that stay."""
         axis = -1 if isinstance(self.student.get_submodule(stop.layer), nn.Linear) else 1
-        if stop.layer not in self._lost:
+        if stop.layer not in self._kept:
             return stop.wanted
-        kept = self._kept(stop.layer).to(stop.wanted.device)
-        return stop.wanted.index_select(axis, kept)
+        return stop.wanted.index_select(axis, self._kept[stop.layer].to(stop.wanted.device))
 
     def differs(self, stop: Stop) -> bool:
         """Whether the student reads something else than the teacher at ``stop``, rounding apart."""
@@ -109,17 +106,27 @@ class Walk:
         gap = torch.linalg.vector_norm(stop.actual - stop.original)
         return bool(gap > ROUNDING * torch.linalg.vector_norm(stop.original))
 
-    def _kept(self, layer: str) -> Tensor:
-        """Output channels of a layer that stay, (K,)."""
-        module = self._teacher.get_submodule(layer)
-        lost = self._lost.get(layer, set())
-        return torch.tensor([i for i in range(_outputs(module)) if i not in lost])
 
+def resettled(traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor]) -> nn.Module:
+    """A pruned network with new BatchNorm statistics: the original's, moved by what has changed.
 
-def _outputs(module: nn.Module) -> int:
-    """Number of output channels of a convolution, linear layer or BatchNorm."""
-    names = ("out_channels", "out_features", "num_features")
-    return next(int(getattr(module, name)) for name in names if hasattr(module, name))
+    Args:
+        traced: The original with its groups.
+        pruned: The network; its weights stay.
+        inputs: Images, (N, …) for each input; each layer's features are held at once.
+
+    Returns:
+        A copy.
+    """
+    walk = Walk(traced, pruned, drawn=True)
+
+    def carry(stop: Stop) -> None:
+        if stop.layer in walk.norms:
+            walk.carry(stop)
+
+    walk.run(inputs, carry)
+    walk.settle()
+    return walk.student
 
 
 def _with_own_weight(module: nn.Module) -> set[str]:

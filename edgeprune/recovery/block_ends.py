@@ -1,0 +1,107 @@
+"""At which layers the original and a pruned network are to agree: the ends of blocks.
+
+Inside of a block a pruned network should be free to compute otherwise: what it has lost there,
+others have to make up for. At the end of a block the next one expects what it was trained on. So
+these are the layers to compare, in the order of execution (features before the residual sum, as in
+DFBF, arXiv:2306.12881):
+
+* whatever is added to something else: the summands of a residual stream,
+* layers of which no output was removed,
+* the last layer at each resolution, for networks that have neither, and
+* where a BatchNorm follows a layer, the BatchNorm instead of it.
+
+All of it is read off the traced graph and one recorded inference; no architecture is known by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeprune import recording
+from edgeprune.artifacts import Filtered, Filters, Gained, Normed, Total
+from edgeprune.followers import batch_norms, called_once, norm_behind
+from edgeprune.recovery.kept import kept_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from edgeprune.artifacts import PrunedModel, Signal, TracedModel
+    from edgeprune.recording import Run
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEnd:
+    """A layer whose output is compared.
+
+    Attributes:
+        layer: Its dotted name.
+        kept: Which of the original's channels the pruned network still has there, (K,); None: all.
+    """
+
+    layer: str
+    kept: Tensor | None
+
+
+def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tuple[BlockEnd, ...]:
+    """Where to compare a pruned network with the original.
+
+    Args:
+        traced: The original with its groups.
+        pruned: What is left of it.
+        normed: Take BatchNorms only: where images are drawn by rule, nothing else is at its level.
+
+    Returns:
+        In the order of execution; none where nothing can be compared.
+    """
+    run = recording.record(traced.source.module, traced.source.input.shapes)
+    behind, once = norm_behind(run), called_once(run)
+    norms = batch_norms(pruned.module).keys() & batch_norms(traced.source.module).keys()
+    last = {operation.layer: place for place, operation in enumerate(run.operations)}
+    known = norms if normed else norms | (once - behind.keys())
+    there = {name for name, _ in pruned.module.named_modules()}
+    candidates = sorted(known & once & there, key=last.__getitem__)
+    kept = kept_outputs(traced, pruned.plan, candidates)
+    ends = {behind.get(layer, layer) for layer in _summands(traced)}
+    ends |= set(candidates) - kept.keys()
+    ends |= _last_at_each_resolution(run, candidates)
+    return tuple(BlockEnd(name, kept.get(name)) for name in candidates if name in ends)
+
+
+def _summands(traced: TracedModel) -> set[str]:
+    """Layers whose output is added to something."""
+    return {
+        layer
+        for group in traced.groups
+        for member in group.having("consumer")
+        if member.reads is not None
+        for layer in _added(member.reads, inside=False)
+    }
+
+
+def _added(signal: Signal, *, inside: bool) -> Iterator[str]:
+    """Layers that give the terms of sums in ``signal``, itself a term or not."""
+    match signal:
+        case Total(terms):
+            for term in terms:
+                yield from _added(term, inside=True)
+        case Gained(_, of):
+            yield from _added(of, inside=inside)
+        case Normed(layer, of) | Filtered(layer, of):
+            if inside:
+                yield layer
+            yield from _added(of, inside=False)
+        case Filters(layer):
+            if inside:
+                yield layer
+
+
+def _last_at_each_resolution(run: Run, candidates: list[str]) -> set[str]:
+    """The candidate that runs last, of those whose outputs have the same height and width."""
+    last: dict[tuple[int, ...], str] = {}
+    for operation in run.operations:
+        if operation.layer in candidates and operation.writes:
+            last[operation.writes[0].shape[2:]] = operation.layer
+    return set(last.values())

@@ -1,0 +1,235 @@
+"""A course of lessons: how long a pruned network is trained to imitate the original, and on what.
+
+Everything is chosen by rule, from the size of the input and the cost of a step; under a time limit
+the learning rate cools down as time passes. Held-out images judge on the way, and the best weights
+stay.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, ClassVar
+
+from edgeprune import recording
+from edgeprune.artifacts import RecoveryStep, part_of
+from edgeprune.calibration.procedural import DeadLeaves
+from edgeprune.errors import UsageError
+from edgeprune.followers import batch_norms, called_once
+from edgeprune.recovery.block_ends import BlockEnd, block_ends
+from edgeprune.recovery.imitation import Imitation
+from edgeprune.recovery.reconstruct import enough
+from edgeprune.recovery.walk import resettled
+from edgeprune.training import Checkpoint, Schedule, fit, join
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
+    from edgeprune.calibration.sources import ImageSource
+    from edgeprune.recovery.imitation import Lesson
+    from edgeprune.training import Fitted, Processes
+
+WORK = 5e12
+"""Multiply-accumulates that training takes by default: some minutes on two cores."""
+
+STEPS = (100, 1000)
+"""By default no fewer steps and no more, whatever they cost."""
+
+TIMED_STEPS = 20_000
+"""No more steps than this under a time limit."""
+
+PIXELS = 4096 * 32 * 32
+"""So many pixels are enough, in 512 to 4096 images."""
+
+BATCH_PIXELS = 64 * 32 * 32
+"""So many pixels a step, in 16 to 64 images."""
+
+JUDGEMENTS = 20
+"""How often a run of so many steps looks whether it gets better."""
+
+BACKWARD = 2
+"""A backward pass costs as much as so many forward ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course(ABC):
+    """What all lessons have in common.
+
+    Attributes:
+        source: Where images come from.
+        images: How many; 0: by the size of the input, 4096 of 32x32 pixels, 512 from 91x91 on.
+            More: more variety, more memory.
+        steps: Updates; 0: what 5e12 multiply-accumulates allow, some minutes on two cores, but
+            100 to 1000. More: better, slower.
+        batch: Images a step and process; 0: by the size of the input, 64 up to 32x32 pixels, 16
+            from 64x64 on.
+        learning_rate: Of Adam, at its peak.
+        seconds: What it may take, the making of images included. The steps are then as many as
+            there is time for, and two runs no longer give the same weights.
+        workspace: A folder for the state of a run, from which it goes on if it was cut short;
+            None: it starts anew.
+        seed: Of the images, their order and variation; None: the run's, or 0.
+    """
+
+    source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
+    images: int = 0
+    steps: int = 0
+    batch: int = 0
+    learning_rate: float = 3e-3
+    seconds: float = math.inf
+    workspace: Path | None = None
+    seed: int | None = None
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def lesson(self, ends: int) -> Lesson:
+        """The loss, for so many block ends."""
+
+    def __call__(
+        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+    ) -> PrunedModel:
+        """As :class:`edgeprune.recovery.RecoveryMethod` says.
+
+        Raises:
+            UsageError: If images are drawn and no BatchNorm brings them to the level of real ones.
+        """
+        start = time.perf_counter()
+        if self.source.drawn and not batch_norms(traced.source.module):
+            raise UsageError(
+                f"cannot {self.name} on images that are {self.source.origin}: without BatchNorm "
+                "they are not at the level of real ones; pass --images"
+            )
+        parts = _Halves(progress)
+        processes = join()
+        fitting, judging = self._images(traced, parts, processes)
+        task = self._task(traced, pruned, fitting, judging, processes)
+        left = self.seconds - (time.perf_counter() - start)
+        fitted = fit(
+            task,
+            self._schedule(traced, pruned, left),
+            seed=self.seed or 0,
+            checkpoint=self._checkpoint(traced, pruned),
+            progress=parts.second(),
+            processes=processes,
+        )
+        trained = replace(pruned, module=task.finish())
+        some = enough(traced.source.input)
+        module = resettled(traced, trained, [each[:some] for each in fitting])
+        step = self._step(fitted, len(fitting[0]), time.perf_counter() - start)
+        return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
+
+    def _images(
+        self, traced: TracedModel, parts: _Halves, processes: Processes
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Images to train on, and one batch of others to judge by."""
+        spec = traced.source.input
+        judges = self._batch(spec) * processes.count
+        wanted = (self.images or plenty(spec)) + judges
+        inputs = self.source(traced.source, wanted, self.seed or 0, parts.first)
+        judges = min(judges, max(processes.count, len(inputs[0]) // 5))
+        return tuple(each[judges:] for each in inputs), tuple(each[:judges] for each in inputs)
+
+    def _task(
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        fitting: tuple[Tensor, ...],
+        judging: tuple[Tensor, ...],
+        processes: Processes,
+    ) -> Imitation:
+        ends = block_ends(traced, pruned, normed=self.source.drawn)
+        return Imitation(
+            traced.source.module,
+            copy.deepcopy(pruned.module),
+            norms=_norms(traced, pruned),
+            ends=ends,
+            lesson=self.lesson(len(ends)),
+            inputs=fitting,
+            judging=judging,
+            batch=self._batch(traced.source.input),
+            seed=self.seed or 0,
+            processes=processes,
+        )
+
+    def _schedule(self, traced: TracedModel, pruned: PrunedModel, seconds: float) -> Schedule:
+        steps = self.steps or TIMED_STEPS
+        if not self.steps and math.isinf(seconds):
+            spec = traced.source.input
+            step = macs(traced.source.module, spec) + (1 + BACKWARD) * macs(pruned.module, spec)
+            steps = int(min(max(WORK / (step * self._batch(spec)), STEPS[0]), STEPS[1]))
+        return Schedule(
+            steps,
+            self.learning_rate,
+            warmup=0.02,
+            clip=1.0,
+            averaging=0.98,
+            judge_every=max(10, min(steps, STEPS[1]) // JUDGEMENTS),
+            seconds=max(seconds, 1.0),
+        )
+
+    def _batch(self, spec: InputSpec) -> int:
+        return self.batch or min(64, max(16, BATCH_PIXELS // _pixels(spec)))
+
+    def _checkpoint(self, traced: TracedModel, pruned: PrunedModel) -> Checkpoint | None:
+        if self.workspace is None:
+            return None
+        steps = ", ".join(step.method for step in pruned.recovered_by)
+        identity = f"{self!r} {traced.source.sha256} {pruned.plan} {steps}"
+        return Checkpoint(self.workspace / f"{self.name}.pt", identity)
+
+    def _step(self, fitted: Fitted, images: int, seconds: float) -> RecoveryStep:
+        before, after = fitted.errors[0][1], min(error for _, error in fitted.errors)
+        detail = (
+            f"{fitted.steps} steps on {images} images {self.source.origin}; loss on others "
+            f"{before:.3g} → {after:.3g} at step {fitted.best_step}"
+        )
+        if fitted.detail:
+            detail += f"; {fitted.detail}"
+        return RecoveryStep(self.name, seconds, images, detail, fitted.errors)
+
+
+def plenty(spec: InputSpec) -> int:
+    """How many images of the network's size to train on: more of small ones."""
+    return min(4096, max(512, PIXELS // _pixels(spec)))
+
+
+def macs(module: nn.Module, spec: InputSpec) -> int:
+    """Multiply-accumulates of one inference."""
+    return sum(each.macs for each in recording.record(module, spec.shapes).operations)
+
+
+def _norms(traced: TracedModel, pruned: PrunedModel) -> list[str]:
+    """BatchNorms that both networks have and that run once."""
+    once = called_once(recording.record(traced.source.module, traced.source.input.shapes))
+    both = batch_norms(traced.source.module).keys() & batch_norms(pruned.module).keys()
+    return sorted(both & once)
+
+
+def _pixels(spec: InputSpec) -> int:
+    return max(prod(shape[2:]) for shape in spec.shapes)
+
+
+class _Halves:
+    """Progress of images and of training, each a half; without images that take long, of one."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._told = False
+
+    def first(self, share: float, text: str) -> None:
+        """Images are being made."""
+        self._told = True
+        if self._progress is not None:
+            self._progress(share / 2, text)
+
+    def second(self) -> Progress | None:
+        """For the rest."""
+        return part_of(self._progress, 1, 2) if self._told else self._progress

@@ -1,0 +1,183 @@
+"""A pruned network that learns to give what the original gives, on images without labels.
+
+What is trained for, and by how much each difference counts, is up to the lesson
+(``supervise.py``, ``distill.py``); here is what all of them share. Both networks normalise each
+batch by that batch's own statistics (``batchnorm.py`` says why), the batch being that of all
+processes; stored statistics are carried over once training is done. Batches, flips and shifts
+follow from the step alone, so that a run can be resumed, or shared.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils import _pytree as pytree
+
+from edgeprune.training import generator, indices, normalise_by_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+
+    from edgeprune.recovery.block_ends import BlockEnd
+    from edgeprune.training import Processes
+
+SHIFT = 1 / 16
+"""Images are moved by up to this share of their height and width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a network gives for some images.
+
+    Attributes:
+        features: At each block end, (N, K, …), the channels that the pruned network still has.
+        outputs: Its outputs, (N, …) each.
+    """
+
+    features: list[Tensor]
+    outputs: list[Tensor]
+
+
+Lesson: TypeAlias = "Callable[[Answer, Answer], Tensor]"
+"""From what the original answers and what the pruned network answers to a loss, ()."""
+
+
+class Imitation:
+    """The task that :func:`edgeprune.training.fit` trains.
+
+    Args:
+        teacher: The original; copied.
+        student: The pruned network; trained in place.
+        norms: BatchNorms of both that are to go by the batch.
+        ends: Where features are compared.
+        lesson: The loss.
+        inputs: What to train on, one (N, …) for each input of the network.
+        judging: What to judge by, likewise; nothing else is done with them.
+        batch: Images a step and process.
+        seed: Of the order of images, and of how they are flipped and shifted.
+        processes: Those that train.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        student: nn.Module,
+        *,
+        norms: Sequence[str],
+        ends: Sequence[BlockEnd],
+        lesson: Lesson,
+        inputs: Sequence[Tensor],
+        judging: Sequence[Tensor],
+        batch: int,
+        seed: int,
+        processes: Processes,
+    ) -> None:
+        self.module = student.to(processes.device).requires_grad_()
+        self._original = copy.deepcopy(teacher).to(processes.device).requires_grad_(False)
+        self._teacher = Listener(self._original, ends, only_kept=True)
+        self._student = Listener(self.module, ends, only_kept=False)
+        self._undo = [
+            normalise_by_batch(net, norms, processes) for net in (student, self._original)
+        ]
+        self._lesson, self._inputs, self._judging = lesson, inputs, judging
+        self._batch, self._seed, self._processes = batch, seed, processes
+
+    def loss(self, module: nn.Module, step: int) -> Tensor:
+        """As :class:`edgeprune.training.Task` says."""
+        count = self._batch * self._processes.count
+        some = indices(len(self._inputs[0]), count, step, self._seed)
+        draw = generator(self._seed, step)
+        shown = [varied(each[some], draw) for each in self._inputs]
+        return self._compare(shown)
+
+    def error(self) -> float:
+        """The lesson's loss on the images to judge by."""
+        count = len(self._judging[0]) // self._processes.count * self._processes.count
+        return float(self._compare([each[:count] for each in self._judging]))
+
+    def finish(self) -> nn.Module:
+        """Take off what listens and normalises; the student, on the CPU."""
+        for listener in (self._teacher, self._student):
+            listener.remove()
+        for undo in self._undo:
+            undo.close()
+        return self.module.requires_grad_(False).cpu()
+
+    def _compare(self, images: Sequence[Tensor]) -> Tensor:
+        places = self._processes.share(torch.arange(len(images[0])))
+        own = [each[places].to(self._processes.device) for each in images]
+        with torch.no_grad():
+            wanted = self._teacher(own)
+        return self._lesson(wanted, self._student(own))
+
+
+class Listener:
+    """Runs a network and keeps what it gives at block ends.
+
+    Args:
+        network: Hooked until :meth:`remove`.
+        ends: Where.
+        only_kept: Whether to keep only those channels that the pruned network has, too.
+    """
+
+    def __init__(self, network: nn.Module, ends: Sequence[BlockEnd], *, only_kept: bool) -> None:
+        self._network = network
+        self._heard: dict[str, Tensor] = {}
+        self._kept = {end.layer: end.kept if only_kept else None for end in ends}
+        self._hooks = [
+            network.get_submodule(layer).register_forward_hook(self._listen(layer))
+            for layer in self._kept
+        ]
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Answer:
+        """Run."""
+        outputs = pytree.tree_leaves(self._network(*inputs))
+        features = [self._heard.pop(layer) for layer in self._kept]
+        return Answer(features, [each for each in outputs if isinstance(each, Tensor)])
+
+    def remove(self) -> None:
+        """Take the hooks off."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _listen(self, layer: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        kept = self._kept[layer]
+
+        def hear(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+            if kept is None:
+                self._heard[layer] = output
+                return
+            axis = -1 if isinstance(module, torch.nn.Linear) else 1
+            self._heard[layer] = output.index_select(axis, kept.to(output.device))
+
+        return hear
+
+
+def varied(images: Tensor, draw: torch.Generator) -> Tensor:
+    """Images flipped at random, and all moved by as much; what is no image stays as it is.
+
+    Args:
+        images: (N, C, H, W), or anything else.
+        draw: On the CPU.
+
+    Returns:
+        Of the same shape.
+    """
+    if images.dim() != 4:
+        return images
+    flip = torch.rand(len(images), generator=draw) < 0.5
+    images = torch.where(flip[:, None, None, None], images.flip(3), images)
+    height, width = images.shape[2:]
+    reach = [min(int(size * SHIFT), size - 1) for size in (height, width)]
+    down, right = (int(torch.randint(2 * r + 1, (), generator=draw)) for r in reach)
+    padded = F.pad(images, (reach[1], reach[1], reach[0], reach[0]), mode="reflect")
+    return padded[:, :, down : down + height, right : right + width]
