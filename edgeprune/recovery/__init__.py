@@ -13,9 +13,11 @@ from edgeprune.calibration.folder import Folder
 from edgeprune.choices import Choices
 from edgeprune.recovery.analytic import Analytic, Statistics
 from edgeprune.recovery.auto import Auto
+from edgeprune.recovery.distill import Distill
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
 from edgeprune.recovery.reconstruct import Reconstruct
+from edgeprune.recovery.supervise import Supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,5 +115,7 @@ METHODS: Choices[Callable[[], RecoveryMethod]] = Choices(
         "statistics": Statistics,
         "analytic": Analytic,
         "reconstruct": Reconstruct,
+        "supervise": Supervise,
+        "distill": Distill,
     },
 )
