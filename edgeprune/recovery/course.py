@@ -20,8 +20,8 @@ from edgeprune.artifacts import RecoveryStep, part_of
 from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.errors import UsageError
 from edgeprune.followers import batch_norms, called_once
-from edgeprune.recovery.block_ends import BlockEnd, block_ends
-from edgeprune.recovery.imitation import Imitation
+from edgeprune.recovery.block_ends import block_ends
+from edgeprune.recovery.imitation import Compared, Imitation, Pool
 from edgeprune.recovery.reconstruct import enough
 from edgeprune.recovery.walk import resettled
 from edgeprune.training import Checkpoint, Schedule, fit, join
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
     from edgeprune.calibration.sources import ImageSource
-    from edgeprune.recovery.imitation import Lesson
+    from edgeprune.recovery.imitation import Answer
     from edgeprune.training import Fitted, Processes
 
 WORK = 5e12
@@ -90,8 +90,8 @@ class Course(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def lesson(self, ends: int) -> Lesson:
-        """The loss, for so many block ends."""
+    def loss(self, wanted: Answer, given: Answer) -> Tensor:
+        """How far what the pruned network gives is from what is wanted, ()."""
 
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
@@ -146,17 +146,14 @@ class Course(ABC):
         processes: Processes,
     ) -> Imitation:
         ends = block_ends(traced, pruned, normed=self.source.drawn)
+        spec = traced.source.input
         return Imitation(
             traced.source.module,
             copy.deepcopy(pruned.module),
-            norms=_norms(traced, pruned),
-            ends=ends,
-            lesson=self.lesson(len(ends)),
-            inputs=fitting,
-            judging=judging,
-            batch=self._batch(traced.source.input),
-            seed=self.seed or 0,
-            processes=processes,
+            Compared(_norms(traced, pruned), ends),
+            self.loss,
+            Pool(fitting, judging, self._batch(spec), self.seed or 0),
+            processes,
         )
 
     def _schedule(self, traced: TracedModel, pruned: PrunedModel, seconds: float) -> Schedule:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgeprune.calibration.sources import ImageSource
-    from edgeprune.recovery.imitation import Answer, Lesson
+    from edgeprune.recovery.imitation import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,8 @@ class Distill(Course):
 
     name = "distill"
 
-    def lesson(self, ends: int) -> Lesson:
+    def loss(self, wanted: Answer, given: Answer) -> Tensor:
         """The loss above."""
-
-        def loss(wanted: Answer, given: Answer) -> Tensor:
-            of_features = feature_loss(wanted.features, given.features)
-            of_outputs = output_loss(wanted.outputs, given.outputs, self.temperature)
-            return self.features * of_features + self.outputs * of_outputs
-
-        return loss
+        of_features = feature_loss(wanted.features, given.features)
+        of_outputs = output_loss(wanted.outputs, given.outputs, self.temperature)
+        return self.features * of_features + self.outputs * of_outputs

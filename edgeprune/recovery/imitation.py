@@ -49,19 +49,45 @@ Lesson: TypeAlias = "Callable[[Answer, Answer], Tensor]"
 """From what the original answers and what the pruned network answers to a loss, ()."""
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What teacher and student have in common.
+
+    Attributes:
+        norms: BatchNorms of both that are to go by the batch.
+        ends: Where features are compared.
+    """
+
+    norms: Sequence[str]
+    ends: Sequence[BlockEnd]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Images, and in what portions they are looked at.
+
+    Attributes:
+        inputs: What to train on, one (N, …) for each input of the network.
+        judging: What to judge by, likewise; nothing else is done with them.
+        batch: Images a step and process.
+        seed: Of the order of images, and of how they are flipped and shifted.
+    """
+
+    inputs: Sequence[Tensor]
+    judging: Sequence[Tensor]
+    batch: int
+    seed: int
+
+
 class Imitation:
     """The task that :func:`edgeprune.training.fit` trains.
 
     Args:
         teacher: The original; copied.
         student: The pruned network; trained in place.
-        norms: BatchNorms of both that are to go by the batch.
-        ends: Where features are compared.
+        compared: Where they are compared.
         lesson: The loss.
-        inputs: What to train on, one (N, …) for each input of the network.
-        judging: What to judge by, likewise; nothing else is done with them.
-        batch: Images a step and process.
-        seed: Of the order of images, and of how they are flipped and shifted.
+        pool: The images.
         processes: Those that train.
     """
 
@@ -71,38 +97,35 @@ class Imitation:
         self,
         teacher: nn.Module,
         student: nn.Module,
-        *,
-        norms: Sequence[str],
-        ends: Sequence[BlockEnd],
+        compared: Compared,
         lesson: Lesson,
-        inputs: Sequence[Tensor],
-        judging: Sequence[Tensor],
-        batch: int,
-        seed: int,
+        pool: Pool,
         processes: Processes,
     ) -> None:
         self.module = student.to(processes.device).requires_grad_()
-        self._original = copy.deepcopy(teacher).to(processes.device).requires_grad_(False)
-        self._teacher = Listener(self._original, ends, only_kept=True)
-        self._student = Listener(self.module, ends, only_kept=False)
+        original = copy.deepcopy(teacher).to(processes.device).requires_grad_(False)
+        self._teacher = Listener(original, compared.ends, only_kept=True)
+        self._student = Listener(self.module, compared.ends, only_kept=False)
         self._undo = [
-            normalise_by_batch(net, norms, processes) for net in (student, self._original)
+            normalise_by_batch(network, compared.norms, processes)
+            for network in (self.module, original)
         ]
-        self._lesson, self._inputs, self._judging = lesson, inputs, judging
-        self._batch, self._seed, self._processes = batch, seed, processes
+        self._lesson, self._pool, self._processes = lesson, pool, processes
 
     def loss(self, module: nn.Module, step: int) -> Tensor:
         """As :class:`edgeprune.training.Task` says."""
-        count = self._batch * self._processes.count
-        some = indices(len(self._inputs[0]), count, step, self._seed)
-        draw = generator(self._seed, step)
-        shown = [varied(each[some], draw) for each in self._inputs]
+        pool = self._pool
+        count = pool.batch * self._processes.count
+        some = indices(len(pool.inputs[0]), count, step, pool.seed)
+        draw = generator(pool.seed, step)
+        shown = [varied(each[some], draw) for each in pool.inputs]
         return self._compare(shown)
 
     def error(self) -> float:
         """The lesson's loss on the images to judge by."""
-        count = len(self._judging[0]) // self._processes.count * self._processes.count
-        return float(self._compare([each[:count] for each in self._judging]))
+        judging, processes = self._pool.judging, self._processes
+        count = len(judging[0]) // processes.count * processes.count
+        return float(self._compare([each[:count] for each in judging]))
 
     def finish(self) -> nn.Module:
         """Take off what listens and normalises; the student, on the CPU."""

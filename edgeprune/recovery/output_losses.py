@@ -1,7 +1,8 @@
 """How far one network's outputs are from another's: by their shape, whatever they mean.
 
-A row of numbers for each input, (N, K), is taken for logits and compared as a distribution, softened
-by a temperature T (Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv:1503.02531),
+A row of numbers for each input, (N, K), is taken for logits and compared as a distribution that a
+temperature T softens (Hinton et al., "Distilling the Knowledge in a Neural Network",
+arXiv:1503.02531),
 
     T² · KL(softmax(z_t/T) ‖ softmax(z_s/T)),
 
