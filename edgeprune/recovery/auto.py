@@ -2,30 +2,38 @@
 
 Which rungs there are depends on what the network offers. BatchNorm holds the moments that the
 analytic closed form starts from, and brings drawn images to the level of real ones, so that whole
-layers can be fitted; without it there are the closed forms on weights, and the analytic one from a
-prior of the input alone. The user's own images, where there are some, serve any network.
+layers can be fitted and trained; without it there are the closed forms on weights, and the analytic
+one from a prior of the input alone. The user's own images, where there are some, serve any network.
 
-No rung wins everywhere. Each is judged on images that nothing was fitted to (``held_out.py``), and
-one that is not nearer to the original than those below it is not taken.
+Closed forms start from the pruned network, whatever was tried before them; training goes on from
+the best of them. No rung wins everywhere. Each is judged on images that nothing was fitted to
+(``held_out.py``), and one that is not nearer to the original than those below it is not taken.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from edgeprune.artifacts import RecoveryStep, part_of
+from edgeprune.artifacts import RecoveryStep
+from edgeprune.calibration.given import Given
 from edgeprune.calibration.procedural import DeadLeaves
-from edgeprune.calibration.sources import Given
 from edgeprune.followers import batch_norms
 from edgeprune.recovery.analytic import Analytic
+from edgeprune.recovery.course import Course, plenty
 from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
 from edgeprune.recovery.reconstruct import Reconstruct, enough
+from edgeprune.recovery.supervise import Supervise
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
     from torch import Tensor
 
     from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel
@@ -36,7 +44,14 @@ HELD_OUT = 4
 """For so many images to fit to, one other judges."""
 
 LEAST_JUDGES = 2
-"""What varies between outputs shows from two images on."""
+"""What varies between images shows from two on."""
+
+
+ROUNDING = 1e-6
+"""With a smaller error there is nothing to mend."""
+
+EFFORT = {"nm": 1, "lbyl": 1, "analytic": 1, "reconstruct": 4, "supervise": 30}
+"""How long rungs take, beside each other; only progress goes by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +60,19 @@ class Auto:
 
     Attributes:
         source: Where images come from, to fit to and to judge by.
-        images: How many to fit to; 0: as :class:`Reconstruct` chooses. A quarter as many others
-            judge.
+        images: How many to fit to; 0: as :class:`Reconstruct` and :class:`Supervise` choose. A
+            quarter as many others judge as the first of them takes.
+        steps: Of training; 0: as :class:`Supervise` chooses.
+        seconds: What all of it may take; training then lasts as long as there is time.
+        workspace: A folder for the state of training; None: nothing is kept.
         seed: Of all that draws; None: the run's, or 0.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
     images: int = 0
+    steps: int = 0
+    seconds: float = math.inf
+    workspace: Path | None = None
     seed: int | None = None
 
     def __call__(
@@ -59,31 +80,44 @@ class Auto:
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.RecoveryMethod` says; the step tells what won, and why."""
         start = time.perf_counter()
-        fitting, judging = self._images(traced.source, progress)
-        drawn = self.source.drawn
+        fitting, judging = self._images(traced.source)
+        error = partial(held_out_error, traced, inputs=judging, drawn=self.source.drawn)
         best, chosen = pruned, "none"
-        errors = {chosen: held_out_error(traced, pruned, judging, drawn=drawn)}
+        errors = {chosen: error(pruned)}
         rungs = self._rungs(traced, fitting)
-        for place, (name, method) in enumerate(rungs.items()):
-            tried = method(traced, pruned, part_of(progress, place, len(rungs)))
-            errors[name] = held_out_error(traced, tried, judging, drawn=drawn)
+        heard = efforts(rungs, progress)
+        for name, method in rungs.items():
+            if errors[chosen] < ROUNDING:
+                break
+            below = pruned
+            if isinstance(method, Course):
+                below = best
+                method = replace(method, seconds=self.seconds - (time.perf_counter() - start))
+            tried = method(traced, below, heard[name])
+            errors[name] = error(tried)
             if errors[name] < errors[chosen]:
                 best, chosen = tried, name
-        shown = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
         judges = len(judging[0])
+        shown = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
+        taken = best.recovered_by[len(pruned.recovered_by) :]
+        last = taken[-1] if taken else RecoveryStep("none", 0.0, 0, "")
         detail = f"chose {chosen}; error on {judges} other images {self.source.origin}: {shown}"
-        images = judges + (best.recovered_by[-1].images if chosen != "none" else 0)
-        step = RecoveryStep(f"auto:{chosen}", time.perf_counter() - start, images, detail)
+        step = replace(
+            last,
+            method=f"auto:{chosen}",
+            seconds=time.perf_counter() - start,
+            images=judges + last.images,
+            detail="; ".join((detail, *(each.detail for each in taken))),
+        )
         return replace(best, recovered_by=(*pruned.recovered_by, step))
 
-    def _images(
-        self, original: SourceModel, progress: Progress | None
-    ) -> tuple[Given, tuple[Tensor, ...]]:
+    def _images(self, original: SourceModel) -> tuple[Given, tuple[Tensor, ...]]:
         """Images to fit to, and others to judge by."""
-        wanted = self.images or enough(original.input)
-        others = max(LEAST_JUDGES, wanted // HELD_OUT)
-        inputs = self.source(original, wanted + others, self.seed or 0, progress)
-        judges = max(LEAST_JUDGES, len(inputs[0]) // (HELD_OUT + 1))
+        few = self.images or enough(original.input)
+        most = max(self.images or plenty(original.input), few)
+        judges = max(LEAST_JUDGES, few // HELD_OUT)
+        inputs = self.source(original, most + judges, self.seed or 0)
+        judges = min(judges, max(LEAST_JUDGES, len(inputs[0]) // (HELD_OUT + 1)))
         fitting = Given(tuple(each[judges:] for each in inputs), self.source.origin)
         return replace(fitting, drawn=self.source.drawn), tuple(each[:judges] for each in inputs)
 
@@ -94,7 +128,24 @@ class Auto:
         if not normed:
             rungs |= {"nm": NeuronMerging(), "lbyl": Lbyl()}
         rungs["analytic"] = Analytic()
-        images = len(fitting.images[0])
-        if images and (normed or not fitting.drawn):
-            rungs["reconstruct"] = Reconstruct(source=fitting, images=images, seed=self.seed)
+        if len(fitting.images[0]) and (normed or not fitting.drawn):
+            given: dict[str, Any] = {"source": fitting, "images": self.images, "seed": self.seed}
+            rungs["reconstruct"] = Reconstruct(**given)
+            rungs["supervise"] = Supervise(steps=self.steps, workspace=self.workspace, **given)
         return rungs
+
+
+def efforts(rungs: Collection[str], progress: Progress | None) -> dict[str, Progress | None]:
+    """Progress of each rung as progress of the whole."""
+    if progress is None:
+        return dict.fromkeys(rungs)
+    total, done = sum(EFFORT[name] for name in rungs), 0
+    parts: dict[str, Progress | None] = {}
+    for name in rungs:
+        parts[name] = _between(progress, done / total, (done + EFFORT[name]) / total, name)
+        done += EFFORT[name]
+    return parts
+
+
+def _between(progress: Progress, start: float, end: float, name: str) -> Progress:
+    return lambda share, text: progress(start + (end - start) * share, f"{name}: {text}")

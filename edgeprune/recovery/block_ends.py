@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from edgeprune import recording
 from edgeprune.artifacts import Filtered, Filters, Gained, Normed, Total
 from edgeprune.followers import batch_norms, called_once, norm_behind
-from edgeprune.recovery.kept import kept_outputs
+from edgeprune.recovery.kept import LAYERS, kept_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tup
     norms = batch_norms(pruned.module).keys() & batch_norms(traced.source.module).keys()
     last = {operation.layer: place for place, operation in enumerate(run.operations)}
     known = norms if normed else norms | (once - behind.keys())
-    there = {name for name, _ in pruned.module.named_modules()}
+    there = {name for name, layer in pruned.module.named_modules() if isinstance(layer, LAYERS)}
     candidates = sorted(known & once & there, key=last.__getitem__)
     kept = kept_outputs(traced, pruned.plan, candidates)
     ends = {behind.get(layer, layer) for layer in _summands(traced)}

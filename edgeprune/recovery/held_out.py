@@ -1,10 +1,12 @@
 """How far a pruned network is from the original, on images that nothing was fitted to.
 
-The error of an output is the share of its variance in the original that the pruned network misses:
+The error of a feature is the share of its variance in the original that the pruned network misses:
 
     e = Σ (z_p − z_o)² / Σ (z_o − mean z_o)²
 
-The error of a network is the mean of its outputs'. It needs no label and no task, and where
+The error of a network is the mean over the ends of its blocks (``block_ends.py``) and its outputs.
+Outputs alone would say little on drawn images, since nothing brings them to the level of real ones;
+block ends alone would miss what comes behind the last of them. It needs no label and no task. Where
 images are drawn, BatchNorm runs at the level of the batch (``batchnorm.py``) with the pruned
 network's own statistics: what they get wrong is counted.
 """
@@ -17,6 +19,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from edgeprune.recovery.block_ends import block_ends
+from edgeprune.recovery.imitation import Listener
 from edgeprune.recovery.walk import Walk
 
 if TYPE_CHECKING:
@@ -38,14 +42,19 @@ def held_out_error(
         drawn: Whether the images are drawn by rule.
 
     Returns:
-        0 for equal outputs, 1 for outputs that say nothing; infinite where one is not finite.
+        0 for equal networks, 1 for one that says nothing; infinite where one is not finite.
     """
 
     def look(_: Stop) -> None:
         """Nothing is changed on this walk."""
 
-    wanted, actual = Walk(traced, pruned, drawn=drawn).run(inputs, look)
-    errors = [relative_error(w, a) for w, a in zip(wanted, actual, strict=True)]
+    walk = Walk(traced, pruned, drawn=drawn)
+    ends = block_ends(traced, pruned, normed=drawn)
+    original = Listener(walk.teacher, ends, only_kept=True)
+    student = Listener(walk.student, ends, only_kept=False)
+    wanted, actual = walk.run(inputs, look)
+    pairs = zip(original.take() + wanted, student.take() + actual, strict=True)
+    errors = [relative_error(w, a) for w, a in pairs]
     return sum(errors) / len(errors)
 
 

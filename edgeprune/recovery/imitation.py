@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
+from edgeprune.recovery.kept import channel_axis
 from edgeprune.training import generator, indices, normalise_by_batch
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Imitation:
         pool: Pool,
         processes: Processes,
     ) -> None:
+        self._trainable = {name for name, p in student.named_parameters() if p.requires_grad}
         self.module = student.to(processes.device).requires_grad_()
         original = copy.deepcopy(teacher).to(processes.device).requires_grad_(False)
         self._teacher = Listener(original, compared.ends, only_kept=True)
@@ -133,7 +135,9 @@ class Imitation:
             listener.remove()
         for undo in self._undo:
             undo.close()
-        return self.module.requires_grad_(False).cpu()
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(name in self._trainable)
+        return self.module.cpu()
 
     def _compare(self, images: Sequence[Tensor]) -> Tensor:
         places = self._processes.share(torch.arange(len(images[0])))
@@ -164,8 +168,11 @@ class Listener:
     def __call__(self, inputs: Sequence[Tensor]) -> Answer:
         """Run."""
         outputs = pytree.tree_leaves(self._network(*inputs))
-        features = [self._heard.pop(layer) for layer in self._kept]
-        return Answer(features, [each for each in outputs if isinstance(each, Tensor)])
+        return Answer(self.take(), [each for each in outputs if isinstance(each, Tensor)])
+
+    def take(self) -> list[Tensor]:
+        """What was heard in the last run, at each block end; it is heard no more."""
+        return [self._heard.pop(layer) for layer in self._kept]
 
     def remove(self) -> None:
         """Take the hooks off."""
@@ -179,8 +186,7 @@ class Listener:
             if kept is None:
                 self._heard[layer] = output
                 return
-            axis = -1 if isinstance(module, torch.nn.Linear) else 1
-            self._heard[layer] = output.index_select(axis, kept.to(output.device))
+            self._heard[layer] = output.index_select(channel_axis(module), kept.to(output.device))
 
         return hear
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from edgeprune.artifacts import PruningPlan, TracedModel
 
-WIDTHS = ("out_channels", "out_features", "num_features")
+LAYERS = (
+    nn.modules.conv._ConvNd,
+    nn.Linear,
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
+"""Layers whose output channels are known."""
+
+WIDTHS = ("out_channels", "out_features", "num_features", "num_channels", "normalized_shape")
 
 
 def kept_outputs(
@@ -24,7 +34,7 @@ def kept_outputs(
     Args:
         traced: The original with its groups.
         plan: What was removed.
-        layers: Convolutions, linear layers and BatchNorms, by dotted name.
+        layers: Some of :data:`LAYERS`, by dotted name.
 
     Returns:
         Ascending indices into the original's channels, (K,), int64; a layer that loses no output
@@ -42,8 +52,13 @@ def kept_outputs(
 
 
 def all_outputs(traced: TracedModel, layer: str) -> Tensor:
-    """Every output channel of a convolution, linear layer or BatchNorm of the original, (C,)."""
+    """Every output channel of one of :data:`LAYERS` of the original, (C,)."""
     module: nn.Module = traced.source.module.get_submodule(layer)
-    return torch.arange(
-        next(int(getattr(module, name)) for name in WIDTHS if hasattr(module, name))
-    )
+    width = next(getattr(module, name) for name in WIDTHS if hasattr(module, name))
+    return torch.arange(width[-1] if isinstance(width, tuple) else int(width))
+
+
+def channel_axis(module: nn.Module) -> int:
+    """Where the channels are in what one of :data:`LAYERS` gives."""
+    last = isinstance(module, nn.Linear) or type(module) is nn.LayerNorm  # others permute
+    return -1 if last else 1

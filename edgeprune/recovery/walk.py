@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgeprune import recording
 from edgeprune.followers import batch_norms, called_once, norm_behind
 from edgeprune.recovery.batchnorm import CarriedStatistics, normalise_by_batch
-from edgeprune.recovery.kept import all_outputs, kept_outputs
+from edgeprune.recovery.kept import all_outputs, channel_axis, kept_outputs
 from edgeprune.recovery.lockstep import Stop, Visit, side_by_side
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Walk:
             own statistics.
 
     Attributes:
+        teacher: The copy of the original.
         student: The copy of the pruned network.
         norms: BatchNorms that both have and that run once.
         normed: Layers whose output nothing but a BatchNorm reads.
@@ -51,16 +52,16 @@ class Walk:
         run = recording.record(traced.source.module, traced.source.input.shapes)
         once = called_once(run)
         self.student = copy.deepcopy(pruned.module)
-        self._teacher = copy.deepcopy(traced.source.module)
-        shared = {n for n in batch_norms(self._teacher) if n in once}
+        self.teacher = copy.deepcopy(traced.source.module)
+        shared = {n for n in batch_norms(self.teacher) if n in once}
         self.norms = shared & batch_norms(self.student).keys()
         self.normed = {layer for layer, norm in norm_behind(run).items() if norm in self.norms}
-        layers = _with_own_weight(self._teacher) & once
+        layers = _with_own_weight(self.teacher) & once
         self._kept = kept_outputs(traced, pruned.plan, layers | self.norms)
         staying = {name: self._kept.get(name, all_outputs(traced, name)) for name in self.norms}
-        self._statistics = CarriedStatistics(self._teacher, self.student, staying, by_batch=drawn)
+        self._statistics = CarriedStatistics(self.teacher, self.student, staying, by_batch=drawn)
         if drawn:
-            normalise_by_batch(self._teacher, self.norms)
+            normalise_by_batch(self.teacher, self.norms)
         self._stops = self.norms | {n for n in layers if _is_there(self.student, n)}
 
     def run(
@@ -82,7 +83,7 @@ class Walk:
             if progress is not None:
                 progress(passed / len(self._stops), at.layer)
 
-        return side_by_side(self._teacher, self.student, inputs, self._stops, stop)
+        return side_by_side(self.teacher, self.student, inputs, self._stops, stop)
 
     def carry(self, stop: Stop) -> None:
         """Move the statistics of the BatchNorm at ``stop`` by what pruning changed."""
@@ -94,7 +95,7 @@ class Walk:
 
     def staying(self, stop: Stop) -> Tensor:
         """What the student's layer at ``stop`` should give: the teacher's channels that stay."""
-        axis = -1 if isinstance(self.student.get_submodule(stop.layer), nn.Linear) else 1
+        axis = channel_axis(self.student.get_submodule(stop.layer))
         if stop.layer not in self._kept:
             return stop.wanted
         return stop.wanted.index_select(axis, self._kept[stop.layer].to(stop.wanted.device))

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -21,10 +21,12 @@ from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
 from edgeprune.recovery.reconstruct import Reconstruct
+from edgeprune.recovery.supervise import Supervise
 from edgeprune.tracing import trace
 
 IMAGES = torch.randn(25, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 REAL = Given((IMAGES,), "of a camera")
+STEPS = 3  # of training: what it does is tested elsewhere
 CLOSED = {"nm": NeuronMerging(), "lbyl": Lbyl(), "analytic": Analytic()}
 
 
@@ -41,7 +43,7 @@ def same(module, other):
 def told(step):
     """What the step's detail says: the choice and the errors by rung."""
     chosen, _, images, listed = re.fullmatch(
-        r"chose (\w+); error on (\d+) other images ([^:]+): (.+)", step.detail
+        r"chose (\w+); error on (\d+) other images ([^:]+): ([^;]+)(?:; .*)?", step.detail
     ).groups()
     errors = dict(each.split() for each in listed.split(", "))
     return chosen, images, {rung: float(error) for rung, error in errors.items()}
@@ -59,10 +61,12 @@ def rungs_by_hand(name, source):
     if normed or not source.drawn:
         fit = Reconstruct(source=Given(fitting, drawn=source.drawn), images=20)
         rungs["reconstruct"] = fit(model, pruned)
-    errors = {
-        rung: held_out_error(model, made, judging, drawn=source.drawn)
-        for rung, made in rungs.items()
-    }
+    error = partial(held_out_error, model, inputs=judging, drawn=source.drawn)
+    errors = {rung: error(made) for rung, made in rungs.items()}
+    if "reconstruct" in rungs:
+        train = Supervise(source=fit.source, images=20, steps=STEPS)
+        rungs["supervise"] = train(model, rungs[min(errors, key=errors.__getitem__)])
+        errors["supervise"] = error(rungs["supervise"])
     return rungs, errors
 
 
@@ -71,7 +75,7 @@ def rungs_by_hand(name, source):
 def test_the_rung_with_the_smallest_error_is_taken(name, source):
     rungs, errors = rungs_by_hand(name, source)
     with unchanged(traced(name).source.module), unchanged(cut(name).module):
-        done = Auto(source=source, images=20)(traced(name), cut(name))
+        done = Auto(source=source, images=20, steps=STEPS)(traced(name), cut(name))
     (step,) = done.recovered_by
     best = min(errors, key=errors.__getitem__)
     chosen, origin, shown = told(step)
@@ -81,12 +85,12 @@ def test_the_rung_with_the_smallest_error_is_taken(name, source):
     assert shown == pytest.approx(errors, abs=6e-4, rel=1e-3)
     assert same(rungs[best].module, done.module)
     assert errors[best] <= errors["none"]
-    assert step.images == 5 + (20 if best == "reconstruct" else 0)
+    assert step.images == 5 + {"reconstruct": 20, "supervise": 16}.get(best, 0)
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_every_coupling_climbs_some_way(name):
-    done = Auto(images=8)(traced(name), cut(name))
+    done = Auto(images=8, steps=STEPS)(traced(name), cut(name))
     _, _, errors = told(done.recovered_by[-1])
     chosen = done.recovered_by[-1].method.removeprefix("auto:")
     assert errors[chosen] == min(errors.values())
@@ -121,7 +125,8 @@ def test_images_to_judge_by_are_others(images, others, monkeypatch):
 
     monkeypatch.setattr(auto_module, "held_out_error", judge)
     monkeypatch.setattr(auto_module, "Reconstruct", Fit)
-    Auto(source=Seen(asked), images=images, seed=7)(traced("chain"), cut("chain"))
+    monkeypatch.setattr(auto_module, "Supervise", lambda **_: Analytic())
+    Auto(source=Seen(asked), images=images, steps=STEPS, seed=7)(traced("chain"), cut("chain"))
     assert asked == [(images + others, 7)]
     numbers = [each.flatten(1).mean(1) for each in (fitted[0], judged[0])]
     assert [len(each) for each in numbers] == [images, others]
@@ -134,12 +139,13 @@ def test_images_to_judge_by_are_others(images, others, monkeypatch):
     ("images", "judges", "fits"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (12, 2, 10)]
 )
 def test_few_images_judge_before_they_are_fitted_to(images, judges, fits):
-    done = Auto(source=Given((IMAGES[:images],)))(traced("chain"), cut("chain"))
+    done = Auto(source=Given((IMAGES[:images],)), steps=STEPS)(traced("chain"), cut("chain"))
     (step,) = done.recovered_by
     chosen, _, errors = told(step)
     assert f"error on {judges} other images" in step.detail
-    assert list(errors) == ["none", "analytic", *(["reconstruct"] if fits else [])]
-    assert step.images == judges + (fits if chosen == "reconstruct" else 0)
+    assert list(errors) == ["none", "analytic", *(["reconstruct", "supervise"] if fits else [])]
+    trained = fits - (fits // 5 if fits // 5 >= 2 else 0)
+    assert step.images == judges + {"reconstruct": fits, "supervise": trained}.get(chosen, 0)
 
 
 @pytest.mark.parametrize("value", [1e6, float("nan"), float("inf")])
@@ -153,7 +159,8 @@ def test_harmful_rungs_are_not_taken(value, monkeypatch):
 
     monkeypatch.setattr(auto_module, "Analytic", Spoiling)
     monkeypatch.setattr(auto_module, "Reconstruct", lambda **_: Spoiling())
-    done = Auto(images=8)(traced("chain"), cut("chain"))
+    monkeypatch.setattr(auto_module, "Supervise", lambda **_: Spoiling())
+    done = Auto(images=8, steps=STEPS)(traced("chain"), cut("chain"))
     assert done.recovered_by[-1].method == "auto:none"
     assert done.recovered_by[-1].images == 2
     assert done.module is cut("chain").module
@@ -162,20 +169,20 @@ def test_harmful_rungs_are_not_taken(value, monkeypatch):
 def test_where_nothing_was_pruned_none_is_best():
     model = traced("chain")
     pruned = prune(model, PruningPlan((), "0" * 64, {}))
-    done = Auto(images=8)(model, pruned)
+    done = Auto(images=8, steps=STEPS)(model, pruned)
     assert done.recovered_by[-1].method == "auto:none"
     assert done.module is pruned.module
 
 
 def test_earlier_steps_are_kept():
     first = NeuronMerging()(traced("chain"), cut("chain"))
-    done = Auto(images=8)(traced("chain"), first)
+    done = Auto(images=8, steps=STEPS)(traced("chain"), first)
     assert [step.method.split(":")[0] for step in done.recovered_by] == ["nm", "auto"]
 
 
 def test_progress_is_of_the_whole():
     heard = []
-    Auto(images=8)(traced("chain"), cut("chain"), lambda *given: heard.append(given))
+    Auto(images=8, steps=STEPS)(traced("chain"), cut("chain"), lambda *given: heard.append(given))
     shares = [share for share, _ in heard]
     assert shares == sorted(shares)
     assert 0 < shares[0] < 0.5 < shares[-1] == 1
@@ -184,7 +191,7 @@ def test_progress_is_of_the_whole():
 
 def test_frozen_networks_are_judged_too():
     model = trace(source_of(zoo.build("chain").requires_grad_(False)))
-    done = Auto(images=8)(model, prune(model, random_plan(model, 0, most=0.8)))
+    done = Auto(images=8, steps=STEPS)(model, prune(model, random_plan(model, 0, most=0.8)))
     assert done.recovered_by[-1].method != "auto:none"
     assert not any(value.requires_grad for value in done.module.parameters())
 
@@ -194,14 +201,14 @@ def test_batch_norm_behind_a_pooling_needs_two_judges():
         *zoo.conv_bn(3, 8), nn.AdaptiveAvgPool2d(1), *zoo.conv_bn(8, 6, 1), nn.Conv2d(6, 4, 1)
     )
     model = traced_network(zoo.calibrated(network, IMAGES))
-    done = Auto(images=4)(model, prune(model, plan_without(model, "0", {1, 2})))
+    done = Auto(images=4, steps=STEPS)(model, prune(model, plan_without(model, "0", {1, 2})))
     assert "error on 2 other images" in done.recovered_by[-1].detail
 
 
 def test_the_user_s_network_without_batch_norm_is_fitted_on_real_images_only():
     shown = {}
     for source in (DeadLeaves(), replace(REAL, origin="real")):
-        done = Auto(source=source, images=20)(traced("no-norm"), cut("no-norm"))
+        done = Auto(source=source, images=20, steps=STEPS)(traced("no-norm"), cut("no-norm"))
         shown[source.drawn] = list(told(done.recovered_by[-1])[2])
     assert shown[True] == ["none", "nm", "lbyl", "analytic"]
-    assert shown[False] == ["none", "nm", "lbyl", "analytic", "reconstruct"]
+    assert shown[False] == ["none", "nm", "lbyl", "analytic", "reconstruct", "supervise"]

@@ -16,6 +16,7 @@ from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.followers import batch_norms
 from edgeprune.pruning import prune
 from edgeprune.recovery.batchnorm import normalise_by_batch
+from edgeprune.recovery.block_ends import block_ends
 from edgeprune.recovery.held_out import held_out_error, relative_error
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(2))
@@ -50,12 +51,44 @@ def test_a_batch_norm_that_runs_twice_is_no_error_either(drawn):
     assert held_out_error(model, pruned, (5 * IMAGES + 1,), drawn=drawn) < 1e-8
 
 
+def heard(module, images, ends):
+    """What a network gives at block ends, by layer."""
+    found = {}
+    hooks = [
+        module.get_submodule(end.layer).register_forward_hook(
+            lambda _, __, output, name=end.layer: found.__setitem__(name, output)
+        )
+        for end in ends
+    ]
+    with torch.no_grad():
+        module(images)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_on_real_images_it_is_the_error_of_the_outputs(name):
+def test_on_real_images_it_is_the_error_of_block_ends_and_outputs(name):
     model = traced(name)
     pruned = prune(model, random_plan(model, 6, most=0.8))
     with unchanged(model.source.module), unchanged(pruned.module):
         error = held_out_error(model, pruned, (IMAGES,), drawn=False)
+    ends = block_ends(model, pruned, normed=False)
+    wanted, given = (heard(each, IMAGES, ends) for each in (model.source.module, pruned.module))
+    both = (outputs(each, IMAGES) for each in (model.source.module, pruned.module))
+    expected = [by_numpy(*pair) for pair in zip(*both, strict=True)]
+    for end in ends:
+        whole = wanted[end.layer]
+        last = isinstance(model.source.module.get_submodule(end.layer), nn.Linear | nn.LayerNorm)
+        kept = whole if end.kept is None else whole.index_select(-1 if last else 1, end.kept)
+        expected.append(by_numpy(kept, given[end.layer]))
+    assert error == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_without_block_ends_it_is_the_error_of_the_outputs():
+    model = traced("no-norm")
+    pruned = prune(model, random_plan(model, 6, most=0.8))
+    error = held_out_error(model, pruned, (IMAGES,), drawn=True)
     both = (outputs(each, IMAGES) for each in (model.source.module, pruned.module))
     expected = [by_numpy(*pair) for pair in zip(*both, strict=True)]
     assert error == pytest.approx(np.mean(expected), rel=1e-4)
