@@ -12,10 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgeprune.artifacts import ImageQuality
     from edgeprune.bench import BenchSettings
     from edgeprune.bench import compare as benchmark
     from edgeprune.calibration.folder import Folder
-    from edgeprune.calibration.procedural import DeadLeaves
+    from edgeprune.calibration.generator import Generated
+    from edgeprune.calibration.inversion import Inversion
+    from edgeprune.calibration.procedural import DeadLeaves, PinkNoise
     from edgeprune.calibration.sources import Given
     from edgeprune.config import CompressConfig
     from edgeprune.export import OnnxTarget
@@ -26,9 +29,11 @@ if TYPE_CHECKING:
     from edgeprune.recovery import recover
     from edgeprune.recovery.analytic import Analytic
     from edgeprune.recovery.auto import Auto
+    from edgeprune.recovery.distill import Distill
     from edgeprune.recovery.lbyl import Lbyl
     from edgeprune.recovery.neuron_merging import NeuronMerging
     from edgeprune.recovery.reconstruct import Reconstruct
+    from edgeprune.recovery.supervise import Supervise
     from edgeprune.report.compression import CompressionReport
     from edgeprune.tracing import trace
 
@@ -40,15 +45,21 @@ __all__ = [
     "CompressConfig",
     "CompressionReport",
     "DeadLeaves",
+    "Distill",
     "Folder",
+    "Generated",
     "Given",
+    "ImageQuality",
+    "Inversion",
     "Lbyl",
     "Macs",
     "NeuronMerging",
     "OnnxTarget",
     "Params",
+    "PinkNoise",
     "Ratio",
     "Reconstruct",
+    "Supervise",
     "benchmark",
     "compress",
     "load",
@@ -68,15 +79,21 @@ _HOMES = {
     "CompressConfig": "config",
     "CompressionReport": "report.compression",
     "DeadLeaves": "calibration.procedural",
+    "Distill": "recovery.distill",
     "Folder": "calibration.folder",
+    "Generated": "calibration.generator",
     "Given": "calibration.sources",
+    "ImageQuality": "artifacts",
+    "Inversion": "calibration.inversion",
     "Lbyl": "recovery.lbyl",
     "Macs": "pruning",
     "NeuronMerging": "recovery.neuron_merging",
     "OnnxTarget": "export",
     "Params": "pruning",
+    "PinkNoise": "calibration.procedural",
     "Ratio": "pruning",
     "Reconstruct": "recovery.reconstruct",
+    "Supervise": "recovery.supervise",
     "benchmark": "bench:compare",
     "compress": "pipeline",
     "load": "loading:load_run",

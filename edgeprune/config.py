@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeprune import bench
+from edgeprune.calibration import image_sets
+from edgeprune.calibration.folder import Folder
 from edgeprune.export import OnnxTarget
 from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
 from edgeprune.recovery import RecoveryMethod, equipped, takes_images
@@ -15,7 +17,8 @@ from edgeprune.report import paths
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgeprune.artifacts import PruningPlan
+    from edgeprune.artifacts import PruningPlan, SourceModel
+    from edgeprune.calibration.sources import ImageSource
     from edgeprune.evaluation import Images
     from edgeprune.pruning import PlanOptions
 
@@ -35,7 +38,14 @@ class CompressConfig:
         bench: Where and how to measure; None: do not.
         eval_images: Labelled images, one sub-folder a class: accuracy is reported.
         images: Unlabelled images: recovery fits to them, and agreement with the original is
-            reported on those that it did not see.
+            reported on those that it did not see. A file: a set of images that an earlier run
+            kept, to fit to.
+        synthesis: Where recovery gets images that it fits to, if not from ``images``; None: each
+            method has its own way.
+        budget_time: Seconds that recovery may take, closed forms apart; two runs then no longer
+            give the same weights. None: what it takes.
+        workspace: A folder for the state of recovery methods that take long: a run with the same
+            settings goes on from it. Not removed. None: nothing is kept.
         fail_if: Expressions that the report must not make true.
         seed: Of everything that draws.
     """
@@ -50,6 +60,9 @@ class CompressConfig:
     bench: bench.BenchSettings | None = bench.BenchSettings()  # noqa: RUF009 - frozen
     eval_images: Path | None = None
     images: Path | None = None
+    synthesis: ImageSource | None = None
+    budget_time: float | None = None
+    workspace: Path | None = None
     fail_if: tuple[str, ...] = ()
     seed: int = 0
 
@@ -58,15 +71,40 @@ class CompressConfig:
         """How channels are chosen, as :func:`edgeprune.pruning.plan` takes it."""
         return {"criterion": self.criterion, "allocation": self.allocation, "seed": self.seed}
 
+    def methods(self, source: SourceModel) -> tuple[RecoveryMethod, ...]:
+        """The recovery methods with the run's images, workspace and seed.
+
+        Raises:
+            UsageError: If ``images`` is a file, and none of images that ``source`` takes.
+        """
+        return equipped(
+            self.recover,
+            images=self._own_images(source),
+            synthesis=self.synthesis,
+            workspace=self.workspace,
+            seed=self.seed,
+        )
+
     @property
-    def methods(self) -> tuple[RecoveryMethod, ...]:
-        """The recovery methods with the run's images and seed."""
-        return equipped(self.recover, self.images, self.seed)
+    def photographs(self) -> Path | None:
+        """The folder of the user's own images, which agreement can be told on."""
+        return None if self.images is None or self.images.is_file() else self.images
 
     @property
     def fits(self) -> bool:
         """Whether recovery fits to the user's images."""
         return self.images is not None and any(map(takes_images, self.recover))
+
+    @property
+    def recovery_alone(self) -> CompressConfig:
+        """The same recovery, and nothing to look at: for all but the first of several processes."""
+        return replace(self, target=None, bench=None, eval_images=None, fail_if=())
+
+    def _own_images(self, source: SourceModel) -> ImageSource | None:
+        if self.images is None:
+            return None
+        is_set = self.images.is_file()
+        return image_sets.load(self.images, source.input) if is_set else Folder(self.images)
 
     def missing_figures(self, images: Images) -> tuple[str, ...]:
         """Blocks of the report that a run with these settings and images leaves empty."""

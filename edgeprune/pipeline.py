@@ -1,7 +1,8 @@
 """The whole line: trace → prune → recover → export → verify → measure → report.
 
 One call a stage. Each stage is also a function of its own package, works on what the one before
-returned, and never changes the network it was given.
+returned, and never changes the network it was given. Of several processes that ``torchrun``
+started, all recover together, and the first alone exports, measures and writes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgeprune import bench, costs, evaluation
+from edgeprune import bench, costs, evaluation, ranks
 from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
 from edgeprune.config import CompressConfig
 from edgeprune.errors import ModelUnsupported
@@ -38,10 +39,15 @@ if TYPE_CHECKING:
     from edgeprune.export import OnnxTarget
     from edgeprune.images import Part
     from edgeprune.loading.input_shape import Example
+    from edgeprune.recovery import RecoveryMethod
 
 WEIGHTS = "compressed.safetensors"
 ORIGINAL = "original.onnx"
 COMPRESSED = "compressed.onnx"
+SHORT = (
+    "the images imagined for {} do not look to the original like those of its training; "
+    "trust the result as far as --eval or your own images show"
+)
 
 
 def compress(
@@ -60,7 +66,7 @@ def compress(
         example_input: A tensor or a shape, where the input cannot be inferred.
         config: Every setting.
         directory: Where to write the run's files; a temporary one that lives as long as the
-            report unless given.
+            report unless given, and in all but the first of several processes.
         stages: Told what runs, and how far it is.
         command: What the user typed, for the report.
 
@@ -71,15 +77,12 @@ def compress(
         EdgepruneError: One of its kinds, each with its exit code: see ``errors.py``.
     """
     source = model if isinstance(model, SourceModel) else wrap(model, example_input)
-    part: Part = "judging" if config.fits else "all"
-    images = evaluation.open_images(source, config.eval_images, config.images, part)
-    gates.require(config.fail_if, config.missing_figures(images))
-    folder = RunFolder(directory)
+    images, methods, config = _opened(source, config)
+    folder = RunFolder(directory if ranks.first() else None)
     log = StageLog(stages)
-
     traced, counted = survey(source, config.keep, log)
     traced, pruned, budget = _prune(traced, counted, config, log)
-    recovered = _recover(traced, pruned, config, log)
+    recovered = _recover(traced, pruned, config, methods, folder.path, log)
     _save(recovered, folder.path, log)
     original, compressed = _export(source, recovered, config, folder.path, log)
     measured = _measure(original, compressed, config, log)
@@ -105,6 +108,19 @@ def compress(
     report = gates.judge(assemble.assemble(run), config.fail_if)
     formats.write(report, folder.path)
     return CompressionReport(report, recovered, folder)
+
+
+def _opened(
+    source: SourceModel, config: CompressConfig
+) -> tuple[evaluation.Images, tuple[RecoveryMethod, ...], CompressConfig]:
+    """What the run works with, found to be there before any long work; its part of the settings."""
+    part: Part = "judging" if config.fits else "all"
+    images = evaluation.open_images(source, config.eval_images, config.photographs, part)
+    gates.require(config.fail_if, config.missing_figures(images))
+    methods = config.methods(source)
+    if ranks.first():
+        return images, methods, config
+    return evaluation.Images(None, None), methods, config.recovery_alone
 
 
 def survey(
@@ -149,14 +165,25 @@ def _prune(
 
 
 def _recover(
-    traced: TracedModel, pruned: PrunedModel, config: CompressConfig, log: StageLog
+    traced: TracedModel,
+    pruned: PrunedModel,
+    config: CompressConfig,
+    methods: tuple[RecoveryMethod, ...],
+    folder: Path,
+    log: StageLog,
 ) -> PrunedModel:
-    if not config.recover:
+    if not methods:
         log.skip("recover")
         return pruned
     with log.stage("recover") as stage:
-        recovered = recover(traced, pruned, config.methods, stage.progress)
-        stage.detail = "; ".join(f"{s.method}: {s.detail}" for s in recovered.recovered_by)
+        limit = config.budget_time
+        recovered = recover(traced, pruned, methods, stage.progress, seconds=limit, folder=folder)
+        told = [f"{step.method}: {step.detail}" for step in recovered.recovered_by]
+        for step in recovered.recovered_by:
+            if step.quality is not None and step.quality.falls_short:
+                stage.status = "degraded"
+                told.append(SHORT.format(step.method))
+        stage.detail = "; ".join(told)
     return recovered
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from edgeprune.artifacts import (
     Comparison,
     ExportedModel,
+    ImageQuality,
     InputSpec,
     Measurement,
     Parity,
@@ -52,6 +54,10 @@ def comparison() -> Comparison:
     )
 
 
+def quality() -> ImageQuality:
+    return ImageQuality(128, 0.5, 2.0, 0.75, 10, imagined=True)
+
+
 def full_run() -> assemble.RunResult:
     source = SimpleNamespace(name="tinynet", sha256="feed", input=InputSpec(((1, 3, 32, 32),)))
     return assemble.RunResult(
@@ -68,7 +74,10 @@ def full_run() -> assemble.RunResult:
         coverage=document.Coverage(0.8, (document.Locked("fc|x", "it makes the output", 0.2),)),
         accuracy=compare.accuracy(n=100, original=0.93, pruned=0.5, recovered=0.91),
         agreement=document.Agreement(64, 0.6, 0.95, "procedural"),
-        recovery=(RecoveryStep("lbyl", 1.5, 0, "folded 7 layers"),),
+        recovery=(
+            RecoveryStep("lbyl", 1.5, 0, "folded 7 layers"),
+            RecoveryStep("distill", 60.0, 256, "trained", ((0, math.inf), (50, 0.25)), quality()),
+        ),
         stages=(
             document.Stage("trace", "ok", 0.5),
             document.Stage("export", "degraded", 2.0, "no simplifier"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,65 @@ def test_images_that_do_not_fit_stop_the_run_before_it_starts(digits: Digits) ->
             zoo.build("chain"), zoo.INPUT_SHAPE, quick(eval_images=digits.images), stages=listen
         )
     assert started == []
+
+
+def chain(**changes: Any) -> ep.CompressionReport:
+    return ep.compress(zoo.build("chain"), zoo.INPUT_SHAPE, quick(**changes))
+
+
+def test_images_that_do_not_do_what_they_were_made_for_are_no_silent_matter() -> None:
+    # One step of a generator is noise.
+    noise = ep.Reconstruct(source=ep.Generated(steps=1), images=64)
+    found = chain(recover=(noise,))
+    (step,) = found.document.recovery
+    assert step.quality is not None
+    assert (step.quality.imagined, step.quality.passed) == (True, False)
+    (stage,) = (stage for stage in found.document.stages if stage.name == "recover")
+    assert stage.status == "degraded"
+    assert "imagined for reconstruct do not look to the original like those" in stage.detail
+    assert (found.directory / "images.safetensors").is_file()
+    assert (found.directory / "images.png").is_file()
+
+
+def test_images_that_were_kept_are_fitted_to_again(tmp_path: Path) -> None:
+    made = chain(recover=(ep.Reconstruct(source=ep.Generated(steps=1), images=64),))
+    shutil.copy(made.directory / "images.safetensors", tmp_path / "mine.safetensors")
+    again = chain(recover=(ep.Reconstruct(),), images=tmp_path / "mine.safetensors")
+    assert again.document.recovery[0].detail == made.document.recovery[0].detail
+    assert again.document.agreement is None
+    weights = (each.compressed.module.state_dict() for each in (made, again))
+    for one, other in zip(*(each.values() for each in weights), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_synthesis_and_time_reach_the_methods() -> None:
+    method = ep.Supervise(images=64, steps=5000)
+    found = chain(recover=(method,), synthesis=ep.PinkNoise(), budget_time=3.0)
+    (step,) = found.document.recovery
+    assert "images drawn by rule (pink noise)" in step.detail
+    assert 0 < step.curve[-1][0] < 5000
+    assert step.seconds < 4
+
+
+def test_a_workspace_spares_what_was_done_before(tmp_path: Path) -> None:
+    workspace = tmp_path / "state"
+    methods = (ep.Supervise(images=64, steps=30), ep.Supervise(images=64, steps=20))
+    first = chain(recover=methods, workspace=workspace)
+    assert len(list(workspace.rglob("*.pt"))) == 2
+    heard: list[str] = []
+    config = quick(recover=methods, workspace=workspace)
+    again = ep.compress(
+        zoo.build("chain"),
+        zoo.INPUT_SHAPE,
+        config,
+        stages=lambda stage: lambda share, doing: heard.append(doing),
+    )
+    assert not any("step" in doing for doing in heard)
+    weights = (each.compressed.module.state_dict() for each in (first, again))
+    for one, other in zip(*(each.values() for each in weights), strict=True):
+        assert torch.equal(one, other)
+    curves = [[step.curve for step in each.document.recovery] for each in (first, again)]
+    assert curves[0] == curves[1]
 
 
 def test_a_survey_changes_nothing() -> None:

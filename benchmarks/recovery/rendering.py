@@ -70,7 +70,9 @@ def caption(dense: Record) -> str:
 def heading(column: str) -> str:
     """A column in words."""
     kind, _, percent = column.partition("-")
-    return f"−{percent} % " + {"inner": "inner channels", "macs": "MACs"}[kind]
+    return f"−{percent} % " + {
+        "inner": "inner channels", "macs": "MACs", "line": "MACs by default",
+    }[kind]  # fmt: skip
 
 
 def macs_cell(records: list[Record], column: str) -> str:

@@ -2,9 +2,10 @@
 
 Networks come from a folder with ``zoo.py`` (``TABLE``, ``load``, ``predictor``) and ``metrics.py``
 (``samples``, ``map50``), their images from one with ``load.py``; the example of this repository is
-one more. For oracles every network also has images that nobody labelled: where there is no other
-source, the samples are split, even places to calibrate on and odd ones to score by. The split does
-not depend on what is asked for, so that all rows of a network are scored on the same images.
+one more, and so is the network of ``keypoints.py``. For oracles every network also has images that
+nobody labelled: where there is no other source, the samples are split, even places to calibrate on
+and odd ones to score by. The split does not depend on what is asked for, so that all rows of a
+network are scored on the same images.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keypoints
 import numpy as np
 import torch
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from edgeprune.pruning import Criterion
 
 EXAMPLE = "cifar10_resnet"
+KEYPOINTS = "keypoints"
 EXAMPLE_FILE = Path(__file__).resolve().parents[2] / "examples" / f"{EXAMPLE}.pt"
 CALIBRATION = 500  # images for oracles, where there are more
 BATCH = 50
@@ -41,10 +44,11 @@ BATCH = 50
 
 @dataclass(frozen=True)
 class Folders:
-    """Where trained networks and labelled images are."""
+    """Where trained networks and labelled images are; the file of the keypoint network, if any."""
 
     models: Path
     data: Path
+    keypoints: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,13 @@ class Subject:
 
     Attributes:
         source: The network.
-        metric: What its score is: ``top-1`` or ``mAP50``, in percent.
+        metric: What its score is: ``top-1``, ``mAP50`` or ``PCK@0.05``, in percent.
         inputs: What it is scored on, float32 (N, C, H, W).
-        truth: A class or the boxes of each.
+        truth: A class, the boxes or the joints of each.
         unlabelled: Real images that no score is taken on, (M, C, H, W).
         split: Whether ``unlabelled`` was split off the samples.
+        labelled: Images of the training, (L, C, H, W), and their classes, (L,); for the upper
+            bound alone.
     """
 
     source: SourceModel
@@ -65,7 +71,8 @@ class Subject:
     inputs: np.ndarray
     truth: list[Any]
     unlabelled: Tensor
-    split: bool
+    split: bool = False
+    labelled: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,9 @@ class Outcome:
 
 
 def load(name: str, folders: Folders) -> Subject:
-    """Load a row of ``zoo.TABLE``, or the repository's example."""
+    """Load a row of ``zoo.TABLE``, the repository's example, or the keypoint network."""
+    if name == KEYPOINTS:
+        return _keypoints(folders)
     return _example(folders) if name == EXAMPLE else _of_the_zoo(name, folders)
 
 
@@ -92,7 +101,9 @@ def judge(subject: Subject, network: nn.Module, folders: Folders) -> Outcome:
     predict = _module("zoo", folders.models).predictor(network)
     starts = range(0, len(subject.inputs), BATCH)
     outputs = np.concatenate([predict(subject.inputs[at : at + BATCH]) for at in starts])
-    if subject.metric != "top-1":
+    if subject.metric == "PCK@0.05":
+        return Outcome(keypoints.pck(outputs, subject.truth), "")
+    if subject.metric == "mAP50":
         metrics = _module("metrics", folders.models)
         return Outcome(metrics.map50(outputs, subject.truth), "")
     right = outputs.argmax(axis=1) == np.asarray(subject.truth)
@@ -128,6 +139,13 @@ def cut_macs(traced: TracedModel, costs: Costs, share: float) -> tuple[TracedMod
     return prune_to_budget(traced, costs, ep.Macs(1 - share), **options)[:2]
 
 
+def cut_by_default(
+    traced: TracedModel, costs: Costs, share: float
+) -> tuple[TracedModel, PrunedModel]:
+    """Remove a share of the multiply-accumulates as the product does where nothing is asked."""
+    return prune_to_budget(traced, costs, ep.Macs(1 - share))[:2]
+
+
 def _best(scores: Tensor, group: ChannelGroup, stays: float) -> tuple[int, ...]:
     """The highest scores, the same places in every block of a group that must be cut alike."""
     block = group.width // group.blocks
@@ -160,20 +178,36 @@ def _of_the_zoo(name: str, folders: Folders) -> Subject:
     )  # fmt: skip
     inputs, truth = metrics.samples(name)
     if entry.dataset == "cifar10_test":
-        return Subject(source, entry.metric, inputs, truth, _cifar_train(source, folders), False)
+        return _of_cifar(source, inputs, truth, folders)
     unlabelled = torch.from_numpy(inputs[::2][:CALIBRATION])
-    return Subject(source, entry.metric, inputs[1::2], truth[1::2], unlabelled, True)
+    return Subject(source, entry.metric, inputs[1::2], truth[1::2], unlabelled, split=True)
 
 
 def _example(folders: Folders) -> Subject:
     source = load_file(EXAMPLE_FILE)
     images, labels, _ = _module("load", folders.data).cifar10_test()
     inputs = _normalised(images, source).numpy()
-    return Subject(source, "top-1", inputs, list(labels), _cifar_train(source, folders), False)
+    return _of_cifar(source, inputs, list(labels), folders)
 
 
-def _cifar_train(source: SourceModel, folders: Folders) -> Tensor:
-    return _normalised(_module("load", folders.data).cifar10_train_lossless()[0], source)
+def _of_cifar(
+    source: SourceModel, inputs: np.ndarray, truth: list[Any], folders: Folders
+) -> Subject:
+    images, classes, _ = _module("load", folders.data).cifar10_train_lossless()
+    images, classes = _normalised(images, source), torch.from_numpy(classes)
+    return Subject(source, "top-1", inputs, truth, images, labelled=(images, classes))
+
+
+def _keypoints(folders: Folders) -> Subject:
+    if folders.keypoints is None:
+        sys.exit(f"{KEYPOINTS}: train it with keypoints.py, and name its file by --keypoints")
+    network = keypoints.Keypoints()
+    network.load_state_dict(torch.load(folders.keypoints, weights_only=True))
+    shape = (1, 3, keypoints.SIDE, keypoints.SIDE)
+    source = ep.wrap(network.eval(), shape, name=KEYPOINTS, mean=keypoints.MEAN, std=keypoints.STD)
+    images, joints = keypoints.render(CALIBRATION, keypoints.HELD_OUT)
+    unlabelled, _ = keypoints.render(CALIBRATION, keypoints.UNLABELLED)
+    return Subject(source, "PCK@0.05", images.numpy(), list(joints.numpy()), unlabelled)
 
 
 def _normalised(images: np.ndarray, source: SourceModel) -> Tensor:

@@ -1,21 +1,23 @@
-"""What recovery is worth: many networks, two ways to prune, every method, one table a network.
+"""What recovery is worth: many networks, three ways to prune, every method, one table a network.
 
     python benchmarks/recovery/table.py --models FOLDER --data FOLDER
     python benchmarks/recovery/table.py --models FOLDER --data FOLDER \\
-        --networks resnet20 --budgets inner-50 --methods none nm lbyl
+        --networks resnet20 --budgets line-50 --methods reconstruct supervise finetune --seeds 1
 
 Networks and images are those of ``subjects.py``, methods the rows of ``rows.py``. ``inner-50``
 removes half of the channels inside residual blocks, the same share of each group, as the papers
-do; ``macs-50`` half of all multiply-accumulates, the same share of all groups. All rows of a
-column recover the same pruned network. Each run is written to the JSON file as it ends, and is not
-done again; after a change of the code delete the file. No setting of any method is chosen on these
-images.
+do; ``macs-50`` half of all multiply-accumulates, the same share of all groups by L2 norm;
+``line-50`` as much, by the product's own criterion and scope. All rows of a column recover the same
+pruned network. Rows that train take minutes each and are only run by name; they start from what
+``reconstruct`` leaves. Each run is written to the JSON file as it ends, and is not done again;
+after a change of the code delete the file. No setting of any method is chosen on these images.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from itertools import groupby
@@ -24,8 +26,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from rendering import Record, tables
-from rows import ROWS
-from subjects import EXAMPLE, Folders, Subject, cut_inner, cut_macs, judge, load
+from rows import ROWS, Limits
+from subjects import (
+    EXAMPLE,
+    KEYPOINTS,
+    Folders,
+    Subject,
+    cut_by_default,
+    cut_inner,
+    cut_macs,
+    judge,
+    load,
+)
 
 import edgeprune as ep
 from edgeprune import costs
@@ -41,7 +53,7 @@ NETWORKS = (
     "resnet20", "resnet56", EXAMPLE, "resnet8", "mobilenet_v1_025", "ds_cnn", "vww_mobilenet",
     "fastestdet", "lenet5",
 )  # fmt: skip
-COLUMNS = ("inner-30", "inner-50", "inner-70", "macs-30", "macs-50", "macs-70")
+COLUMNS = ("inner-30", "inner-50", "inner-70", "macs-30", "macs-50", "macs-70", "line-50")
 
 
 class Job(NamedTuple):
@@ -73,8 +85,8 @@ def jobs(options: argparse.Namespace) -> list[Job]:
 class Bench:
     """One network, surveyed once; each column is cut once, when its first run comes."""
 
-    def __init__(self, name: str, folders: Folders) -> None:
-        self.folders = folders
+    def __init__(self, name: str, folders: Folders, limits: Limits) -> None:
+        self.folders, self.limits = folders, limits
         self.subject: Subject = load(name, folders)
         self.traced, self.costs = ep.survey(self.subject.source)
 
@@ -83,7 +95,8 @@ class Bench:
         kind, _, percent = column.partition("-")
         if kind == "inner":
             return self.traced, cut_inner(self.traced, int(percent) / 100)
-        return cut_macs(self.traced, self.costs, int(percent) / 100)
+        cut = {"macs": cut_macs, "line": cut_by_default}[kind]
+        return cut(self.traced, self.costs, int(percent) / 100)
 
     def dense(self) -> Record:
         """Score the network as it came."""
@@ -92,7 +105,8 @@ class Bench:
 
     def run(self, traced: TracedModel, pruned: PrunedModel, job: Job) -> Record:
         """Recover and score."""
-        method = ROWS[job.row].make(self.subject, job.seed)
+        row = ROWS[job.row]
+        method = row.method(self.subject, job.seed, self.limits)
         start = time.perf_counter()
         recovered = method(traced, pruned)
         seconds = time.perf_counter() - start
@@ -102,6 +116,7 @@ class Bench:
             "macs": left.macs / self.costs.macs,
             "params": left.params / self.costs.params,
             "detail": [step.detail for step in recovered.recovered_by],
+            "limits": told(self.limits) if row.trains else None,
         }
 
     def _scored(self, network: torch.nn.Module) -> Record:
@@ -114,9 +129,8 @@ class Bench:
         }
 
 
-def results(name: str, todo: list[Job], folders: Folders) -> Iterator[tuple[Job, Record]]:
+def results(bench: Bench, todo: list[Job]) -> Iterator[tuple[Job, Record]]:
     """Do the runs of one network; what a method refuses becomes a record that says why."""
-    bench = Bench(name, folders)
     for column, its in groupby(todo, key=lambda job: job.column):
         if column == "dense":
             yield from ((job, bench.dense()) for job in its)
@@ -137,17 +151,31 @@ def attempted(bench: Bench, traced: TracedModel, pruned: PrunedModel, job: Job) 
         return {"error": str(error)}
 
 
+def told(limits: Limits) -> list[str]:
+    """Limits as they stand in the file."""
+    return [str(limits.steps), str(limits.seconds)]
+
+
+def known(file: Path, limits: Limits) -> list[Record]:
+    """The runs that a file holds, if it may be added to."""
+    if not file.exists():
+        return []
+    records = [r for r in json.loads(file.read_text(encoding="utf-8")) if "score" in r]
+    if any(record.get("limits") not in (None, told(limits)) for record in records):
+        sys.exit(f"{file} holds runs with other --steps or --seconds; choose another --out")
+    return records
+
+
 def measure(options: argparse.Namespace) -> list[Record]:
     """Do what the file does not hold yet; write it after every run."""
-    records: list[Record] = []
-    if options.out.exists():
-        records = json.loads(options.out.read_text(encoding="utf-8"))
-    records = [record for record in records if "score" in record]
+    limits = Limits(options.steps, options.seconds)
+    folders = Folders(options.models, options.data, options.keypoints)
+    records = known(options.out, limits)
     done = {Job(*(record[field] for field in Job._fields)) for record in records}
     todo = [job for job in jobs(options) if job not in done]
     start, count = time.perf_counter(), 0
     for name, its in groupby(todo, key=lambda job: job.network):
-        for job, result in results(name, list(its), Folders(options.models, options.data)):
+        for job, result in results(Bench(name, folders, limits), list(its)):
             records.append(job._asdict() | result)
             options.out.write_text(json.dumps(records, indent=1), encoding="utf-8")
             count += 1
@@ -160,14 +188,18 @@ def measure(options: argparse.Namespace) -> list[Record]:
 
 def main() -> None:
     """Measure and print."""
-    there = [name for name, row in ROWS.items() if row.needs in METHODS]
+    there = {name: row for name, row in ROWS.items() if row.needs in METHODS}
+    quick = [name for name, row in there.items() if not row.trains]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path, required=True, help="folder of trained networks")
     parser.add_argument("--data", type=Path, required=True, help="folder of their images")
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--keypoints", type=Path, help="what keypoints.py has trained")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=[*NETWORKS, KEYPOINTS])
     parser.add_argument("--budgets", nargs="+", default=COLUMNS, choices=COLUMNS)
-    parser.add_argument("--methods", nargs="+", default=there, choices=there)
+    parser.add_argument("--methods", nargs="+", default=quick, choices=there)
     parser.add_argument("--seeds", type=int, default=3, help="runs of each method that draws")
+    parser.add_argument("--steps", type=int, default=0, help="of rows that train; 0: theirs")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of rows that train")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--out", type=Path, default=Path("recovery.json"))
     options = parser.parse_args()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from edgeprune.artifacts.exported import ExportedModel, Parity
 from edgeprune.artifacts.imagined import ImageQuality
 from edgeprune.artifacts.measured import Comparison, Measurement, RatioInterval
-from edgeprune.artifacts.progress import Progress, part_of
+from edgeprune.artifacts.progress import Halves, Progress, part_of
 from edgeprune.artifacts.pruned import (
     KeptChannels,
     PrunedModel,
@@ -37,8 +37,8 @@ from edgeprune.artifacts.traced import (
 
 __all__ = [
     "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "Comparison", "ExportedModel",
-    "Filtered", "Filters", "Gained", "ImageQuality", "InputSpec", "KeptChannels", "Measurement",
-    "Member", "Normed", "Parity", "Progress", "PrunedModel", "PruningPlan", "RatioInterval",
-    "RecoveryStep", "Role", "Side", "Signal", "SourceModel", "SurgeryProof", "Total", "TracedModel",
-    "part_of",
+    "Filtered", "Filters", "Gained", "Halves", "ImageQuality", "InputSpec", "KeptChannels",
+    "Measurement", "Member", "Normed", "Parity", "Progress", "PrunedModel", "PruningPlan",
+    "RatioInterval", "RecoveryStep", "Role", "Side", "Signal", "SourceModel", "SurgeryProof",
+    "Total", "TracedModel", "part_of",
 ]  # fmt: skip

@@ -19,6 +19,8 @@ class ImageQuality:
         noise_shift: The same for as many images of white noise: the yardstick.
         confidence: Mean probability of the likeliest class; None where the network tells none.
         classes: How many classes are the likeliest of some image; None likewise.
+        imagined: Whether the original imagined them, so that they are to pass: images drawn by rule
+            serve methods that need no such images.
     """
 
     images: int
@@ -26,11 +28,17 @@ class ImageQuality:
     noise_shift: float
     confidence: float | None = None
     classes: int | None = None
+    imagined: bool = False
 
     @property
     def passed(self) -> bool:
         """Whether the images are far nearer to those of the training than noise is."""
         return self.statistics_shift < FAR_BELOW * self.noise_shift
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether they are not what they were made to be."""
+        return self.imagined and not self.passed
 
     def __str__(self) -> str:
         text = (

@@ -16,3 +16,27 @@ def part_of(progress: Progress | None, place: int, parts: int) -> Progress | Non
     if progress is None:
         return None
     return lambda share, text: progress((place + share) / parts, text)
+
+
+class Halves:
+    """Progress of making images, and of work on them: each a half, or the work all of it.
+
+    The work is all of it where the making takes too little time to be told.
+
+    Args:
+        progress: Of the whole.
+    """
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._told = False
+
+    def first(self, share: float, text: str) -> None:
+        """Of the making."""
+        self._told = True
+        if self._progress is not None:
+            self._progress(share / 2, text)
+
+    def second(self) -> Progress | None:
+        """Of the work."""
+        return part_of(self._progress, 1, 2) if self._told else self._progress

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgeprune.artifacts.imagined import ImageQuality
     from edgeprune.artifacts.source import InputSpec
 
 
@@ -85,6 +86,8 @@ class RecoveryStep:
         detail: What it did and what it had to leave, for people.
         curve: Of a method that trains: after how many steps which loss, on images that it does
             not train on.
+        quality: How the original sees the images, if no camera saw them and it has stored what
+            it expects.
     """
 
     method: str
@@ -92,6 +95,7 @@ class RecoveryStep:
     images: int
     detail: str
     curve: tuple[tuple[int, float], ...] = ()
+    quality: ImageQuality | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ Distillation", arXiv:2112.06253), without its meta step, which would need a seco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -21,7 +22,7 @@ from edgeprune.calibration.image_sets import ImageSet
 from edgeprune.calibration.imagining import ImageTask, require_images, schedule
 from edgeprune.calibration.natural import normalised
 from edgeprune.calibration.objective import Judge, Objective, is_image
-from edgeprune.calibration.shelf import Shelf, batch_size, in_batches, made
+from edgeprune.calibration.shelf import Shelf, TimeLimit, batch_size, in_batches, made
 from edgeprune.noise import noise
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Generated:
         batch: Images at a time and process; 0: by their size, 128 up to 64x64 pixels, 16 from
             181x181 on.
         objective: What images should be like, next to the statistics.
+        seconds: What it may take: fewer images are made, but one batch at least, and two runs no
+            longer give the same; inf: what it takes.
     """
 
     steps: int = 100
@@ -53,8 +56,10 @@ class Generated:
     width: int = 64
     batch: int = 0
     objective: Objective = Objective()  # noqa: RUF009 - frozen
+    seconds: float = field(default=math.inf, compare=False, repr=False)
 
     drawn: ClassVar[bool] = True
+    imagined: ClassVar[bool] = True
 
     @property
     def origin(self) -> str:
@@ -72,6 +77,7 @@ class Generated:
         """
         require_images(original)
         processes = training.join()
+        time = TimeLimit(self.seconds, processes)
         judge = Judge(original, self.objective, processes)
         size = self.batch or batch_size(original.input.shapes)
         batches = in_batches(count, size, processes)
@@ -79,9 +85,9 @@ class Generated:
         latents, *others = noise(InputSpec(((1, LATENT), *spec.shapes)), batch=wanted, seed=seed)
         still = {str(at): each for at, each in enumerate(others) if not is_image(each)}
         painters = _painters(spec, self.width, seed)
-        make = _Generation(self, judge, painters, latents, still, seed, processes)
+        make = _Generation(self, judge, painters, latents, still, seed, processes, time)
         nothing = Shelf(None, ImageSet(self.origin, True, seed, "", spec.mean, spec.std))
-        inputs = made(make, batches, judge, nothing, processes, progress)
+        inputs = made(make, batches, judge, nothing, time, progress)
         return tuple(each[:count] for each in inputs)
 
 
@@ -142,6 +148,7 @@ class _Generation:
     noise: dict[str, Tensor]
     seed: int
     processes: Processes
+    time: TimeLimit
 
     def __call__(
         self, places: Tensor, number: int, progress: Progress | None
@@ -151,7 +158,7 @@ class _Generation:
         studio = _Studio(self.painters, self.latents[places], noise).to(device)
         training.fit(
             ImageTask(studio, self.judge, places, self.seed, number * how.steps),
-            schedule(how.steps, how.learning_rate),
+            schedule(how.steps, how.learning_rate, self.time.left()),
             seed=self.seed,
             progress=progress,
             processes=self.processes,

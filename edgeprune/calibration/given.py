@@ -19,11 +19,13 @@ class Given:
         images: One tensor (N, …) for each input, as the network takes them.
         origin: Where they are from.
         drawn: Whether no camera saw them.
+        imagined: Whether a network made them, to look to it like those of its training.
     """
 
     images: tuple[Tensor, ...]
     origin: str = "given"
     drawn: bool = False
+    imagined: bool = False
 
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None

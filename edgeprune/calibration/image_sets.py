@@ -44,6 +44,7 @@ class ImageSet:
         mean: That they are normalised with, in units of [0, 1] pixels.
         std: Likewise.
         settings: Of what made them, for people.
+        imagined: Whether the network made them.
     """
 
     origin: str
@@ -53,6 +54,7 @@ class ImageSet:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     settings: dict[str, str] = field(default_factory=dict)
+    imagined: bool = False
 
 
 def save(inputs: Sequence[Tensor], about: ImageSet, path: Path) -> None:
@@ -113,7 +115,7 @@ def load(path: Path, spec: InputSpec) -> Given:
             f"'{path}' is normalised with mean {about.mean} and std {about.std}, the network's "
             f"images with {spec.mean} and {spec.std}"
         )
-    return Given(inputs, about.origin, about.drawn)
+    return Given(inputs, about.origin, about.drawn, about.imagined)
 
 
 def contact_sheet(images: Tensor, spec: InputSpec, path: Path) -> None:

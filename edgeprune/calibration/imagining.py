@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ BETAS = (0.5, 0.9)
 SMALLEST = 1e-12
 """Adam's ε: the gradient of a pixel among a million is far below the usual 1e-8, and images would
 depend on how many are made at a time."""
+
+SHORTEST = 0.1
+"""Seconds that a batch is given if no time is left for it."""
 
 
 @dataclass(slots=True)
@@ -54,9 +58,9 @@ class ImageTask:
         """There is nothing to judge by but the loss itself: the last images are taken."""
 
 
-def schedule(steps: int, learning_rate: float) -> Schedule:
-    """Adam, slowing down to the end."""
-    return Schedule(steps, learning_rate, optimiser=adam)
+def schedule(steps: int, learning_rate: float, seconds: float = math.inf) -> Schedule:
+    """Adam, slowing down to the end: that of the steps, or of the time if that comes first."""
+    return Schedule(steps, learning_rate, optimiser=adam, seconds=max(seconds, SHORTEST))
 
 
 def adam(parameters: list[nn.Parameter], rate: float) -> Optimizer:

@@ -9,6 +9,7 @@ steps do; the statistics are normalised and those of the whole set, not of a bat
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,11 +19,12 @@ from torch import Tensor
 from edgeprune import training
 from edgeprune.artifacts import part_of
 from edgeprune.calibration.canvas import Canvas, resized, scaled
+from edgeprune.calibration.hurried import in_time
 from edgeprune.calibration.image_sets import ImageSet
 from edgeprune.calibration.imagining import ImageTask, require_images, schedule
 from edgeprune.calibration.objective import Judge, Objective, is_image
 from edgeprune.calibration.procedural import DeadLeaves
-from edgeprune.calibration.shelf import Shelf, batch_size, in_batches, made
+from edgeprune.calibration.shelf import Shelf, TimeLimit, batch_size, in_batches, made
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 COARSE = 2 / 3
 """Share of the steps at half the size, where there are any: they take a quarter of the time."""
+
+DRAWING = 1 / 4
+"""Of the time, what the drawing of starts may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Inversion:
         smooth: Whether the network sees a blurred part of a larger canvas (fewer artefacts, less
             detail).
         clamp: Whether pixels stay between black and white; not for inputs that are no pixels.
+        seconds: What it may take: fewer images are made, but one batch at least, and two runs no
+            longer give the same; inf: what it takes.
         workspace: A folder that all processes see, for finished batches and for the one under way,
             so that a run that was killed goes on where it was; None: nothing is kept.
     """
@@ -64,9 +71,11 @@ class Inversion:
     coarse: int = 128
     smooth: bool = False
     clamp: bool = True
+    seconds: float = field(default=math.inf, compare=False, repr=False)
     workspace: Path | None = field(default=None, compare=False, repr=False)
 
     drawn: ClassVar[bool] = True
+    imagined: ClassVar[bool] = True
 
     @property
     def origin(self) -> str:
@@ -84,17 +93,19 @@ class Inversion:
         """
         require_images(original)
         processes = training.join()
+        time = TimeLimit(self.seconds, processes)
         judge = Judge(original, self.objective, processes)
         size = self.batch or batch_size(original.input.shapes)
-        starts = self.start(original, sum(map(len, in_batches(count, size, processes))), seed)
+        wanted = sum(map(len, in_batches(count, size, processes)))
+        starts = in_time(self.start, original, wanted, seed, DRAWING * time.left())
         count = min(count, len(starts[0]))
         batches = in_batches(count, size, processes)
         # Images that only fill a batch up, so that processes share it evenly, start like others.
         rows = torch.arange(sum(map(len, batches))) % len(starts[0])
         starts = tuple(each[rows] for each in starts)
         kept = self._shelf(original, starts, seed, processes)
-        make = _Imagination(self, original.input, judge, starts, seed, processes, kept)
-        inputs = made(make, batches, judge, kept, processes, progress)
+        make = _Imagination(self, original.input, judge, starts, seed, processes, kept, time)
+        inputs = made(make, batches, judge, kept, time, progress)
         return tuple(each[:count] for each in inputs)
 
     def _shelf(
@@ -104,6 +115,7 @@ class Inversion:
         about = ImageSet(
             origin=self.origin,
             drawn=True,
+            imagined=True,
             seed=seed,
             model_sha256=original.sha256,
             mean=original.input.mean,
@@ -135,6 +147,7 @@ class _Imagination:
     seed: int
     processes: Processes
     kept: Shelf
+    time: TimeLimit
 
     def __call__(
         self, places: Tensor, number: int, progress: Progress | None
@@ -146,7 +159,7 @@ class _Imagination:
             canvas = Canvas(inputs, self.spec, scale=scale, smooth=how.smooth, clamp=how.clamp)
             training.fit(
                 ImageTask(canvas, self.judge, places, self.seed, done),
-                schedule(steps, how.learning_rate),
+                schedule(steps, how.learning_rate, self.time.left() / (len(stages) - stage)),
                 seed=self.seed,
                 checkpoint=self.kept.checkpoint(number, stage),
                 progress=part_of(progress, stage, len(stages)),

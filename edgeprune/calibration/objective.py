@@ -19,6 +19,7 @@ from edgeprune.calibration.logits import cyclic_labels, disagreement, logits_of
 from edgeprune.calibration.natural import MEAN, STD, pixels_of
 from edgeprune.calibration.phases import RandomPhases
 from edgeprune.calibration.statistics_loss import StatisticsLoss, own_norms
+from edgeprune.training.layout import by_pixel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +127,8 @@ class Judge:
         if not is_image(given):
             return given
         given = views.jittered(given, self._objective.jitter, generator)
-        return views.flipped(given, generator) if self._objective.flip else given
+        given = views.flipped(given, generator) if self._objective.flip else given
+        return given.contiguous(memory_format=torch.channels_last)
 
     def _of_classes(self, logits: Tensor, seen: Sequence[Tensor], places: Tensor) -> Tensor:
         """What is asked of the classes, ()."""
@@ -146,4 +148,4 @@ def is_image(given: Tensor) -> bool:
 
 
 def _frozen(module: nn.Module, processes: Processes) -> nn.Module:
-    return copy.deepcopy(module).to(processes.device).eval().requires_grad_(False)
+    return by_pixel(copy.deepcopy(module), processes.device).eval().requires_grad_(False)

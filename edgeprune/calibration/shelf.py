@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -80,29 +82,49 @@ class Shelf:
         return self.folder / f"batch-{number:04}.safetensors"
 
 
+class TimeLimit:
+    """What is left of a time, the same in all processes.
+
+    Args:
+        seconds: From now on; infinite for no limit.
+        processes: Those that are under it.
+    """
+
+    def __init__(self, seconds: float, processes: Processes) -> None:
+        self.processes = processes
+        self._seconds, self._start = seconds, time.perf_counter()
+
+    def left(self) -> float:
+        """Seconds."""
+        return self.processes.agreed(self._seconds - (time.perf_counter() - self._start))
+
+
 def made(
     make: Maker,
     batches: Sequence[Tensor],
     judge: Judge,
     shelf: Shelf,
-    processes: Processes,
+    limit: TimeLimit,
     progress: Progress | None,
 ) -> tuple[Tensor, ...]:
-    """Make all batches, one after another, those on the shelf excepted.
+    """Make all batches for which there is time, one after another, those on the shelf excepted.
 
     Args:
         make: Makes this process's part of one.
         batches: Places of the images of each, (N·B,) each, as ``in_batches`` gives them.
         judge: Remembers the finished ones.
         shelf: Where they are kept.
-        processes: Those that share each batch.
+        limit: Of the time, after the first batch; it knows the processes that share each batch.
         progress: Of the whole.
 
     Returns:
-        One tensor (all images, …) for each input of the network, on the CPU, in every process.
+        One tensor (images, …) for each input of the network, on the CPU, in every process.
     """
-    finished = []
+    finished: list[tuple[Tensor, ...]] = []
+    processes, slowest, left = limit.processes, 0.0, limit.left()
     for number, places in enumerate(batches):
+        if finished and left < slowest:
+            break
         inputs = _from(shelf, number, processes)
         if inputs is None:
             own = make(processes.share(places), number, part_of(progress, number, len(batches)))
@@ -112,6 +134,8 @@ def made(
         rows = processes.share(torch.arange(len(places)))
         judge.remember([each[rows].to(processes.device) for each in inputs])
         finished.append(inputs)
+        before, left = left, limit.left()
+        slowest = max(slowest, before - left) if math.isfinite(left) else 0.0
     return tuple(torch.cat(each) for each in zip(*finished, strict=True))
 
 

@@ -21,7 +21,11 @@ __all__ = ["SOURCES", "Given", "ImageSource"]
 
 
 class ImageSource(Protocol):
-    """Makes inputs of a network; a row of :data:`SOURCES`, a folder, or your own."""
+    """Makes inputs of a network; a row of :data:`SOURCES`, a folder, or your own.
+
+    Where it has ``imagined``, and that is true, its images are kept with the run, and judged. Where
+    it has the fields ``seconds`` or ``workspace``, a run sets them.
+    """
 
     @property
     def origin(self) -> str:

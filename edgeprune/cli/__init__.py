@@ -6,24 +6,29 @@ torch nor any command is imported. ``main`` turns every way to end into an exit 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune import ranks
 from edgeprune.cli.console import Settings, common_options, report_bug, report_error
 from edgeprune.errors import DeviceFailed, EdgepruneError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 INTERRUPTED = 130
 READER_GONE = 141
 """What a shell reports for a program that a closed pipe ended."""
+
+RESUMABLE = "the same command with --resume goes on from what recovery has done so far"
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "compress": (
@@ -106,16 +111,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:  # SIGTERM, as CI sends it, unwinds like Ctrl-C: drafts are removed
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = Settings(arguments=typed)
-    try:
-        code = cli.main(
-            list(typed),
-            prog_name="edgeprune",
-            standalone_mode=False,
-            obj=settings,
-        )
-    except (Exception, KeyboardInterrupt) as error:
-        return _ended(error, settings)
+    with _among_processes():
+        try:
+            code = cli.main(
+                list(typed),
+                prog_name="edgeprune",
+                standalone_mode=False,
+                obj=settings,
+            )
+        except (Exception, KeyboardInterrupt) as error:
+            code = _ended(error, settings)
+            if settings.resumable and code != INTERRUPTED and not settings.quiet:
+                click.echo(RESUMABLE, err=True)
     return code if isinstance(code, int) else 0
+
+
+@contextlib.contextmanager
+def _among_processes() -> Iterator[None]:
+    """Of the processes that torchrun started, let the first alone speak; part them in the end."""
+    with contextlib.ExitStack() as stack:
+        if not ranks.first():
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        yield
+        if ranks.several() and "torch" in sys.modules:  # else nothing was trained
+            from edgeprune.training import leave
+
+            leave()
 
 
 def _ended(error: BaseException, settings: Settings) -> int:
@@ -123,7 +146,11 @@ def _ended(error: BaseException, settings: Settings) -> int:
     if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
         error = error.__cause__
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        report_error("interrupted; no file was left half written")
+        report_error(
+            f"interrupted; {RESUMABLE}"
+            if settings.resumable
+            else "interrupted; no file was left half written"
+        )
         return INTERRUPTED
     if isinstance(error, click.ClickException):
         error.show()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune import ranks
 from edgeprune.cli import options
 from edgeprune.cli.check import raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, say, typed_command
-from edgeprune.cli.run_directory import new_run, recipe_option, write_recipe
+from edgeprune.cli.resuming import state_of
+from edgeprune.cli.run_directory import destination, new_run, recipe_option, write_recipe
 from edgeprune.report import formats
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ def command(**given: Any) -> None:
 
     MODEL is a .pt or .pth file with a whole network, a .pt, .pth or .safetensors file of weights
     (with --arch), or a run directory.
+
+    Recovery that takes long keeps its state in DIR.partial until the run has succeeded. Started by
+    `torchrun --nproc-per-node N -m edgeprune compress ...`, N processes recover together.
     """
     config = options.config(given)
     source = options.source(given)
@@ -50,15 +56,24 @@ def command(**given: Any) -> None:
 
 
 def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> ReportDocument:
-    """Compress into a new run directory, and say where it is."""
+    """Compress into a new run directory, and say where it is.
+
+    Of several processes, the first alone writes; the others help it to recover.
+    """
     from edgeprune.pipeline import compress
 
+    state = state_of(destination(given, source.name))
+    config = replace(config, workspace=state)
+    if not ranks.first():
+        return compress(source, None, config).document
     with new_run(given, source.name) as new:
         with progress_bar() as stages:
             report = compress(
                 source, None, config, directory=new.folder, stages=stages, command=typed_command()
             )
         write_recipe(given, source, new.folder)
+        for sheet in sorted(new.folder.glob("images*.png")):
+            say(f"{sheet.name} shows images that the original imagined")
     say(f"wrote {new.directory}")
     return report.document
 

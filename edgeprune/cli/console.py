@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgeprune.artifacts import Progress
 
 Stages: TypeAlias = "Callable[[str], Progress]"
@@ -27,11 +29,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass
 class Settings:
-    """How loud to be, set before or after the command's name, and the whole command line."""
+    """How loud to be, set before or after the command's name, and the whole command line.
+
+    ``state`` is where a run that is cut short may leave what it has done.
+    """
 
     verbose: bool = False
     quiet: bool = False
     arguments: tuple[str, ...] = ()
+    state: Path | None = None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is something for ``--resume`` to go on from."""
+        return self.state is not None and any(path.is_file() for path in self.state.rglob("*"))
 
 
 def typed_command() -> str:

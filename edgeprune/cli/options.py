@@ -5,6 +5,8 @@ A flag has the same name on every command and as a key of recipe.yaml.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import Path
@@ -15,11 +17,13 @@ from click.core import ParameterSource
 
 from edgeprune.cli.check import fail_if_option
 from edgeprune.cli.console import say
+from edgeprune.cli.resuming import resume_option
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel
     from edgeprune.bench import BenchSettings
+    from edgeprune.calibration.sources import ImageSource
     from edgeprune.config import CompressConfig
     from edgeprune.export import OnnxTarget
     from edgeprune.pruning import Allocation, Budget
@@ -31,6 +35,7 @@ Flags = Mapping[str, Any]
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 BUDGETS = ("macs", "params", "ratio")
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DEFAULT_BUDGET = ("macs", "50%")
 
 model_argument = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
@@ -67,11 +72,20 @@ KEEP = (
 )  # fmt: skip
 
 
-def recovery(default: str) -> click.Option:
-    """The flag that names recovery methods."""
-    return click.option(  # type: ignore[return-value]
-        "--recover", default=default, show_default=True, metavar="NAME[,NAME...]",
-        help="Recovery methods in order: none, auto, nm, lbyl, statistics, analytic, reconstruct.",
+def recovery(default: str) -> tuple[Any, ...]:
+    """The flags of recovery, with the methods by default."""
+    return (
+        click.option("--recover", default=default, show_default=True, metavar="NAME[,NAME...]",
+                     help="Recovery methods in order: none, auto, nm, lbyl, statistics, analytic, "
+                          "reconstruct, supervise, distill."),
+        click.option("--synthesis", metavar="NAME",
+                     help="Where methods that fit to images get them, if not from --images: "
+                          "dead-leaves, pink-noise, inversion or generator. "
+                          "[default: each method's own]"),
+        click.option("--budget-time", metavar="90s|10m|1.5h",
+                     help="Time that recovery may take, closed forms apart; two runs then no "
+                          "longer give the same weights. [default: what it takes]"),
+        resume_option,
     )  # fmt: skip
 
 
@@ -92,9 +106,10 @@ MEASURING = (
 JUDGING = (
     click.option("--eval", "eval_", type=FOLDER, metavar="DIR",
                  help="Labelled images, one sub-folder a class: reports accuracy."),
-    click.option("--images", type=FOLDER, metavar="DIR",
-                 help="Unlabelled images: auto and reconstruct fit to four fifths of them, "
-                 "the rest tells how often the original is agreed with."),
+    click.option("--images", type=click.Path(exists=True, path_type=Path), metavar="DIR|FILE",
+                 help="Unlabelled images: recovery that fits to images takes four fifths of them, "
+                 "the rest tells how often the original is agreed with. Or images.safetensors of "
+                 "an earlier run, to fit to the same again."),
     fail_if_option,
     click.option("--json", "json_", is_flag=True, help="Print report.json instead of tables."),
 )  # fmt: skip
@@ -152,7 +167,9 @@ def config(given: Flags, **changes: Any) -> CompressConfig:
     if "fail_if" in given:
         known |= {"eval_images": given["eval_"], "images": given["images"]}
         known |= {"fail_if": tuple(given["fail_if"])}
-    known |= {"recover": methods(given)} if "recover" in given else {}
+    if "recover" in given:
+        known |= {"recover": methods(given), "synthesis": synthesis(given)}
+        known |= {"budget_time": seconds("budget-time", given["budget_time"])}
     return CompressConfig(**{**known, **changes})
 
 
@@ -198,6 +215,28 @@ def methods(given: Flags) -> tuple[RecoveryMethod, ...]:
     from edgeprune.recovery import METHODS
 
     return tuple(METHODS[name.strip()]() for name in given["recover"].split(","))
+
+
+def synthesis(given: Flags) -> ImageSource | None:
+    """Where images come from; None for each method's own choice."""
+    from edgeprune.calibration.sources import SOURCES
+
+    return None if given["synthesis"] is None else SOURCES[given["synthesis"]]()
+
+
+def seconds(flag: str, text: str | None) -> float | None:
+    """A time as one types it: 90s, 10m, 1.5h, or seconds alone.
+
+    Raises:
+        UsageError: Names the flag, and says what it may be.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+|\d*\.\d+)([smh]?)", text.strip())
+    asked = float(found[1]) * SECONDS[found[2]] if found else 0.0
+    if not 0 < asked < math.inf:
+        raise UsageError(f"--{flag} {text}: expected a time such as 90s, 10m or 1.5h")
+    return asked
 
 
 def target(given: Flags) -> OnnxTarget:

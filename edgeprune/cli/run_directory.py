@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from edgeprune.cli.console import typed_command
+from edgeprune.cli import resuming
+from edgeprune.cli.console import settings, typed_command
 from edgeprune.cli.options import BUDGETS, chosen_budget, shape_text
 from edgeprune.errors import UsageError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.yaml"
 RUNS = Path("runs")
-NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan")
+NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan", "resume")
 
 
 @dataclass
@@ -48,11 +49,7 @@ def new_run(given: Mapping[str, Any], name: str) -> Iterator[NewRun]:
     Raises:
         UsageError: If the directory exists and may not be replaced.
     """
-    target = given["output"] or _unused(RUNS / name)
-    if target.exists() and not given["overwrite"]:
-        raise UsageError(f"'{target}' exists already: choose another -o, or pass --overwrite")
-    if target.exists() and not (target / RECIPE).is_file():
-        raise UsageError(f"'{target}' is not a run directory: it is not overwritten")
+    target = destination(given, name)
     made = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,15 +59,33 @@ def new_run(given: Mapping[str, Any], name: str) -> Iterator[NewRun]:
     run = NewRun(draft / "run", target)
     try:
         run.folder.mkdir()
+        resuming.begin(target, resume=bool(given.get("resume")))
         yield run
         if not given["overwrite"]:
             run.directory = _unused(target)
         _put(run, draft / "replaced")
+        resuming.discard(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        if not settings().resumable:
+            resuming.discard(target)
         for parent in made:
             with suppress(OSError):  # it has become the home of a run
                 parent.rmdir()
+
+
+def destination(given: Mapping[str, Any], name: str) -> Path:
+    """The directory that a run becomes.
+
+    Raises:
+        UsageError: If it exists and may not be replaced.
+    """
+    target: Path = given["output"] or _unused(RUNS / name)
+    if target.exists() and not given["overwrite"]:
+        raise UsageError(f"'{target}' exists already: choose another -o, or pass --overwrite")
+    if target.exists() and not (target / RECIPE).is_file():
+        raise UsageError(f"'{target}' is not a run directory: it is not overwritten")
+    return target
 
 
 def _put(run: NewRun, old: Path) -> None:

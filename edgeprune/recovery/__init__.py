@@ -7,13 +7,13 @@ network and a progress callback. It returns a new network and leaves the one it 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edgeprune.calibration.folder import Folder
 from edgeprune.choices import Choices
 from edgeprune.recovery.analytic import Analytic, Statistics
 from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.distill import Distill
+from edgeprune.recovery.equipment import Clock, equipped, labels, takes_images, watched
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
 from edgeprune.recovery.reconstruct import Reconstruct
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+
+
+__all__ = ["METHODS", "NoRecovery", "RecoveryMethod", "equipped", "recover", "takes_images"]
 
 
 class RecoveryMethod(Protocol):
@@ -61,6 +64,9 @@ def recover(
     pruned: PrunedModel,
     methods: Sequence[RecoveryMethod],
     progress: Progress | None = None,
+    *,
+    seconds: float | None = None,
+    folder: Path | None = None,
 ) -> PrunedModel:
     """Apply recovery methods one after another.
 
@@ -69,40 +75,24 @@ def recover(
         pruned: The result of surgery; not changed.
         methods: In the order of application.
         progress: Told the share done of the method that runs.
+        seconds: What all of them may take. Those that can be timed get equal shares of what is
+            left when they start, closed forms take what they need. None: there is no limit.
+        folder: Where images that the original imagines are written, with a sheet of them; None:
+            nowhere.
 
     Returns:
         The recovered network; its ``recovered_by`` lists what ran.
     """
-    for method in methods:
+    clock = Clock(methods, seconds)
+    for label, method in zip(labels(methods), methods, strict=True):
+        before = len(pruned.recovered_by)
+        method = watched(method, clock.share_of(method), folder, label)
         pruned = method(traced, pruned, progress)
+        if quality := getattr(getattr(method, "source", None), "quality", None):
+            steps = pruned.recovered_by
+            seen = (replace(step, quality=quality) for step in steps[before:])
+            pruned = replace(pruned, recovered_by=(*steps[:before], *seen))
     return pruned
-
-
-def takes_images(method: RecoveryMethod) -> bool:
-    """Whether a method fits to images: it then has a ``source`` of them."""
-    return hasattr(method, "source")
-
-
-def equipped(
-    methods: Sequence[RecoveryMethod], folder: Path | None, seed: int
-) -> tuple[RecoveryMethod, ...]:
-    """Give methods what the run has for them.
-
-    Args:
-        methods: In the order of application.
-        folder: The user's own images, for methods that would draw theirs; None: there are none.
-        seed: For methods that have none of their own.
-
-    Returns:
-        The same methods, some with another ``source`` or ``seed``.
-    """
-    given: list[Any] = list(methods)
-    for place, method in enumerate(given):
-        if folder is not None and takes_images(method) and method.source.drawn:
-            given[place] = method = replace(method, source=Folder(folder))
-        if getattr(method, "seed", seed) is None:
-            given[place] = replace(method, seed=seed)
-    return tuple(given)
 
 
 METHODS: Choices[Callable[[], RecoveryMethod]] = Choices(

@@ -8,6 +8,7 @@ stay.
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import time
 from abc import ABC, abstractmethod
@@ -16,7 +17,8 @@ from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from edgeprune import recording
-from edgeprune.artifacts import RecoveryStep, part_of
+from edgeprune.artifacts import Halves, RecoveryStep
+from edgeprune.calibration.kept import is_imagined
 from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.errors import UsageError
 from edgeprune.followers import batch_norms, called_once
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
     from edgeprune.calibration.sources import ImageSource
+    from edgeprune.recovery.block_ends import BlockEnd
     from edgeprune.recovery.imitation import Answer
     from edgeprune.training import Fitted, Processes
 
@@ -47,6 +50,9 @@ TIMED_STEPS = 20_000
 
 PIXELS = 4096 * 32 * 32
 """So many pixels are enough, in 512 to 4096 images."""
+
+FEW = 2
+"""Images that the original imagines take long: so many times what is enough to fit to."""
 
 BATCH_PIXELS = 64 * 32 * 32
 """So many pixels a step, in 16 to 64 images."""
@@ -64,8 +70,8 @@ class Course(ABC):
 
     Attributes:
         source: Where images come from.
-        images: How many; 0: by the size of the input, 4096 of 32x32 pixels, 512 from 91x91 on.
-            More: more variety, more memory.
+        images: How many; 0: by the size of the input, 4096 of 32x32 pixels, 512 from 91x91 on,
+            but 512 to 128 where the original has to imagine them. More: more variety, more memory.
         steps: Updates; 0: what 5e12 multiply-accumulates allow, some minutes on two cores, but
             100 to 1000. More: better, slower.
         batch: Images a step and process; 0: by the size of the input, 64 up to 32x32 pixels, 16
@@ -98,6 +104,8 @@ class Course(ABC):
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.RecoveryMethod` says.
 
+        A network of which no layer can be compared is left as it is.
+
         Raises:
             UsageError: If images are drawn and no BatchNorm brings them to the level of real ones.
         """
@@ -107,11 +115,15 @@ class Course(ABC):
                 f"cannot {self.name} on images that are {self.source.origin}: without BatchNorm "
                 "they are not at the level of real ones; pass --images"
             )
-        parts = _Halves(progress)
+        ends = block_ends(traced, pruned, normed=self.source.drawn)
+        if not ends:
+            left_alone = RecoveryStep(self.name, 0.0, 0, "left as it was: nothing to compare")
+            return replace(pruned, recovered_by=(*pruned.recovered_by, left_alone))
+        parts = Halves(progress)
         processes = join()
-        fitting, judging = self._images(traced, parts, processes)
-        task = self._task(traced, pruned, fitting, judging, processes)
-        left = self.seconds - (time.perf_counter() - start)
+        pool = self._pool(traced, parts, processes)
+        task = self._task(traced, pruned, ends, pool, processes)
+        left = processes.agreed(self.seconds - (time.perf_counter() - start))
         fitted = fit(
             task,
             self._schedule(traced, pruned, left),
@@ -122,37 +134,40 @@ class Course(ABC):
         )
         trained = replace(pruned, module=task.finish())
         some = enough(traced.source.input)
-        module = resettled(traced, trained, [each[:some] for each in fitting])
-        step = self._step(fitted, len(fitting[0]), time.perf_counter() - start)
+        module = resettled(traced, trained, [each[:some] for each in pool.inputs])
+        step = self._step(fitted, len(pool.inputs[0]), time.perf_counter() - start)
         return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
 
-    def _images(
-        self, traced: TracedModel, parts: _Halves, processes: Processes
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def _pool(self, traced: TracedModel, parts: Halves, processes: Processes) -> Pool:
         """Images to train on, and one batch of others to judge by."""
-        spec = traced.source.input
-        judges = self._batch(spec) * processes.count
-        wanted = (self.images or plenty(spec)) + judges
-        inputs = self.source(traced.source, wanted, self.seed or 0, parts.first)
-        judges = min(judges, max(processes.count, len(inputs[0]) // 5))
-        return tuple(each[judges:] for each in inputs), tuple(each[:judges] for each in inputs)
+        spec, seed = traced.source.input, self.seed or 0
+        batch = self._batch(spec)
+        judges = batch * processes.count
+        rule = FEW * enough(spec) if is_imagined(self.source) else plenty(spec)
+        wanted = (self.images or rule) + judges
+        inputs = self.source(traced.source, wanted, seed, parts.first)
+        judges = min(judges, len(inputs[0]) // 5)
+        if judges < 2 * processes.count:  # too few to spare any
+            return Pool(inputs, inputs, batch, seed)
+        fitting, judging = (
+            [each[at] for each in inputs] for at in (slice(judges, None), slice(judges))
+        )
+        return Pool(fitting, judging, batch, seed)
 
     def _task(
         self,
         traced: TracedModel,
         pruned: PrunedModel,
-        fitting: tuple[Tensor, ...],
-        judging: tuple[Tensor, ...],
+        ends: tuple[BlockEnd, ...],
+        pool: Pool,
         processes: Processes,
     ) -> Imitation:
-        ends = block_ends(traced, pruned, normed=self.source.drawn)
-        spec = traced.source.input
         return Imitation(
             traced.source.module,
             copy.deepcopy(pruned.module),
             Compared(_norms(traced, pruned), ends),
             self.loss,
-            Pool(fitting, judging, self._batch(spec), self.seed or 0),
+            pool,
             processes,
         )
 
@@ -178,8 +193,10 @@ class Course(ABC):
     def _checkpoint(self, traced: TracedModel, pruned: PrunedModel) -> Checkpoint | None:
         if self.workspace is None:
             return None
-        steps = ", ".join(step.method for step in pruned.recovered_by)
-        identity = f"{self!r} {traced.source.sha256} {pruned.plan} {steps}"
+        self.workspace.mkdir(parents=True, exist_ok=True)
+        untimed = replace(self, seconds=math.inf, workspace=None)
+        start = _digest(pruned.module)
+        identity = f"{untimed!r} {traced.source.sha256} {pruned.plan} {start}"
         return Checkpoint(self.workspace / f"{self.name}.pt", identity)
 
     def _step(self, fitted: Fitted, images: int, seconds: float) -> RecoveryStep:
@@ -210,23 +227,14 @@ def _norms(traced: TracedModel, pruned: PrunedModel) -> list[str]:
     return sorted(both & once)
 
 
+def _digest(module: nn.Module) -> str:
+    """Of the weights that a run starts from: another start is another run."""
+    whole = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        whole.update(name.encode())
+        whole.update(value.double().cpu().numpy().tobytes())  # float64 holds them all
+    return whole.hexdigest()
+
+
 def _pixels(spec: InputSpec) -> int:
     return max(prod(shape[2:]) for shape in spec.shapes)
-
-
-class _Halves:
-    """Progress of images and of training, each a half; without images that take long, of one."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._told = False
-
-    def first(self, share: float, text: str) -> None:
-        """Images are being made."""
-        self._told = True
-        if self._progress is not None:
-            self._progress(share / 2, text)
-
-    def second(self) -> Progress | None:
-        """For the rest."""
-        return part_of(self._progress, 1, 2) if self._told else self._progress

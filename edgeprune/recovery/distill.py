@@ -42,7 +42,7 @@ class Distill(Course):
     source: ImageSource = Inversion()  # noqa: RUF009 - frozen
     temperature: float = 4.0
     features: float = 1.0
-    outputs: float = 0.1
+    outputs: float = 0.01
 
     name = "distill"
 

@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.recovery.kept import channel_axis
 from edgeprune.training import generator, indices, normalise_by_batch
+from edgeprune.training.layout import by_channel, by_pixel, images_by_pixel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,8 +105,8 @@ class Imitation:
         processes: Processes,
     ) -> None:
         self._trainable = {name for name, p in student.named_parameters() if p.requires_grad}
-        self.module = student.to(processes.device).requires_grad_()
-        original = copy.deepcopy(teacher).to(processes.device).requires_grad_(False)
+        self.module = by_pixel(student, processes.device).requires_grad_()
+        original = by_pixel(copy.deepcopy(teacher), processes.device).requires_grad_(False)
         self._teacher = Listener(original, compared.ends, only_kept=True)
         self._student = Listener(self.module, compared.ends, only_kept=False)
         self._undo = [
@@ -119,8 +120,8 @@ class Imitation:
         pool = self._pool
         count = pool.batch * self._processes.count
         some = indices(len(pool.inputs[0]), count, step, pool.seed)
-        draw = generator(pool.seed, step)
-        shown = [varied(each[some], draw) for each in pool.inputs]
+        # Drawn anew for each input: images of one sample are flipped and moved alike.
+        shown = [varied(each[some], generator(pool.seed, step)) for each in pool.inputs]
         return self._compare(shown)
 
     def error(self) -> float:
@@ -137,11 +138,11 @@ class Imitation:
             undo.close()
         for name, parameter in self.module.named_parameters():
             parameter.requires_grad_(name in self._trainable)
-        return self.module.cpu()
+        return by_channel(self.module)
 
     def _compare(self, images: Sequence[Tensor]) -> Tensor:
         places = self._processes.share(torch.arange(len(images[0])))
-        own = [each[places].to(self._processes.device) for each in images]
+        own = [images_by_pixel(each[places], self._processes.device) for each in images]
         with torch.no_grad():
             wanted = self._teacher(own)
         return self._lesson(wanted, self._student(own))

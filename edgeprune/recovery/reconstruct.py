@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edgeprune.artifacts import RecoveryStep
+from edgeprune.artifacts import Halves, RecoveryStep
 from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.recovery.analytic import Analytic
 from edgeprune.recovery.least_squares import can_refit, refit
@@ -71,9 +71,10 @@ class Reconstruct:
         """
         start = time.perf_counter()
         wanted = self.images or enough(pruned.input)
-        inputs = self.source(traced.source, wanted, self.seed or 0, progress)
+        parts = Halves(progress)
+        inputs = self.source(traced.source, wanted, self.seed or 0, parts.first)
         walk = Walk(traced, Analytic()(traced, pruned), drawn=self.source.drawn)
-        fitted = self._mend(walk, inputs, progress)
+        fitted = self._mend(walk, inputs, parts.second())
         count = len(inputs[0])
         detail = f"{fitted} layers fitted on {count} images {self.source.origin}"
         step = RecoveryStep("reconstruct", time.perf_counter() - start, count, detail)

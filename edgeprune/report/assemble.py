@@ -93,7 +93,7 @@ def assemble(run: RunResult) -> document.ReportDocument:
         surgery=compare.surgery(run.surgery) if run.surgery else None,
         parity=compare.parity(run.compressed_file.parity) if run.compressed_file else None,
         coverage=run.coverage,
-        recovery=tuple(run.recovery),
+        recovery=tuple(map(compare.recovery, run.recovery)),
         stages=tuple(run.stages),
         environment=_environment(run.comparison),
         notes=tuple(_notes(run)),

@@ -136,6 +136,32 @@ def parity(found: artifacts.Parity) -> document.Parity:
     )
 
 
+def recovery(step: artifacts.RecoveryStep) -> document.Recovery:
+    """What a method did, on which images."""
+    return document.Recovery(
+        method=step.method,
+        seconds=step.seconds,
+        images=step.images,
+        detail=step.detail,
+        curve=tuple((steps, finite(loss)) for steps, loss in step.curve),
+        quality=quality(step.quality) if step.quality else None,
+    )
+
+
+def quality(found: artifacts.ImageQuality) -> document.Quality:
+    """How the original sees images; a shift that is not finite is None."""
+    return document.Quality(
+        images=found.images,
+        statistics_shift=finite(found.statistics_shift),
+        noise_shift=finite(found.noise_shift),
+        confidence=None if found.confidence is None else finite(found.confidence),
+        classes=found.classes,
+        imagined=found.imagined,
+        passed=found.passed,
+        detail=str(found),
+    )
+
+
 def finite(value: float) -> float | None:
     """``value``, unless it is infinite or not a number: JSON has neither."""
     return value if math.isfinite(value) else None

@@ -3,6 +3,14 @@
 Units are SI and in the key (``_s``, ``_bytes``); every ratio is compressed / original; shares,
 accuracies and agreements are fractions from 0 to 1. A key is always there: what a run did not
 produce is null, and so is a figure that is not finite, because JSON has no NaN.
+
+``schema_version`` counts up when a key goes or changes its meaning. Keys that are added have a
+default, so that reports without them are still read; added to version 1 since:
+
+    recovery[].curve     [[steps done, loss on held-out images], …] of a method that trains
+    recovery[].quality   how the original sees the images that a method fitted to, if no camera
+                         saw them: {images, statistics_shift, noise_shift, confidence, classes,
+                         imagined, passed, detail}
 """
 
 from __future__ import annotations
@@ -10,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgeprune.artifacts import RatioInterval, RecoveryStep  # noqa: TC001 - msgspec reads hints
+from edgeprune.artifacts import RatioInterval  # noqa: TC001 - msgspec reads hints
 
 SCHEMA_VERSION = 1
 FILE_NAME = "report.json"
@@ -143,6 +151,37 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How the original sees the images of a recovery method: a set, or its first images.
+
+    A shift is the distance of what BatchNorms read from what they have stored, in standard
+    deviations of a channel. Images ``passed`` if theirs is far below that of white noise; those
+    that the original ``imagined`` should, those drawn by rule need not.
+    """
+
+    images: int
+    statistics_shift: float | None
+    noise_shift: float | None
+    confidence: float | None
+    classes: int | None
+    imagined: bool
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A method that ran; ``images`` is how many it used, ``curve`` the loss on others by steps."""
+
+    method: str
+    seconds: float
+    images: int
+    detail: str
+    curve: tuple[tuple[int, float | None], ...] = ()
+    quality: Quality | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of the run."""
 
@@ -181,7 +220,7 @@ class ReportDocument:
     surgery: Surgery | None
     parity: Parity | None
     coverage: Coverage | None
-    recovery: tuple[RecoveryStep, ...]
+    recovery: tuple[Recovery, ...]
     stages: tuple[Stage, ...]
     environment: dict[str, Any]
     notes: tuple[str, ...]

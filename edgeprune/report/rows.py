@@ -12,7 +12,7 @@ from edgeprune.report.quantities import UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from edgeprune.report.document import Latency, ReportDocument, Side
+    from edgeprune.report.document import Latency, Recovery, ReportDocument, Side
 
 Row: TypeAlias = tuple[str, ...]
 
@@ -129,6 +129,7 @@ def _verdicts(report: ReportDocument) -> Iterator[Row]:
         yield "surgery", f"{verdict}: differs from the masked original by {largest}{exempt}"
     for step in report.recovery:
         yield "recovery", f"{step.method}: {step.detail}"
+        yield from _quality(step)
     yield from _parity(report)
     if coverage := report.coverage:
         share = q.percent(coverage.prunable_macs_share)
@@ -139,6 +140,12 @@ def _verdicts(report: ReportDocument) -> Iterator[Row]:
         before = q.percent(agreed.pruned)
         yield "agreement", f"{before} before recovery, {_n(agreed.n, 'image')} ({agreed.source})"
     yield from (("note", note) for note in report.notes)
+
+
+def _quality(step: Recovery) -> Iterator[Row]:
+    if found := step.quality:
+        aim = "imagined by the original" if found.imagined else "drawn by rule, which need not pass"
+        yield "images", f"{step.method}: {found.detail} ({aim})"
 
 
 def _parity(report: ReportDocument) -> Iterator[Row]:

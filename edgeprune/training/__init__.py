@@ -9,7 +9,7 @@ from a :class:`Checkpoint`, and shares the work among the processes that ``torch
 from edgeprune.training.batches import drawing, generator, indices
 from edgeprune.training.checkpoint import Checkpoint
 from edgeprune.training.loop import fit
-from edgeprune.training.processes import Processes, join
+from edgeprune.training.processes import Processes, join, leave
 from edgeprune.training.record import Fitted, Stopped
 from edgeprune.training.schedule import OPTIMISERS, Optimiser, Schedule
 from edgeprune.training.synced_norm import normalise_by_batch
@@ -17,5 +17,6 @@ from edgeprune.training.task import Task
 
 __all__ = [
     "OPTIMISERS", "Checkpoint", "Fitted", "Optimiser", "Processes", "Schedule", "Stopped", "Task",
-    "drawing", "fit", "generator", "indices", "join", "normalise_by_batch",
+    "drawing", "fit", "generator", "indices", "join", "leave",
+    "normalise_by_batch",
 ]  # fmt: skip

@@ -115,6 +115,12 @@ def join() -> Processes:
     return Processes(fabric.global_rank, fabric.world_size, fabric.device, fabric)
 
 
+def leave() -> None:
+    """Part from the other processes, at the end of the program; those that never joined, too."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def _fabric(accelerator: str, local: int, world: int) -> Fabric:
     """Fabric for ``local`` of ``world`` processes, launched, on one kind of device."""
     # Seconds to import, and only training needs it.

@@ -119,10 +119,11 @@ class Schedule:
         return optimiser
 
     def described(self) -> str:
-        """The same text in every process for the same schedule."""
+        """The same text in every process for the same schedule, whatever time there is for it."""
         chosen = self.optimiser
         name = chosen if isinstance(chosen, str) else getattr(chosen, "__qualname__", repr(chosen))
-        return f"{getattr(chosen, '__module__', '')} {replace(self, optimiser='adam')} {name}"
+        rest = replace(self, optimiser="adam", seconds=math.inf)
+        return f"{getattr(chosen, '__module__', '')} {rest} {name}"
 
 
 def adam(parameters: list[nn.Parameter], rate: float) -> Optimizer:

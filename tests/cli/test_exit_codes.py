@@ -39,6 +39,7 @@ def lines(text: str) -> int:
     [
         ("--importance", "l22", "'l2'"),
         ("--recover", "none,lbly", "'lbyl'"),
+        ("--synthesis", "inversoin", "'inversion'"),
         ("--target", "onxx", "'onnx'"),
         ("--device", "locl", "'local'"),
         ("--runtime", "onnxruntim", "'onnxruntime'"),
@@ -63,6 +64,11 @@ def test_an_unknown_name_ends_with_2_and_a_suggestion(
         ("--macs", "200%"),
         ("--ratio", "1"),
         ("--unit", "0"),
+        ("--budget-time", "soon"),
+        ("--budget-time", "0"),
+        ("--budget-time", "-5s"),
+        ("--budget-time", "10 minutes"),
+        ("--images", "nowhere"),
         ("--mean", "a,b,c"),
         ("--mean", "0.5,0.5"),
         ("--threads", "0"),
@@ -209,7 +215,7 @@ def test_a_run_whose_measurement_fails_leaves_nothing(
         return Worker([sys.executable, "-c", "raise SystemExit(9)"], request, limit_s=60)
 
     monkeypatch.setattr(LocalDevice, "start", start)
-    flags = ("--input", CHAIN_SHAPE, "--opset", "17", "--macs", "80%")
+    flags = ("--input", CHAIN_SHAPE, "--opset", "17", "--macs", "80%", "--recover", "none")
     ran = edgeprune("compress", chain, *flags)
     assert ran.code == 8
     assert "exit code 9" in ran.error

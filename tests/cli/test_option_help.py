@@ -8,6 +8,7 @@ import click
 import pytest
 
 from edgeprune.bench import DEVICES, RUNTIMES
+from edgeprune.calibration.sources import SOURCES
 from edgeprune.cli.compress import command
 from edgeprune.export import TARGETS
 from edgeprune.pruning import BUDGETS, CRITERIA
@@ -18,7 +19,10 @@ def option(name: str) -> click.Option:
     return next(p for p in command.params if isinstance(p, click.Option) and name in p.opts)
 
 
-@pytest.mark.parametrize(("flag", "table"), [("--importance", CRITERIA), ("--recover", METHODS)])
+@pytest.mark.parametrize(
+    ("flag", "table"),
+    [("--importance", CRITERIA), ("--recover", METHODS), ("--synthesis", SOURCES)],
+)
 def test_help_names_every_choice(flag: str, table: Any) -> None:
     text = option(flag).help or ""
     assert [name for name in table if name not in text] == []

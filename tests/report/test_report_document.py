@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_examples import benched, full, full_run, unmeasured
 
+from edgeprune.artifacts import ImageQuality, RecoveryStep
 from edgeprune.errors import UsageError
 from edgeprune.report import assemble
 from edgeprune.report.document import ReportDocument, Surgery
@@ -118,6 +119,46 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         save(document, tmp_path / "file" / "report.json")
+
+
+def test_images_and_losses_of_recovery_are_told() -> None:
+    trained = json.loads(encode(full()))["recovery"][1]
+    assert trained["curve"] == [[0, None], [50, 0.25]]
+    said = trained["quality"].pop("detail")
+    assert "shifted by 0.50 standard deviations, noise by 2.00" in said
+    assert trained["quality"] == {
+        "images": 128,
+        "statistics_shift": 0.5,
+        "noise_shift": 2.0,
+        "confidence": 0.75,
+        "classes": 10,
+        "imagined": True,
+        "passed": True,
+    }
+    assert decode(encode(full())).recovery == full().recovery
+
+
+def test_a_report_from_before_a_key_was_added_is_still_read() -> None:
+    content = as_dict(full())
+    for step in content["recovery"]:
+        del step["curve"], step["quality"]
+    read = decode(json.dumps(content).encode())
+    assert [(step.curve, step.quality) for step in read.recovery] == [((), None)] * 2
+    assert read.recovery[1].detail == "trained"
+
+
+@settings(deadline=None, max_examples=30)  # a busy machine is slow
+@given(st.floats(), st.floats(), st.none() | st.floats())
+def test_images_that_no_network_can_judge_are_still_json(
+    shift: float, noise: float, confidence: float | None
+) -> None:
+    found = ImageQuality(4, shift, noise, confidence, None)
+    step = RecoveryStep("reconstruct", 1.0, 4, "fitted", (), found)
+    document = assemble.assemble(replace(full_run(), recovery=(step,)))
+    quality = decode(encode(document)).recovery[0].quality
+    assert quality is not None
+    assert quality.statistics_shift == (shift if math.isfinite(shift) else None)
+    assert quality.passed == found.passed
 
 
 def test_surgery_of_the_artifact_and_of_the_report_agree() -> None:

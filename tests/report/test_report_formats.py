@@ -42,6 +42,14 @@ def test_markdown_holds_everything_that_the_sections_say() -> None:
         assert note in text
 
 
+@pytest.mark.parametrize("name", ["table", "markdown"])
+def test_how_the_original_sees_the_images_is_told(name: str) -> None:
+    text = " ".join(re.sub("[│|]", " ", click.unstyle(formats.FORMATS[name](full()))).split())
+    assert "distill: 128 images: statistics shifted by 0.50 standard deviations" in text
+    assert "75% sure on average, 10 classes seen" in text
+    assert "imagined by the original" in text
+
+
 def test_notes_are_those_of_every_artifact() -> None:
     notes = "\n".join(full().notes)
     for said in ("a reshape reads it", "compressed.onnx: constant folding", "was busy"):

@@ -1,0 +1,75 @@
+"""What labelled data would be worth: the upper bound of the recovery table.
+
+Ordinary fine-tuning with labels and cross entropy: Adam at 1e-3 under a cosine, images flipped and
+shifted, BatchNorm in training mode with statistics that follow, for as many steps of as many images
+as ``Supervise`` would take. Nothing is held out, so the last weights are kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from torch.nn import functional as F
+
+from edgeprune.artifacts import RecoveryStep
+from edgeprune.recovery.imitation import varied
+from edgeprune.recovery.supervise import Supervise
+from edgeprune.training import fit, generator, indices
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Train on labelled images.
+
+    Attributes:
+        images: As the network takes them, (N, C, H, W).
+        classes: Theirs, (N,).
+        like: Says for how long, and on how many images a step.
+        seed: Of the order of images and of how they are varied.
+    """
+
+    images: Tensor
+    classes: Tensor
+    like: Supervise = field(default_factory=Supervise)
+    seed: int = 0
+
+    def __call__(
+        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+    ) -> PrunedModel:
+        start = time.perf_counter()
+        length = self.like._schedule(traced, pruned, self.like.seconds)
+        plain = {"learning_rate": 1e-3, "warmup": 0.0, "clip": 0.0, "averaging": 0.0}
+        schedule = replace(length, judge_every=0, **plain)
+        task = _Classes(self, copy.deepcopy(pruned.module), self.like._batch(pruned.input))
+        fitted = fit(task, schedule, seed=self.seed, progress=progress)
+        network = task.module.eval().requires_grad_(False)
+        seconds, count = time.perf_counter() - start, len(self.images)
+        step = RecoveryStep("finetune", seconds, count, f"{fitted.steps} steps on {count} images")
+        return replace(pruned, module=network, recovered_by=(*pruned.recovered_by, step))
+
+
+class _Classes:
+    """Cross entropy, as :class:`edgeprune.training.Task`; one process."""
+
+    shared = True
+
+    def __init__(self, data: FineTuning, network: nn.Module, batch: int) -> None:
+        self.module = network.train().requires_grad_()
+        self._data, self._batch = data, batch
+
+    def loss(self, module: nn.Module, step: int) -> Tensor:
+        data = self._data
+        some = indices(len(data.images), self._batch, step, data.seed)
+        shown = varied(data.images[some], generator(data.seed, step))
+        return F.cross_entropy(module(shown), data.classes[some])
+
+    def error(self) -> None:
+        """Nothing to judge by."""

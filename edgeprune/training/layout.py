@@ -1,0 +1,46 @@
+"""How tensors lie in memory while they are trained: by pixel, which is faster for convolutions.
+
+(On a CPU a training step of ResNet-20 takes a fifth less time so.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def by_pixel(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to a device, its four-dimensional weights laid out by pixel.
+
+    Args:
+        module: Changed in place.
+        device: Where to.
+
+    Returns:
+        The module.
+    """
+    module.to(device)
+    return _laid_out(module, torch.channels_last)
+
+
+def by_channel(module: nn.Module) -> nn.Module:
+    """Move a module to the CPU, its weights laid out as PyTorch does by itself, in place."""
+    return _laid_out(module.cpu(), torch.contiguous_format)
+
+
+def images_by_pixel(inputs: Tensor, device: torch.device) -> Tensor:
+    """Move inputs to a device, laid out by pixel if they are images, (N, C, H, W)."""
+    if inputs.dim() != 4:
+        return inputs.to(device)
+    return inputs.to(device, memory_format=torch.channels_last)
+
+
+def _laid_out(module: nn.Module, layout: torch.memory_format) -> nn.Module:
+    for each in (*module.parameters(), *module.buffers()):
+        if each.dim() == 4:
+            each.data = each.data.contiguous(memory_format=layout)
+    return module
