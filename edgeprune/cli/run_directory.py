@@ -58,8 +58,8 @@ def new_run(given: Mapping[str, Any], name: str) -> Iterator[NewRun]:
         raise UsageError(f"cannot write into '{target.parent}': {error.strerror}") from error
     run = NewRun(draft / "run", target)
     try:
-        run.folder.mkdir()
         resuming.begin(target, resume=bool(given.get("resume")))
+        run.folder.mkdir()
         yield run
         if not given["overwrite"]:
             run.directory = _unused(target)
@@ -68,7 +68,7 @@ def new_run(given: Mapping[str, Any], name: str) -> Iterator[NewRun]:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         if not settings().resumable:
-            resuming.discard(target)
+            resuming.discard(target)  # folders without a file
         for parent in made:
             with suppress(OSError):  # it has become the home of a run
                 parent.rmdir()

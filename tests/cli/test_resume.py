@@ -124,7 +124,7 @@ def test_a_failed_export_leaves_what_recovery_has_done(
 
     monkeypatch.chdir(tmp_path)
     plan, model = run / "plan.json", run.with_name("net.pt")
-    flags = ("--recover", "supervise", "--input", SHAPE, *QUICK, "-o", "done")
+    flags = (*QUICK, "--recover", "supervise", "--input", SHAPE, "-o", "done")
     with monkeypatch.context() as patched:
         patched.setattr("edgeprune.export.onnx.write", fail)
         ran = edgeprune("apply", plan, model, *flags)

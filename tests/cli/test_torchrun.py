@@ -32,7 +32,7 @@ def torchrun(*arguments: object, folder: Path) -> subprocess.CompletedProcess[st
 def test_two_processes_write_one_run_and_speak_with_one_voice(tmp_path: Path) -> None:
     layers = zoo.conv_bn(3, 8, stride=2), zoo.conv_bn(8, 8), zoo.head(8)
     torch.save(torch.nn.Sequential(*layers).eval(), tmp_path / "net.pt")
-    flags = ("--recover", "supervise", "--budget-time", "3s", "--input", "1x3x8x8", *QUICK)
+    flags = (*QUICK, "--recover", "supervise", "--budget-time", "3s", "--input", "1x3x8x8")
     ran = torchrun("-m", "edgeprune", "compress", "net.pt", *flags, folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("Before and after") == 1
