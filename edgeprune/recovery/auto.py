@@ -114,7 +114,7 @@ class Auto:
     def _images(self, original: SourceModel) -> tuple[Given, tuple[Tensor, ...]]:
         """Images to fit to, and others to judge by."""
         few = self.images or enough(original.input)
-        most = max(self.images or plenty(original.input), few)
+        most = max(self.images or plenty(self.source, original.input), few)
         judges = max(LEAST_JUDGES, few // HELD_OUT)
         inputs = self.source(original, most + judges, self.seed or 0)
         judges = min(judges, max(LEAST_JUDGES, len(inputs[0]) // (HELD_OUT + 1)))

@@ -143,8 +143,7 @@ class Course(ABC):
         spec, seed = traced.source.input, self.seed or 0
         batch = self._batch(spec)
         judges = batch * processes.count
-        rule = FEW * enough(spec) if is_imagined(self.source) else plenty(spec)
-        wanted = (self.images or rule) + judges
+        wanted = (self.images or plenty(self.source, spec)) + judges
         inputs = self.source(traced.source, wanted, seed, parts.first)
         judges = min(judges, len(inputs[0]) // 5)
         if judges < 2 * processes.count:  # too few to spare any
@@ -210,8 +209,10 @@ class Course(ABC):
         return RecoveryStep(self.name, seconds, images, detail, fitted.errors)
 
 
-def plenty(spec: InputSpec) -> int:
-    """How many images of the network's size to train on: more of small ones."""
+def plenty(source: ImageSource, spec: InputSpec) -> int:
+    """How many images to train on: more of small ones, fewer of those that take long to make."""
+    if is_imagined(source):
+        return FEW * enough(spec)
     return min(4096, max(512, PIXELS // _pixels(spec)))
 
 
