@@ -16,6 +16,8 @@ from invocation import CHAIN_SHAPE, edgeprune
 if TYPE_CHECKING:
     from pathlib import Path
 
+BRIEF = ("--budget-time", "4s")
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -37,7 +39,7 @@ def digits_run(digits: digits_files.Digits, tmp_path_factory: pytest.TempPathFac
     """The digits network compressed to 70 % of its MACs, judged on the test images."""
     run = tmp_path_factory.mktemp("digits-run") / "run"
     judged = ("--eval", digits.images, "--images", digits.images)
-    settings = ("--target", "onnx", "--macs", "70%", "--no-bench", *digits.flags, *judged)
+    settings = ("--target", "onnx", "--macs", "70%", "--no-bench", *digits.flags, *judged, *BRIEF)
     ran = edgeprune("compress", digits.whole, *settings, "-o", run)
     assert ran.code == 0, ran.err
     return Finished(run, ran.out, ran.err)
@@ -64,7 +66,8 @@ def pruned_chain(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole_line(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The chain through the whole line, measured, in a process of its own: -q and --json."""
     run = tmp_path_factory.mktemp("whole-line") / "made" / "run"
-    settings = ("--target", "onnx", "--input", CHAIN_SHAPE, "--bench-seconds", "0.2", "-o", run)
+    measured = ("--bench-seconds", "0.2", "-o", run)
+    settings = ("--target", "onnx", "--input", CHAIN_SHAPE, *measured, *BRIEF)
     command = [sys.executable, "-m", "edgeprune", "compress", chain, *settings, "-q", "--json"]
     ran = subprocess.run(map(str, command), capture_output=True, text=True, check=True)
     return Finished(run, ran.stdout, ran.stderr)
