@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from edgeprune.recovery.imitation import Answer
     from edgeprune.training import Fitted, Processes
 
-WORK = 5e12
+WORK = 2.5e12
 """Multiply-accumulates that training takes by default: some minutes on two cores."""
 
 STEPS = (100, 1000)
@@ -72,7 +72,7 @@ class Course(ABC):
         source: Where images come from.
         images: How many; 0: by the size of the input, 4096 of 32x32 pixels, 512 from 91x91 on,
             but 512 to 128 where the original has to imagine them. More: more variety, more memory.
-        steps: Updates; 0: what 5e12 multiply-accumulates allow, some minutes on two cores, but
+        steps: Updates; 0: what 2.5e12 multiply-accumulates allow, some minutes on two cores, but
             100 to 1000. More: better, slower.
         batch: Images a step and process; 0: by the size of the input, 64 up to 32x32 pixels, 16
             from 64x64 on.
