@@ -109,7 +109,7 @@ def test_what_is_written_computes_the_same_bit_for_bit(name, tmp_path):
         torch.relu,
         plain_function,
     ],
-    ids=repr,
+    ids=lambda value: getattr(value, "__qualname__", None) or repr(value),
 )
 def test_values_come_back_equal_and_of_the_same_kind(value):
     again = rebuilt(Holder(value, really=True)).value
