@@ -68,7 +68,7 @@ def recover(
     seconds: float | None = None,
     folder: Path | None = None,
 ) -> PrunedModel:
-    """Apply recovery methods one after another.
+    """Apply recovery methods one after another; where no channel was removed, none.
 
     Args:
         traced: The original with its groups.
@@ -83,6 +83,8 @@ def recover(
     Returns:
         The recovered network; its ``recovered_by`` lists what ran.
     """
+    if not any(group.removed for group in pruned.plan.groups):
+        return pruned
     clock = Clock(methods, seconds)
     for label, method in zip(labels(methods), methods, strict=True):
         before = len(pruned.recovered_by)
