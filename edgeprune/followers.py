@@ -48,6 +48,17 @@ def called_once(run: Run) -> set[str]:
     return {layer for layer, count in calls.items() if count == 1}
 
 
+def shared_norms(run: Run, original: nn.Module, pruned: nn.Module) -> set[str]:
+    """BatchNorms that two networks have and that run once.
+
+    Args:
+        run: Of the original.
+        original: The network before surgery.
+        pruned: What is left of it.
+    """
+    return called_once(run) & batch_norms(original).keys() & batch_norms(pruned).keys()
+
+
 def batch_norms(module: nn.Module) -> dict[str, nn.modules.batchnorm._BatchNorm]:
     """The BatchNorms that have stored statistics, by dotted name."""
     return {

@@ -56,19 +56,6 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def normalise_by_batch(module: nn.Module, names: Collection[str]) -> None:
-    """Let BatchNorms use each batch's own statistics and keep the stored ones.
-
-    Args:
-        module: A copy; its modes are changed.
-        names: The BatchNorms that another network follows; the others go on as they are.
-    """
-    for name, layer in batch_norms(module).items():
-        if name in names:
-            layer.train()
-            layer.momentum = 0.0
-
-
 class CarriedStatistics:
     """The pruned network's BatchNorms while it runs beside the original.
 

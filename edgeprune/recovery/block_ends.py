@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from edgeprune import recording
 from edgeprune.artifacts import Filtered, Filters, Gained, Normed, Total
-from edgeprune.followers import batch_norms, called_once, norm_behind
+from edgeprune.followers import called_once, norm_behind, shared_norms
 from edgeprune.recovery.kept import LAYERS, kept_outputs
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tup
     """
     run = recording.record(traced.source.module, traced.source.input.shapes)
     behind, once = norm_behind(run), called_once(run)
-    norms = batch_norms(pruned.module).keys() & batch_norms(traced.source.module).keys()
+    norms = shared_norms(run, traced.source.module, pruned.module)
     last = {operation.layer: place for place, operation in enumerate(run.operations)}
     known = norms if normed else norms | (once - behind.keys())
     there = {name for name, layer in pruned.module.named_modules() if isinstance(layer, LAYERS)}

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from edgeprune import recording
+from edgeprune import costs, recording
 from edgeprune.artifacts import Halves, RecoveryStep
 from edgeprune.calibration.kept import is_imagined
 from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.errors import UsageError
-from edgeprune.followers import batch_norms, called_once
+from edgeprune.followers import batch_norms, shared_norms
 from edgeprune.recovery.block_ends import block_ends
 from edgeprune.recovery.imitation import Compared, Imitation, Pool
 from edgeprune.recovery.reconstruct import enough
@@ -161,10 +161,12 @@ class Course(ABC):
         pool: Pool,
         processes: Processes,
     ) -> Imitation:
+        original = traced.source.module
+        run = recording.record(original, traced.source.input.shapes)
         return Imitation(
-            traced.source.module,
+            original,
             copy.deepcopy(pruned.module),
-            Compared(_norms(traced, pruned), ends),
+            Compared(sorted(shared_norms(run, original, pruned.module)), ends),
             self.loss,
             pool,
             processes,
@@ -174,7 +176,10 @@ class Course(ABC):
         steps = self.steps or TIMED_STEPS
         if not self.steps and math.isinf(seconds):
             spec = traced.source.input
-            step = macs(traced.source.module, spec) + (1 + BACKWARD) * macs(pruned.module, spec)
+            original, left = (
+                costs.count(m, spec).macs for m in (traced.source.module, pruned.module)
+            )
+            step = original + (1 + BACKWARD) * left
             steps = int(min(max(WORK / (step * self._batch(spec)), STEPS[0]), STEPS[1]))
         return Schedule(
             steps,
@@ -214,18 +219,6 @@ def plenty(source: ImageSource, spec: InputSpec) -> int:
     if is_imagined(source):
         return FEW * enough(spec)
     return min(4096, max(512, PIXELS // _pixels(spec)))
-
-
-def macs(module: nn.Module, spec: InputSpec) -> int:
-    """Multiply-accumulates of one inference."""
-    return sum(each.macs for each in recording.record(module, spec.shapes).operations)
-
-
-def _norms(traced: TracedModel, pruned: PrunedModel) -> list[str]:
-    """BatchNorms that both networks have and that run once."""
-    once = called_once(recording.record(traced.source.module, traced.source.input.shapes))
-    both = batch_norms(traced.source.module).keys() & batch_norms(pruned.module).keys()
-    return sorted(both & once)
 
 
 def _digest(module: nn.Module) -> str:

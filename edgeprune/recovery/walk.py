@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune import recording
-from edgeprune.followers import batch_norms, called_once, norm_behind
-from edgeprune.recovery.batchnorm import CarriedStatistics, normalise_by_batch
+from edgeprune.followers import called_once, norm_behind, shared_norms
+from edgeprune.recovery.batchnorm import CarriedStatistics
 from edgeprune.recovery.kept import all_outputs, channel_axis, kept_outputs
 from edgeprune.recovery.lockstep import Stop, Visit, side_by_side
+from edgeprune.training import normalise_by_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +54,7 @@ class Walk:
         once = called_once(run)
         self.student = copy.deepcopy(pruned.module)
         self.teacher = copy.deepcopy(traced.source.module)
-        shared = {n for n in batch_norms(self.teacher) if n in once}
-        self.norms = shared & batch_norms(self.student).keys()
+        self.norms = shared_norms(run, self.teacher, self.student)
         self.normed = {layer for layer, norm in norm_behind(run).items() if norm in self.norms}
         layers = _with_own_weight(self.teacher) & once
         self._kept = kept_outputs(traced, pruned.plan, layers | self.norms)

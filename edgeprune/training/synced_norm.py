@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def normalise_by_batch(
-    module: nn.Module, names: Collection[str], processes: Processes
+    module: nn.Module, names: Collection[str], processes: Processes | None = None
 ) -> ExitStack:
     """Let BatchNorms normalise by the global batch wherever they are in training mode.
 
@@ -39,7 +39,7 @@ def normalise_by_batch(
     Args:
         module: Changed in place.
         names: BatchNorms in it, dotted; the others go on as they are.
-        processes: Those that share the batch, in equal parts.
+        processes: Those that share the batch, in equal parts; None: each has its own.
 
     Returns:
         What puts the layers back as they were, modes included, once it is closed or left.
@@ -61,11 +61,11 @@ def normalise_by_batch(
         return undo.pop_all()
 
 
-def _forward(layer: _BatchNorm, processes: Processes, features: Tensor) -> Tensor:
+def _forward(layer: _BatchNorm, processes: Processes | None, features: Tensor) -> Tensor:
     """What the layer gives for (B, C, …), of the same shape and type."""
     if not layer.training:
         return type(layer).forward(layer, features)
-    if processes.count == 1:
+    if processes is None or processes.count == 1:
         # Without buffers rather than with momentum 0, by which one infinite batch makes them NaN.
         return F.batch_norm(
             features, None, None, layer.weight, layer.bias, training=True, eps=layer.eps

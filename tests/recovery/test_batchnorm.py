@@ -15,10 +15,10 @@ from edgeprune.recovery.batchnorm import (
     LEAST,
     MOST,
     CarriedStatistics,
-    normalise_by_batch,
     statistics,
 )
 from edgeprune.recovery.lockstep import side_by_side
+from edgeprune.training import normalise_by_batch
 
 KEPT = torch.tensor([0, 2, 3])
 
@@ -170,18 +170,6 @@ def test_where_nothing_is_pruned_both_run_at_one_level_on_any_images(name, carry
         normalise_by_batch(network, batch_norms(network))
         again = outputs(network, images)
         assert all(torch.equal(a, b) for a, b in zip(made, again, strict=True))
-
-
-def test_normalising_by_batch_keeps_what_is_stored_and_leaves_others_alone():
-    network = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.BatchNorm2d(3)).eval()
-    network[2].momentum = None
-    before = copy.deepcopy(network.state_dict())
-    normalise_by_batch(network, ["0", "2"])
-    network(2 * drawn(6, 3, 4, 4) + 1)
-    assert [layer.training for layer in network] == [True, False, True]
-    after = network.state_dict()
-    for key in (key for key in before if "num_batches" not in key):
-        assert torch.equal(after[key], before[key])
 
 
 def test_norms_without_stored_statistics_are_no_concern():

@@ -15,9 +15,9 @@ from edgeprune.artifacts import PruningPlan
 from edgeprune.calibration.procedural import DeadLeaves
 from edgeprune.followers import batch_norms
 from edgeprune.pruning import prune
-from edgeprune.recovery.batchnorm import normalise_by_batch
 from edgeprune.recovery.block_ends import block_ends
 from edgeprune.recovery.held_out import held_out_error, relative_error
+from edgeprune.training import normalise_by_batch
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(2))
 WHOLE = PruningPlan((), "0" * 64, {})
