@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +12,7 @@ import two_dreamers
 import zoo
 from imagined import headless, loss_by_hand, original, seen_by
 from torch import nn
+from torchrun import torchrun
 from traced_zoo import Calls, source_of, unchanged
 
 from edgeprune.artifacts import InputSpec, SourceModel
@@ -217,14 +215,9 @@ def test_progress_rises_to_the_end() -> None:
 
 
 def test_two_processes_imagine_what_one_does_with_twice_the_batch(tmp_path: Path) -> None:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = [str(Path(two_dreamers.__file__)), str(tmp_path / "images"), "4"]
-    here = Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, *launch, *script], check=True, capture_output=True, env=environment
-    )
+    script = Path(two_dreamers.__file__)
+    ran = torchrun(script, tmp_path / "images", 4, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
     (alone,) = two_dreamers.imagine(8)
     found = [torch.load(tmp_path / f"images.{rank}")[0] for rank in (0, 1)]
     assert torch.equal(*found)

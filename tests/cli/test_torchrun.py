@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 import zoo
 from invocation import CHAIN_SHAPE, QUICK
+from torchrun import torchrun
 from two_compressors import EACH, compressed
 
 SCRIPT = Path(__file__).with_name("two_compressors.py")
-
-
-def torchrun(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run two processes of it on the CPU."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
-        [sys.executable, *launch, *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 def test_two_processes_write_one_run_and_speak_with_one_voice(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 """Two processes train a pruned network as one does with the whole batch."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from torchrun import torchrun
 from two_students import EACH, supervised
 
 SCRIPT = Path(__file__).with_name("two_students.py")
@@ -16,14 +14,7 @@ SCRIPT = Path(__file__).with_name("two_students.py")
 def ranks(tmp_path_factory):
     """What two processes that torchrun started found."""
     folder = tmp_path_factory.mktemp("students")
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ran = subprocess.run(
-        [sys.executable, *launch, SCRIPT, folder],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    ran = torchrun(SCRIPT, folder, folder=folder)
     assert ran.returncode == 0, ran.stderr
     assert [file.name for file in (folder / "state").iterdir()] == ["supervise.pt"]
     return [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)]

@@ -2,14 +2,12 @@
 
 import copy
 import logging
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torchrun import torchrun
 from two_processes import EACH, STEPS, features
 
 from edgeprune.training import join
@@ -21,14 +19,7 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 def ranks(tmp_path_factory):
     """What two processes that torchrun started found, and what they printed."""
     folder = tmp_path_factory.mktemp("ranks")
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ran = subprocess.run(
-        [sys.executable, *launch, SCRIPT, folder],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    ran = torchrun(SCRIPT, folder, folder=folder)
     assert ran.returncode == 0, ran.stderr
     return [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)], ran.stdout + ran.stderr
 
