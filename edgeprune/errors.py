@@ -8,6 +8,7 @@
     ├── BudgetUnreachable         6  says the nearest budget that can be reached
     ├── VerificationFailed        7  surgery or export changed what the network computes
     └── DeviceFailed              8  the runtime or the device did not do its part
+        └── DeviceLost            8  it died or could no longer be reached: another try may do
 
 An interrupted run (Ctrl-C) exits with 130. A message is one or two lines: what failed, which
 layer or file, what to do next.
@@ -67,3 +68,7 @@ class DeviceFailed(EdgepruneError):
     """The runtime or the device did not do its part."""
 
     exit_code = 8
+
+
+class DeviceLost(DeviceFailed):
+    """The process over there died, or the connection to it broke; starting again may help."""

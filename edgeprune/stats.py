@@ -1,20 +1,29 @@
-"""Order statistics, and how sure a ratio of latencies is. Pure Python: it also runs without numpy.
+"""Order statistics, and how sure a figure is.
 
-Latencies have a hard floor and a long tail of interruptions, so everything here rests on medians
-and quantiles. The interval of a ratio is a percentile bootstrap (B. Efron, "Bootstrap Methods:
-Another Look at the Jackknife", Annals of Statistics 7(1), 1979) over rounds: each round gives one
-ratio of two figures measured next to each other, so that what slows the machine for seconds
-slows both and cancels.
+Latencies have a hard floor and a long tail of interruptions, so everything here rests on ranks.
+The interval of a centre is that of the signed-rank test (J. L. Hodges and E. L. Lehmann, "Estimates
+of Location Based on Rank Tests", Annals of Mathematical Statistics 34(2), 1963): the estimate is
+the median of all pairwise means, and the interval ends at the k-th smallest and k-th largest of
+them, where k comes from the exact distribution of the signed-rank statistic. It is right for a
+handful of values of any symmetric distribution, where a bootstrap is too narrow, and a value gone
+astray hardly moves it. Ranks of fewer than six values cannot be 95 % sure; Student's t can, if the
+values are normally distributed.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Sequence
+
+FEWEST_FOR_RANKS = 6
+
+UNDISTURBED = 0.05
+"""The quantile of a session's latencies that stands for runs which nothing interrupted."""
 
 
 class Interval(NamedTuple):
@@ -25,39 +34,77 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap_ratio(
-    after: Sequence[float],
-    before: Sequence[float],
-    rng: random.Random,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> Interval:
-    """The median of ``after[i] / before[i]`` with its bootstrap percentile interval.
-
-    Works on logarithms, so that swapping ``after`` and ``before`` gives exactly the reciprocal;
-    with an even number of rounds the median is the geometric mean of the middle two.
+def centre(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Where values that scatter symmetrically lie, with the interval for it.
 
     Args:
-        after: One positive figure for each round, any unit.
-        before: Its partner from the same round, same unit.
-        rng: Draws the resamples; the same state gives the same interval.
-        confidence: Share of repeated experiments whose interval should hold the true median.
-        resamples: Larger: a steadier interval, slower.
+        values: Independent figures, such as one of each session; any unit.
+        confidence: Share of repeated experiments whose interval holds the centre, at least, given
+            six values; of fewer the interval is Student's, at 95 %.
 
     Raises:
-        ValueError: When there are no rounds, the lengths differ or a figure is not positive.
+        ValueError: When there are fewer than two values, or too few for this confidence.
     """
-    if len(after) != len(before):
-        raise ValueError(f"rounds must be paired: {len(after)} after and {len(before)} before")
-    if not all(figure > 0 for figure in (*after, *before)):
-        raise ValueError("a ratio needs figures above zero")
-    logs = [math.log(a) - math.log(b) for a, b in zip(after, before, strict=True)]
-    value = median(logs)
-    medians = [median(rng.choices(logs, k=len(logs))) for _ in range(resamples)]
-    tail = (1 - confidence) / 2
-    low, high = quantile(medians, tail), quantile(medians, 1 - tail)
-    return Interval(math.exp(value), math.exp(low), math.exp(high))
+    if len(values) < 2:
+        raise ValueError("one value does not say how far others would scatter")
+    if len(values) < FEWEST_FOR_RANKS:
+        mean = statistics.fmean(values)
+        reach = student(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+        return Interval(mean, mean - reach, mean + reach)
+    cut = _signed_rank_cut(len(values), confidence)
+    means = sorted((one + other) / 2 for i, one in enumerate(values) for other in values[i:])
+    return Interval(median(means), means[cut], means[-1 - cut])
+
+
+def student(share: float, freedom: float) -> float:
+    """The value below which a variable of Student's t distribution is with probability ``share``.
+
+    Args:
+        share: Between 0 and 1.
+        freedom: Degrees of freedom: more than 0, need not be whole; infinite is the normal
+            distribution.
+    """
+    from scipy.special import ndtri, stdtrit  # here: it takes longer to load than a report
+
+    return float(ndtri(share) if math.isinf(freedom) else stdtrit(freedom, share))
+
+
+def astray(values: Sequence[float], *, floor: float) -> int:
+    """How many values lie further from the median than chance would put them.
+
+    Further than 3.5 standard deviations, which are estimated from the median absolute deviation:
+    B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers", ASQC, 1993.
+
+    Args:
+        values: In any order.
+        floor: The least that counts as a standard deviation, in the unit of ``values``.
+
+    Raises:
+        ValueError: When there are no values.
+    """
+    middle = median(values)
+    deviation = max(floor, median_absolute_deviation(values) / 0.6745)
+    return sum(abs(value - middle) > 3.5 * deviation for value in values)
+
+
+@cache
+def _signed_rank_cut(n: int, confidence: float) -> int:
+    """The largest c of which P(W ≤ c) ≤ (1 - confidence) / 2, W the signed-rank statistic of n."""
+    ways = [1]  # to draw signs for the ranks so that those with a plus add up to the index
+    for rank in range(1, n + 1):
+        longer = ways + [0] * rank
+        for total, count in enumerate(ways):
+            longer[total + rank] += count
+        ways = longer
+    cut, below = -1, 0
+    for count in ways:
+        below += count
+        if 2 * below > (1 - confidence) * 2**n:
+            break
+        cut += 1
+    if cut < 0:
+        raise ValueError(f"ranks of {n} values cannot be {confidence:.1%} sure")
+    return cut
 
 
 def median(values: Sequence[float]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import random
 import statistics
 
@@ -12,11 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from edgeprune.stats import bootstrap_ratio, median, median_absolute_deviation, quantile
+from edgeprune.stats import (
+    FEWEST_FOR_RANKS,
+    astray,
+    centre,
+    median,
+    median_absolute_deviation,
+    quantile,
+)
 
 figures = st.floats(-1e6, 1e6, allow_subnormal=False)
 samples = st.lists(figures, min_size=1, max_size=40)
-positive = st.floats(1e-6, 1e6)
+several = st.lists(figures, min_size=2, max_size=12)
 
 
 @given(samples)
@@ -48,79 +55,94 @@ def test_quantile_refuses_what_has_no_answer(values, share):
         quantile(values, share)
 
 
-@given(st.lists(st.tuples(positive, positive), min_size=1, max_size=12), st.integers(0, 2**32))
-def test_swapping_the_pair_gives_the_reciprocal(pairs, seed):
-    after, before = zip(*pairs, strict=True)
-    there = bootstrap_ratio(after, before, random.Random(seed), resamples=50)
-    back = bootstrap_ratio(before, after, random.Random(seed), resamples=50)
-    assert back.value == pytest.approx(1 / there.value)
-    assert (back.low, back.high) == pytest.approx((1 / there.high, 1 / there.low))
+@given(several)
+def test_the_interval_turns_with_its_values(values):
+    there, back = centre(values), centre([-value for value in values])
+    assert (back.value, back.low, back.high) == pytest.approx(
+        (-there.value, -there.high, -there.low), rel=1e-9, abs=1e-9
+    )
 
 
-def test_same_seed_gives_same_interval():
-    after, before = _rounds(random.Random(1), 20, ratio=0.5)
-    first, second = (bootstrap_ratio(after, before, random.Random(7)) for _ in range(2))
-    assert first == second
+@given(several)
+def test_the_interval_holds_its_centre(values):
+    found = centre(values)
+    slack = 1e-9 * max(abs(value) for value in values)
+    assert found.low - slack <= found.value <= found.high + slack
 
 
-def test_equal_rounds_leave_no_doubt():
-    interval = bootstrap_ratio([1.0] * 9, [4.0] * 9, random.Random(0), resamples=20)
-    assert interval == pytest.approx((0.25, 0.25, 0.25))
+@pytest.mark.parametrize("n", range(2, FEWEST_FOR_RANKS))
+def test_few_values_have_the_interval_of_scipys_student(n):
+    values = random.Random(n).choices(range(100), k=n)
+    expected = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = centre(values)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
 
 
-def test_what_slows_both_of_a_pair_cancels():
-    noise = random.Random(3)
-    slow = [noise.uniform(1, 100) for _ in range(30)]
-    interval = bootstrap_ratio([0.5 * s for s in slow], slow, random.Random(0), resamples=50)
-    assert interval == pytest.approx((0.5, 0.5, 0.5))
+@pytest.mark.parametrize("n", [6, 7, 9, 14, 25])
+@pytest.mark.parametrize("confidence", [0.95, 0.965, 0.8])
+def test_the_interval_is_where_scipys_signed_rank_test_stops_rejecting(n, confidence):
+    noise = random.Random(n)
+    values = [noise.gauss(3, 1) for _ in range(n)]
+    found = centre(values, confidence=confidence)
+
+    def rejected(centre_of_all):
+        moved = np.asarray(values) - centre_of_all
+        return scipy_stats.wilcoxon(moved, method="exact").pvalue <= 1 - confidence
+
+    assert not rejected(found.low + 1e-6)
+    assert not rejected(found.high - 1e-6)
+    assert rejected(found.low - 1e-6)
+    assert rejected(found.high + 1e-6)
 
 
-@pytest.mark.parametrize("rounds", [8, 25])
-def test_interval_is_that_of_scipy(rounds):
-    after, before = _rounds(random.Random(rounds), rounds, ratio=0.7)
-    logs = np.log(np.asarray(after) / np.asarray(before))
-    expected = scipy_stats.bootstrap(
-        (logs,), np.median, n_resamples=9999, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    ours = bootstrap_ratio(after, before, random.Random(0), resamples=9999)
-    assert ours.value == pytest.approx(math.exp(np.median(logs)))
-    # the resampled medians of few rounds are few values: allow one step between neighbours
-    step = float(np.max(np.diff(np.sort(logs))))
-    assert math.log(ours.low) == pytest.approx(expected.low, abs=step)
-    assert math.log(ours.high) == pytest.approx(expected.high, abs=step)
+@pytest.mark.parametrize("n", [6, 10])
+def test_signs_drawn_in_every_way_leave_the_centre_outside_as_seldom_as_it_says(n):
+    """The law the interval rests on, by counting: magnitudes are fixed and any signs as likely."""
+    magnitudes = [1.0 + 0.37 * k for k in range(n)]
+    outside = 0
+    for signs in itertools.product((-1, 1), repeat=n):
+        found = centre([m * s for m, s in zip(magnitudes, signs, strict=True)])
+        outside += not found.low <= 0 <= found.high
+    assert 0.5 * 0.05 < outside / 2**n <= 0.05
 
 
-@pytest.mark.parametrize("rounds", [8, 25])
-def test_interval_covers_the_truth_as_often_as_it_says(rounds):
-    noise, trials, truth = random.Random(rounds), 300, 0.6
-    covered = 0
-    for _ in range(trials):
-        after, before = _rounds(noise, rounds, ratio=truth)
-        interval = bootstrap_ratio(after, before, noise, resamples=200)
-        covered += interval.low <= truth <= interval.high
-    # A percentile bootstrap of a median falls a little short of its name with few rounds.
-    assert scipy_stats.binomtest(covered, trials, 0.92, alternative="less").pvalue > 1e-3
-    assert covered < trials
+def test_equal_values_leave_no_doubt():
+    assert centre([2.0] * 4) == centre([2.0] * 9) == (2.0, 2.0, 2.0)
+
+
+def test_one_value_gone_astray_hardly_moves_the_interval():
+    values = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99, 1.0, 1.02, 0.98]
+    strayed = [*values, 50.0]
+    assert centre(strayed).value == pytest.approx(1.0, abs=0.02)
+    assert centre(strayed).high < 1.1
 
 
 @pytest.mark.parametrize(
-    ("after", "before", "said"),
+    ("values", "confidence", "said"),
     [
-        ([1.0], [1.0, 2.0], "paired"),
-        ([0.0], [1.0], "above zero"),
-        ([1.0], [-1.0], "above zero"),
-        ([math.nan], [1.0], "above zero"),
-        ([], [], "at least one"),
+        ([1.0], 0.95, "one value"),
+        ([], 0.95, "one value"),
+        ([1.0] * 6, 0.99, "cannot be 99.0% sure"),
     ],
 )
-def test_ratio_refuses_what_is_none(after, before, said):
+def test_too_few_values_are_refused(values, confidence, said):
     with pytest.raises(ValueError, match=said):
-        bootstrap_ratio(after, before, random.Random(0))
+        centre(values, confidence=confidence)
 
 
-def _rounds(noise, n, *, ratio):
-    """Paired figures with a heavy-tailed slowness that both share and a little of their own."""
-    shared = [math.exp(noise.expovariate(2)) for _ in range(n)]
-    after = [ratio * s * math.exp(noise.gauss(0, 0.05)) for s in shared]
-    before = [s * math.exp(noise.gauss(0, 0.05)) for s in shared]
-    return after, before
+def test_ranks_are_used_as_soon_as_they_can_be_sure():
+    assert 2 / 2**FEWEST_FOR_RANKS <= 1 - 0.965 < 2 / 2 ** (FEWEST_FOR_RANKS - 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "floor", "expected"),
+    [
+        ([1.0, 1.1, 0.9, 1.05, 0.95, 5.0], 0.01, 1),
+        ([1.0, 1.1, 0.9, 1.05, 0.95], 0.01, 0),
+        ([1.0] * 8 + [1.01], 0.01, 0),
+        ([1.0] * 8 + [1.04], 0.01, 1),
+        ([2.0], 0.01, 0),
+    ],
+)
+def test_values_far_from_the_others_are_counted(values, floor, expected):
+    assert astray(values, floor=floor) == expected

@@ -8,9 +8,10 @@ deepcopy, a file and a colleague. Channel indices are absolute, into the origina
 
 from __future__ import annotations
 
+from edgeprune.artifacts.counted import CountComparison, InstructionCounts
 from edgeprune.artifacts.exported import ExportedModel, Parity
 from edgeprune.artifacts.imagined import ImageQuality
-from edgeprune.artifacts.measured import Comparison, Measurement, RatioInterval
+from edgeprune.artifacts.measured import Comparison, Measurement, RatioInterval, Session
 from edgeprune.artifacts.progress import Halves, Progress, part_of
 from edgeprune.artifacts.pruned import (
     KeptChannels,
@@ -19,6 +20,7 @@ from edgeprune.artifacts.pruned import (
     RecoveryStep,
     SurgeryProof,
 )
+from edgeprune.artifacts.ran import RuntimeParity, RuntimeRun
 from edgeprune.artifacts.source import IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
 from edgeprune.artifacts.traced import (
     ChannelGroup,
@@ -36,9 +38,10 @@ from edgeprune.artifacts.traced import (
 )
 
 __all__ = [
-    "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "Comparison", "ExportedModel",
-    "Filtered", "Filters", "Gained", "Halves", "ImageQuality", "InputSpec", "KeptChannels",
-    "Measurement", "Member", "Normed", "Parity", "Progress", "PrunedModel", "PruningPlan",
-    "RatioInterval", "RecoveryStep", "Role", "Side", "Signal", "SourceModel", "SurgeryProof",
-    "Total", "TracedModel", "part_of",
+    "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "Comparison", "CountComparison",
+    "ExportedModel", "Filtered", "Filters", "Gained", "Halves", "ImageQuality", "InputSpec",
+    "InstructionCounts", "KeptChannels", "Measurement", "Member", "Normed", "Parity", "Progress",
+    "PrunedModel", "PruningPlan", "RatioInterval", "RecoveryStep", "Role", "RuntimeParity",
+    "RuntimeRun", "Session", "Side", "Signal", "SourceModel", "SurgeryProof", "Total",
+    "TracedModel", "part_of",
 ]  # fmt: skip

@@ -30,11 +30,11 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """An ONNX file and the proof that it computes what the PyTorch module does.
+    """A file for a runtime, and the proof that it computes what the PyTorch module does.
 
     Attributes:
         path: The file.
-        opset: Of the default operator domain.
+        opset: Of the default operator domain; None where the file is not ONNX.
         bytes: Size of the file.
         sha256: Digest of the file, in hexadecimal.
         parity: Comparison with PyTorch.
@@ -42,7 +42,7 @@ class ExportedModel:
     """
 
     path: Path
-    opset: int
+    opset: int | None
     bytes: int
     sha256: str
     parity: Parity

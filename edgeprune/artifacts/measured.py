@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
-    """One model timed in a process of its own.
+class Session:
+    """One model timed in one fresh process. Memory is resident memory above the baseline.
 
     Attributes:
         blocks_s: Raw latencies, one tuple for each block of consecutive runs; seconds.
-        load_s: Time to create the session; seconds.
+        load_s: Time to load the model into the runtime; seconds.
         first_s: The first inference after loading; seconds.
         baseline_rss_bytes: Resident memory of the process with the runtime, without the model.
-        idle_rss_bytes: Resident memory that the loaded model adds to the baseline.
-        peak_rss_bytes: The most that loading or running the model ever added to the baseline.
+        idle_rss_bytes: What the loaded model takes, once freed pages are handed back.
+        load_peak_rss_bytes: The most while it was loaded.
+        run_peak_rss_bytes: The most since then.
     """
 
     blocks_s: tuple[tuple[float, ...], ...]
@@ -23,15 +24,36 @@ class Measurement:
     first_s: float
     baseline_rss_bytes: int
     idle_rss_bytes: int
-    peak_rss_bytes: int
+    load_peak_rss_bytes: int
+    run_peak_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One model timed in several sessions.
+
+    Attributes:
+        sessions: In the order measured.
+        profile_peak_bytes: The most that one inference takes by the runtime's own count: tensors,
+            scratch, weights that kernels repack. The same in every run; None for a runtime that
+            does not count.
+    """
+
+    sessions: tuple[Session, ...]
+    profile_peak_bytes: int | None = None
+
+    @property
+    def blocks_s(self) -> tuple[tuple[float, ...], ...]:
+        """The blocks of all sessions, in seconds."""
+        return tuple(block for session in self.sessions for block in session.blocks_s)
 
 
 @dataclass(frozen=True, slots=True)
 class RatioInterval:
-    """A ratio, compressed / original, with its bootstrap interval.
+    """A ratio, compressed / original, with its interval.
 
     Attributes:
-        value: Median of the rounds' ratios.
+        value: The centre of the sessions' ratios.
         low: Lower end of the interval.
         high: Upper end of the interval.
         confidence: Of the interval, as a fraction.

@@ -4,21 +4,22 @@
     measure(model) → Measurement: one model on its own
     outputs(model, seed=…) → what the file computes there
 
-Each model runs in a fresh child process that has only the runtime: see ``worker.py``.
+Each model runs in fresh child processes that have only the runtime: see ``worker/``. A pair of
+processes is a session (``pairing.py``), a measurement several of them (``sessions.py``).
 """
 
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.artifacts import Comparison, Measurement
-from edgeprune.bench import pairing, worker
+from edgeprune.bench import notes, pairing, sessions, throttling
 from edgeprune.bench.conversation import Worker
 from edgeprune.bench.devices import DEVICES, Device, LocalDevice
-from edgeprune.choices import Choices
+from edgeprune.bench.runtimes import RUNTIMES
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeprune.artifacts import Progress
-    from edgeprune.bench.conversation import Stopped
+    from edgeprune.bench.sessions import Series
 
 __all__ = [
     "DEVICES",
@@ -43,11 +44,10 @@ __all__ = [
     "measure_alone",
     "outputs",
     "outputs_of_seeds",
+    "start_worker",
 ]
 
-RUNTIMES: Choices[Any] = Choices("runtime", worker.RUNTIMES)
-
-WARM_UP_S = 0.5
+WARM_UP_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,13 @@ class BenchSettings:
         runtime: One of ``RUNTIMES``; it must be installed on the device.
         device: One of ``DEVICES``, made, or your own.
         threads: That one inference may use.
-        seconds: Time for the timed runs of all models together. Larger: a narrower interval.
-            Eight rounds are run even if they take longer.
-        seed: Of the inputs and of the bootstrap.
+        seconds: The most a measurement may take, with all it starts. Larger: surer, up to
+            ``within``. Two sessions are held even if they take longer.
+        seed: Of the inputs.
+        within: How sure the latency is to be: a measurement ends before its time when it is
+            known to this fraction to either side, with 95 % confidence. Smaller: surer, longer.
+        arena: Whether ONNX Runtime keeps freed tensors in an arena of its own. Without: less
+            memory at rest, slower.
 
     Raises:
         UsageError: When one of them cannot be.
@@ -69,8 +73,10 @@ class BenchSettings:
     runtime: str = "onnxruntime"
     device: Device = LocalDevice()  # noqa: RUF009 - frozen
     threads: int = 1
-    seconds: float = 10.0
+    seconds: float = 30.0
     seed: int = 0
+    within: float = 0.01
+    arena: bool = True
 
     def __post_init__(self) -> None:
         RUNTIMES[self.runtime]
@@ -80,6 +86,10 @@ class BenchSettings:
             raise UsageError(f"seconds must be more than 0, not {self.seconds}")
         if self.seed < 0:
             raise UsageError(f"seed must be 0 or more, not {self.seed}")
+        if not 0 < self.within < 1:
+            raise UsageError(f"within must be between 0 and 1 (1% is 0.01), not {self.within}")
+        if not self.arena and self.runtime != "onnxruntime":
+            raise UsageError(f"only onnxruntime has an arena to turn off, not {self.runtime}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ def compare(
     settings: BenchSettings | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Measure two models alternately, each in its own process.
+    """Measure two models alternately, session after session.
 
     Args:
         original: ONNX file.
@@ -109,23 +119,22 @@ def compare(
         UsageError: When a file does not exist.
         DeviceFailed: When the device, the runtime or a model does not do its part.
     """
-    settings, progress = settings or BenchSettings(), progress or _silent
-    with ExitStack() as processes:
-        before, after = (
-            processes.enter_context(_start(model, settings, progress))
-            for model in (original, compressed)
-        )
-        blocks_before, blocks_after = pairing.alternate(before, after, settings.seconds, progress)
-        stopped_before, stopped_after = before.stop(), after.stop()
-    latency = pairing.latency_ratio(blocks_before, blocks_after, settings.seed)
-    environment = _environment(before, stopped_before, settings)
-    noise = pairing.noise_notes(pairing.round_medians(blocks_before), environment)
+    settings = settings or BenchSettings()
+    series = _series((original, compressed), settings, progress or _silent)
+    before, after = _measurements(series)
+    environment = _environment(series, settings)
+    medians = pairing.median_latency(after.blocks_s) / pairing.median_latency(before.blocks_s)
     return Comparison(
-        original=_measurement(before, blocks_before, stopped_before),
-        compressed=_measurement(after, blocks_after, stopped_after),
-        latency=latency,
+        original=before,
+        compressed=after,
+        latency=series.ratio,
         environment=environment,
-        notes=(*pairing.ratio_notes(latency), *noise),
+        notes=(
+            *notes.of_series(series, seconds=settings.seconds, within=settings.within),
+            *notes.of_ratio(series.ratio, medians),
+            *notes.of_machine(pairing.round_medians(before.blocks_s), environment),
+            *throttling.notes([held.clocks for held in series.held], environment),
+        ),
     )
 
 
@@ -140,13 +149,16 @@ def measure_alone(
     model: Path, settings: BenchSettings | None = None, progress: Progress | None = None
 ) -> Single:
     """As ``measure``, with what a report says about the machine."""
-    settings, progress = settings or BenchSettings(), progress or _silent
-    with _start(model, settings, progress) as process:
-        blocks = pairing.alone(process, settings.seconds, progress)
-        stopped = process.stop()
-    environment = _environment(process, stopped, settings)
-    notes = pairing.noise_notes(pairing.round_medians(blocks), environment)
-    return Single(_measurement(process, blocks, stopped), environment, tuple(notes))
+    settings = settings or BenchSettings()
+    series = _series((model,), settings, progress or _silent)
+    (measurement,) = _measurements(series)
+    environment = _environment(series, settings)
+    told = (
+        *notes.of_series(series, seconds=settings.seconds, within=settings.within),
+        *notes.of_machine(pairing.round_medians(measurement.blocks_s), environment),
+        *throttling.notes([held.clocks for held in series.held], environment),
+    )
+    return Single(measurement, environment, told)
 
 
 def outputs(
@@ -164,43 +176,84 @@ def outputs_of_seeds(
     model: Path, settings: BenchSettings | None, seeds: Iterable[int]
 ) -> list[list[NDArray[Any]]]:
     """As ``outputs``, for many seeds with the model loaded once."""
-    with _start(model, settings or BenchSettings(), _silent, warm_up_s=0.0) as process:
-        return [process.outputs(seed) for seed in seeds]
+    asked = tuple(seeds)
+
+    def answers() -> list[list[NDArray[Any]]]:
+        with start_worker(model, settings or BenchSettings(), _silent, warm_up_s=0.0) as process:
+            return [process.outputs(seed) for seed in asked]
+
+    return sessions.persist(answers, [])
 
 
-def _start(
-    model: Path, settings: BenchSettings, progress: Progress, *, warm_up_s: float = WARM_UP_S
+def start_worker(
+    model: Path,
+    settings: BenchSettings,
+    progress: Progress,
+    *,
+    warm_up_s: float = WARM_UP_S,
+    cores: list[int] | None = None,
 ) -> Worker:
-    if not model.is_file():
-        raise UsageError(f"no model file at {model}")
+    """Load a model in a fresh process on the device; raises as ``compare`` does.
+
+    Args:
+        model: ONNX file.
+        settings: Where and how.
+        progress: Hears that it is being loaded.
+        warm_up_s: How long it runs before it is ready.
+        cores: Where the process shall stay; without, it chooses.
+    """
     progress(0.0, f"loading {model.name}")
+    runtime = RUNTIMES[settings.runtime]
     request = {
         "runtime": settings.runtime,
-        "model": str(model.resolve()),
+        "adapter": str(runtime.adapter),
+        "model": str(_prepared(model, settings).resolve()),
         "threads": settings.threads,
         "seed": settings.seed,
         "warmup_s": warm_up_s,
+        "cores": cores,
+        "options": {} if settings.arena else {"arena": False},
     }
     return settings.device.start(request)
 
 
-def _measurement(process: Worker, blocks: pairing.Blocks, stopped: Stopped) -> Measurement:
-    ready = process.ready
-    return Measurement(
-        blocks_s=blocks,
-        load_s=ready.load_s,
-        first_s=ready.first_s,
-        baseline_rss_bytes=ready.baseline_rss_bytes,
-        idle_rss_bytes=ready.idle_rss_bytes,
-        peak_rss_bytes=stopped.peak_rss_bytes,
+def _prepared(model: Path, settings: BenchSettings) -> Path:
+    if not model.is_file():
+        raise UsageError(f"no model file at {model}")
+    return RUNTIMES[settings.runtime].prepared(model)
+
+
+def _series(models: tuple[Path, ...], settings: BenchSettings, progress: Progress) -> Series:
+    for model in models:  # before the clock runs: converting one may take long
+        progress(0.0, f"loading {model.name}")
+        _prepared(model, settings)
+
+    def start(number: int, cores: list[int] | None) -> Worker:
+        return start_worker(models[number], settings, _silent, cores=cores)
+
+    hold = partial(pairing.hold, start, len(models))
+    return sessions.gather(
+        hold, seconds=settings.seconds, within=settings.within, progress=progress
     )
 
 
-def _environment(process: Worker, stopped: Stopped, settings: BenchSettings) -> dict[str, object]:
-    """What the worker says of its machine, with the load average from start to end."""
-    seen = process.ready.environment
-    loads = {"start": seen["load_average"], "end": stopped.load_average}
-    return {**seen, "device": settings.device.name, "load_average": loads}
+def _measurements(series: Series) -> tuple[Measurement, ...]:
+    sides = zip(*(held.sides for held in series.held), strict=True)
+    return tuple(map(Measurement, sides, series.held[0].profiles))
+
+
+def _environment(series: Series, settings: BenchSettings) -> dict[str, object]:
+    """What the first worker said of its machine, with what held from start to end."""
+    first, last = series.held[0], series.held[-1]
+    loads = {"start": first.load_averages[0], "end": last.load_averages[1]}
+    pinned = {core for held in series.held for core in held.environment["pinned"] or ()}
+    return {
+        **first.environment,
+        "device": settings.device.name,
+        "load_average": loads,
+        "clock": {"start": first.clocks[0], "end": last.clocks[1]},
+        "pinned": sorted(pinned) or None,
+    }
 
 
 def _silent(share: float, doing: str) -> None:

@@ -1,4 +1,4 @@
-"""Talks to a ``worker.py`` that runs in a child process, and never lets it hang or stay behind.
+"""Talks to a ``worker`` that runs in a child process, and never lets it hang or stay behind.
 
 Every answer has a time limit; every way out of a ``with`` block, Ctrl-C included, kills the
 process. What goes wrong over there arrives here as one ``DeviceFailed``.
@@ -18,7 +18,7 @@ import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from edgeprune.errors import DeviceFailed
+from edgeprune.errors import DeviceFailed, DeviceLost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,7 @@ class Ready:
         run_s: An inference by the end of the warm-up; seconds.
         baseline_rss_bytes: Resident memory before the model was loaded.
         idle_rss_bytes: What the loaded model adds.
+        load_peak_rss_bytes: The most that it added while it was loaded.
         environment: The machine, seen from there.
     """
 
@@ -44,23 +45,34 @@ class Ready:
     run_s: float
     baseline_rss_bytes: int
     idle_rss_bytes: int
+    load_peak_rss_bytes: int
     environment: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What a worker says last: the most memory added, and the load average by then."""
+    """What a worker says last.
 
-    peak_rss_bytes: int
+    Attributes:
+        run_peak_rss_bytes: The most memory that the model added since it was loaded.
+        profile_peak_bytes: What the runtime itself counted; None if it does not, or was not
+            asked.
+        load_average: By then; None where the system does not say.
+        clock: Frequency and heat by then, as ``worker/machine.py`` tells them.
+    """
+
+    run_peak_rss_bytes: int
+    profile_peak_bytes: int | None
     load_average: tuple[float, ...] | None
+    clock: Mapping[str, Any] | None = None
 
 
 class Worker:
     """A loaded model in a process of its own; a context that kills the process when left.
 
     Args:
-        command: Starts ``worker.py``, here or through something that reaches another machine.
-        request: The first request; see the head of ``worker.py``.
+        command: Starts ``worker``, here or through something that reaches another machine.
+        request: The first request; see ``worker/__main__.py``.
         limit_s: The longest wait for one answer, in seconds.
 
     Attributes:
@@ -118,12 +130,25 @@ class Worker:
         """What the model computes on inputs drawn with ``seed``."""
         return [_decoded(output) for output in self._ask({"outputs": seed})["outputs"]]
 
-    def stop(self) -> Stopped:
-        """Let the process end, and return what it says last."""
-        answer = self._ask({"stop": True})
+    def instructions(self, n: int) -> tuple[int, ...]:
+        """Instructions of each of ``n`` runs; only emulators count them."""
+        return tuple(self._ask({"instructions": n})["instructions"])
+
+    def stop(self, *, profile: bool = False) -> Stopped:
+        """Let the process end, and return what it says last.
+
+        Args:
+            profile: Whether the runtime is asked how much memory an inference takes.
+        """
+        answer = self._ask({"stop": True, "profile": profile})
         self.close()
         load = answer["load_average"]
-        return Stopped(answer["peak_rss_bytes"], None if load is None else tuple(load))
+        return Stopped(
+            answer["run_peak_rss_bytes"],
+            answer["profile_peak_bytes"],
+            None if load is None else tuple(load),
+            answer["clock"],
+        )
 
     def close(self) -> None:
         """End the process now, whatever it is doing; harmless when it has ended."""
@@ -156,7 +181,7 @@ class Worker:
 
     def _parsed(self, line: str) -> dict[str, Any]:
         if not line:
-            raise DeviceFailed(self._last_words())
+            raise DeviceLost(self._last_words())
         try:
             answer = json.loads(line)
         except ValueError:

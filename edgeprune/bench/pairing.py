@@ -1,91 +1,135 @@
-"""Alternating measurement: original and compressed in A/B/B/A blocks, so that drift cancels.
+"""One session: models take turns in fresh processes, in A/B/B/A rounds of short blocks.
 
-What slows a machine (its clock, its heat, other programs) lasts longer than one block of about
-50 ms. Each round holds two blocks of each model in mirrored order, so a slow minute, or a steady
-drift within the round, falls on both alike. A round gives one ratio of medians; their median is
-the result and a bootstrap over rounds its interval.
+What slows a machine (its clock, its heat, other programs) lasts longer than a block of about 50 ms.
+Each round holds two blocks of each model in mirrored order, so a slow minute, or a steady drift,
+falls on both alike. Processes start in turn as well, and the one that started first runs first.
 
-The interval covers what changes while the two processes live. Where each happens to lie in memory
-is settled when it starts: two processes of one file differ by a per cent or two, the same way in
-every round, so a ratio that close to 1 is pointed out whatever its interval.
+A session gives one figure: of two models the logarithm of the ratio of their undisturbed latencies,
+of one model the logarithm of its own. Undisturbed are the fastest of the runs, up to their 5 %
+quantile. What interrupts a run only ever adds to its time (J. Chen and J. Revels, "Robust
+benchmarking in noisy environments", arXiv:1608.04295), so beside other programs a median is that of
+the model and a slice of theirs, and the ratio of two such medians lies nearer to 1 than that of the
+models.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from edgeprune.artifacts import RatioInterval
-from edgeprune.stats import bootstrap_ratio, median, median_absolute_deviation
+from edgeprune.artifacts import Session
+from edgeprune.stats import UNDISTURBED, median, quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Sequence
 
-    from edgeprune.artifacts import Progress
-    from edgeprune.bench.conversation import Ready
+    from edgeprune.bench.conversation import Ready, Stopped, Worker
 
 Blocks: TypeAlias = "tuple[tuple[float, ...], ...]"
+Start: TypeAlias = "Callable[[int, list[int] | None], Worker]"
+"""Starts a process of the model of this number, on these cores or on those that it chooses."""
 
 BLOCK_S = 0.05
-FEWEST_RUNS = 3
+FEWEST_RUNS = 2
 MOST_RUNS = 1000
-FEWEST_ROUNDS = 8
-CONFIDENCE = 0.95
-
-PROCESS_LUCK = 0.03
-NOISY_SPREAD = 0.10
-NOISY_DRIFT = 0.05
-QUIETER = "close other programs or measure longer, and repeat"
-
-MEMORY = {
-    "VmHWM without reset": "this device cannot reset its memory high-water mark: the peak covers "
-    "the whole life of the process",
-    "ru_maxrss": "this device only knows the highest memory of a process's whole life: idle memory "
-    "is an upper bound, not comparable with figures from Linux",
-    "none": "this device does not say how much memory a process takes: the figures are 0",
-}
+SESSION_S = 1.0
+FEWEST_ROUNDS = 2
+MOST_ROUNDS = 5
 
 
-class Timed(Protocol):
-    """A loaded model that can be run; a ``Worker`` is one."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A session that took place.
 
-    ready: Ready
-
-    def run(self, n: int) -> tuple[float, ...]:
-        """Latencies of ``n`` runs, in seconds."""
-
-
-def alternate(
-    original: Timed, compressed: Timed, seconds: float, progress: Progress
-) -> tuple[Blocks, Blocks]:
-    """Run both models in A/B/B/A rounds until ``seconds`` have gone by, but 8 rounds at least.
-
-    Returns:
-        The blocks of the original and of the compressed model, two for each round, in seconds.
+    Attributes:
+        sides: What it measured, in the order of the models.
+        profiles: What the runtime itself counted of each model, if it was asked.
+        environment: What the first of its processes said of the machine.
+        load_averages: Of the machine, at the start and the end.
+        clocks: Its frequency and heat, likewise.
     """
-    rounds = _rounds((original, compressed, compressed, original), seconds, progress)
-    outer = tuple(block for first, _, _, last in rounds for block in (first, last))
-    inner = tuple(block for _, second, third, _ in rounds for block in (second, third))
-    return outer, inner
+
+    sides: tuple[Session, ...]
+    profiles: tuple[int | None, ...]
+    environment: dict[str, Any]
+    load_averages: tuple[Any, Any]
+    clocks: tuple[Any, Any] = (None, None)
+
+    @property
+    def figure(self) -> float:
+        """The logarithm of the undisturbed latency, or of the ratio of two, the second above."""
+        *below, last = (math.log(undisturbed(side.blocks_s)) for side in self.sides)
+        return last - sum(below)
 
 
-def alone(model: Timed, seconds: float, progress: Progress) -> Blocks:
-    """The blocks of one model, run for ``seconds``, and 8 rounds of two at least; in seconds."""
-    return tuple(block for blocks in _rounds((model, model), seconds, progress) for block in blocks)
-
-
-def latency_ratio(original: Blocks, compressed: Blocks, seed: int) -> RatioInterval:
-    """Compressed / original: the median of the rounds' ratios, with its 95 % bootstrap interval.
+def hold(start: Start, models: int, number: int) -> Held:
+    """Start every model, let them take turns, and end them.
 
     Args:
-        original: Two blocks for each round, in seconds.
-        compressed: As many.
-        seed: Of the bootstrap.
+        start: Starts a process.
+        models: How many there are.
+        number: Of the session, from 0; in every second one the last model comes first.
+
+    Raises:
+        DeviceFailed: When the device, the runtime or a model does not do its part.
     """
-    after, before = round_medians(compressed), round_medians(original)
-    interval = bootstrap_ratio(after, before, random.Random(seed), confidence=CONFIDENCE)
-    return RatioInterval(*interval, confidence=CONFIDENCE)
+    order = range(models) if number % 2 == 0 else range(models)[::-1]
+    with ExitStack() as processes:
+        started: dict[int, Worker] = {}
+        cores: list[int] | None = None
+        for model in order:
+            started[model] = processes.enter_context(start(model, cores))
+            cores = started[model].ready.environment["pinned"]
+        workers = tuple(started[model] for model in range(models))
+        blocks = turns(workers, order)
+        stopped = tuple(worker.stop(profile=number == 0) for worker in workers)
+    seen = started[order[0]].ready.environment
+    ready = (worker.ready for worker in workers)
+    return Held(
+        sides=tuple(map(_side, blocks, ready, stopped)),
+        profiles=tuple(last.profile_peak_bytes for last in stopped),
+        environment=seen,
+        load_averages=(seen["load_average"], stopped[-1].load_average),
+        clocks=(seen.get("clock"), stopped[-1].clock),
+    )
+
+
+def turns(workers: Sequence[Worker], order: Sequence[int]) -> tuple[Blocks, ...]:
+    """The blocks of each model from rounds of all models there and back; in seconds.
+
+    Args:
+        workers: Loaded models.
+        order: Which of them comes first, second, …; each once.
+    """
+    runs = [block_length(worker.ready.run_s) for worker in workers]
+    blocks: tuple[list[tuple[float, ...]], ...] = tuple([] for _ in workers)
+    once = 2 * sum(n * worker.ready.run_s for n, worker in zip(runs, workers, strict=True))
+    for _ in range(round_count(once)):
+        for model in (*order, *order[::-1]):
+            blocks[model].append(workers[model].run(runs[model]))
+    return tuple(map(tuple, blocks))
+
+
+def block_length(run_s: float) -> int:
+    """Runs that last about 50 ms together; 2 at least, because the first finds cold caches."""
+    return min(MOST_RUNS, max(FEWEST_RUNS, round(BLOCK_S / max(run_s, 1e-9))))
+
+
+def round_count(round_s: float) -> int:
+    """Rounds that last about a second together: from 2 for slow models to 5."""
+    return min(MOST_ROUNDS, max(FEWEST_ROUNDS, round(SESSION_S / max(round_s, 1e-9))))
+
+
+def undisturbed(blocks: Blocks) -> float:
+    """The latency of runs that nothing interrupted, in seconds."""
+    return quantile([sample for block in blocks for sample in block], UNDISTURBED)
+
+
+def median_latency(blocks: Blocks) -> float:
+    """The median of all runs, in seconds."""
+    return median([sample for block in blocks for sample in block])
 
 
 def round_medians(blocks: Blocks) -> list[float]:
@@ -94,67 +138,13 @@ def round_medians(blocks: Blocks) -> list[float]:
     return [median(first + second) for first, second in pairs]
 
 
-def ratio_notes(latency: RatioInterval) -> list[str]:
-    """What must be said next to the ratio."""
-    if latency.low <= 1 <= latency.high:
-        note = (
-            f"the interval of the latency ratio, {latency.low:.3f} to {latency.high:.3f}, contains "
-            "1: no difference in latency was shown; measure longer to narrow it"
-        )
-    elif abs(latency.value - 1) < PROCESS_LUCK:
-        note = (
-            f"the latency ratio {latency.value:.3f} is so close to 1 that the luck of two "
-            "processes may explain it; repeat the measurement and see whether it stays"
-        )
-    else:
-        return []
-    return [note]
-
-
-def noise_notes(medians: list[float], environment: Mapping[str, Any]) -> list[str]:
-    """What speaks against the figures themselves.
-
-    Args:
-        medians: Of the rounds of one model, in the order measured; the same model throughout, so
-            that whatever moves is the machine.
-        environment: As in ``Comparison``: reads cores, load_average and memory.
-    """
-    notes = []
-    spread = median_absolute_deviation(medians) / median(medians)
-    if spread > NOISY_SPREAD:
-        notes.append(
-            f"the machine was noisy: rounds of one model spread by {spread:.0%}; {QUIETER}"
-        )
-    third = max(1, len(medians) // 3)
-    drift = median(medians[-third:]) / median(medians[:third]) - 1
-    if abs(drift) > NOISY_DRIFT:
-        changed = "slower" if drift > 0 else "faster"
-        notes.append(
-            f"the machine became {abs(drift):.0%} {changed} during the measurement (clock, heat or "
-            f"other programs); let it settle, {QUIETER}"
-        )
-    loads, cores = environment["load_average"], environment["cores"]
-    busiest = max((now[0] for now in loads.values() if now), default=0.0)
-    if busiest > cores:
-        notes.append(
-            f"the machine was busy: load average {busiest:.1f} on {cores} cores; {QUIETER}"
-        )
-    return notes + [note for source, note in MEMORY.items() if source == environment["memory"]]
-
-
-def _rounds(order: tuple[Timed, ...], seconds: float, progress: Progress) -> list[Blocks]:
-    """Rounds of one block for each model in ``order``; a model may come more than once."""
-    runs = [_block_length(model.ready.run_s) for model in order]
-    rounds: list[Blocks] = []
-    start = time.perf_counter()
-    done = 0.0
-    while done < 1:
-        rounds.append(tuple(model.run(n) for model, n in zip(order, runs, strict=True)))
-        done = min(len(rounds) / FEWEST_ROUNDS, (time.perf_counter() - start) / seconds)
-        progress(min(done, 1.0), f"timing, round {len(rounds)}")
-    return rounds
-
-
-def _block_length(run_s: float) -> int:
-    """Runs that last about 50 ms together; 3 at least, so that a block has a middle."""
-    return min(MOST_RUNS, max(FEWEST_RUNS, round(BLOCK_S / max(run_s, 1e-9))))
+def _side(blocks: Blocks, ready: Ready, stopped: Stopped) -> Session:
+    return Session(
+        blocks_s=blocks,
+        load_s=ready.load_s,
+        first_s=ready.first_s,
+        baseline_rss_bytes=ready.baseline_rss_bytes,
+        idle_rss_bytes=ready.idle_rss_bytes,
+        load_peak_rss_bytes=ready.load_peak_rss_bytes,
+        run_peak_rss_bytes=stopped.run_peak_rss_bytes,
+    )

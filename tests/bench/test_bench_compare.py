@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -30,10 +31,10 @@ class Watched:
     def start(self, request):
         worker = bench.LocalDevice().start(request)
         number, run = len({name for name, _ in self.diary}), worker.run
-        self.diary.append(("AB"[number], 0))
+        self.diary.append(("ABCDEFGH"[number], 0))
 
         def noted(n):
-            self.diary.append(("AB"[number], n))
+            self.diary.append(("ABCDEFGH"[number], n))
             return run(n)
 
         worker.run = noted
@@ -52,11 +53,11 @@ def against_itself(tiny):
 def test_blocks_of_real_models_alternate(against_itself):
     comparison, diary, _ = against_itself
     order = "".join(name for name, runs in diary if runs)
-    assert order == "ABBA" * (len(order) // 4)
-    assert len(order) >= 32
-    for name, measured in (("A", comparison.original), ("B", comparison.compressed)):
+    sessions = [len(session.blocks_s) // 2 for session in comparison.original.sessions]
+    assert order == "ABBA" * sessions[0] + "CDDC" * sessions[1]
+    for names, measured in (("AD", comparison.original), ("BC", comparison.compressed)):
         assert [len(block) for block in measured.blocks_s] == [
-            runs for who, runs in diary if who == name and runs
+            runs for who, runs in diary if who in names and runs
         ]
 
 
@@ -64,16 +65,28 @@ def test_samples_of_real_models_are_finite(against_itself):
     comparison, _, _ = against_itself
     for measured in (comparison.original, comparison.compressed):
         assert all(0 < s < math.inf for block in measured.blocks_s for s in block)
-        assert measured.load_s > 0
-        assert measured.first_s > 0
+        assert all(session.load_s > 0 and session.first_s > 0 for session in measured.sessions)
     assert 0 < comparison.latency.low <= comparison.latency.value <= comparison.latency.high
 
 
 def test_memory_of_real_models_adds_up(against_itself):
     comparison, _, _ = against_itself
-    for measured in (comparison.original, comparison.compressed):
-        assert measured.peak_rss_bytes >= measured.idle_rss_bytes >= 0
-        assert measured.baseline_rss_bytes > 2**20
+    for session in (*comparison.original.sessions, *comparison.compressed.sessions):
+        assert session.load_peak_rss_bytes >= session.idle_rss_bytes >= 0
+        assert session.run_peak_rss_bytes >= session.idle_rss_bytes
+        assert session.baseline_rss_bytes > 2**20
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no cores to choose here")
+def test_both_models_stay_on_one_core_a_thread(against_itself, tiny):
+    (core,) = {tuple(against_itself[0].environment["pinned"])}
+    assert set(core) <= os.sched_getaffinity(0)
+    wanted = max(os.sched_getaffinity(0))
+    with bench.start_worker(tiny, SHORT, lambda *_: None, cores=[wanted]) as worker:
+        tasks = Path(f"/proc/{worker.pid}/task").iterdir()
+        assert {tuple(os.sched_getaffinity(int(task.name))) for task in tasks} == {(wanted,)}
+        assert worker.ready.environment["pinned"] == [wanted]
+        assert worker.ready.environment["cores"] == len(os.sched_getaffinity(0))
 
 
 def test_environment_says_what_was_measured_on(against_itself):
@@ -96,16 +109,16 @@ def test_progress_starts_at_nothing_and_ends_at_all(against_itself):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere idle memory is an upper bound")
 def test_weights_are_seen_in_memory(tiny, heavy):
-    light, weighty = (bench.measure(model, SHORT) for model in (tiny, heavy))
+    light, weighty = (bench.measure(model, SHORT).sessions[0] for model in (tiny, heavy))
     assert weighty.idle_rss_bytes - light.idle_rss_bytes > 30e6
-    assert weighty.peak_rss_bytes >= weighty.idle_rss_bytes
+    assert weighty.load_peak_rss_bytes - light.load_peak_rss_bytes > 30e6
 
 
 def test_a_single_model_comes_with_its_environment(tiny):
     single = bench.measure_alone(tiny, bench.BenchSettings(seconds=0.01, threads=2))
     assert single.environment["threads"] == 2
     assert single.environment["device"] == "local"
-    assert len(single.measurement.blocks_s) >= 16
+    assert len(single.measurement.sessions) == 2
 
 
 def test_outputs_are_what_the_weights_say(tiny):
@@ -166,6 +179,10 @@ def test_a_missing_file_is_the_users_error(tiny, tmp_path):
         {"seconds": math.inf},
         {"seed": -1},
         {"runtime": "abacus"},
+        {"within": 0.0},
+        {"within": 1.0},
+        {"within": math.nan},
+        {"runtime": "openvino", "arena": False},
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong):
@@ -187,7 +204,7 @@ class Loud:
 
 model = pathlib.Path(sys.argv[1])
 def progress(share, doing):
-    if doing.startswith("timing"):
+    if doing == "session 2":
         print("timing", flush=True)
 bench.compare(model, model, bench.BenchSettings(device=Loud(), seconds=60), progress)
 """

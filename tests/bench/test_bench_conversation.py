@@ -22,6 +22,7 @@ READY = json.dumps(
         "run_s": 1.0,
         "baseline_rss_bytes": 1,
         "idle_rss_bytes": 1,
+        "load_peak_rss_bytes": 1,
         "environment": {},
     }
 )
@@ -50,7 +51,9 @@ def test_worker_runs_and_stops(tiny):
             worker.run(1)
     assert len(samples) == 4
     assert all(sample > 0 for sample in samples)
-    assert stopped.peak_rss_bytes >= worker.ready.idle_rss_bytes >= 0
+    assert worker.ready.load_peak_rss_bytes >= worker.ready.idle_rss_bytes >= 0
+    assert stopped.run_peak_rss_bytes >= worker.ready.idle_rss_bytes
+    assert stopped.profile_peak_bytes is None
     assert worker.ready.baseline_rss_bytes > 2**20
 
 

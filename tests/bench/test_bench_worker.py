@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from edgeprune.bench import worker
+from edgeprune.bench import RUNTIMES
+from edgeprune.bench.devices.local import WORKER
+from edgeprune.bench.worker import machine
 
-SCRIPT = Path(worker.__file__)
+BOARD = [*sorted(WORKER.glob("*.py")), *(row.adapter for row in RUNTIMES.values())]
 
 
-def test_worker_imports_only_the_standard_library_when_it_starts():
-    tree = ast.parse(SCRIPT.read_text(encoding="utf-8"))
+def named(path):
+    return path.name
+
+
+@pytest.mark.parametrize("file", BOARD, ids=named)
+def test_what_a_board_gets_imports_only_the_standard_library_when_it_starts(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     modules = set()
     for node in tree.body:
         if isinstance(node, ast.Import):
@@ -29,8 +36,8 @@ def test_worker_imports_only_the_standard_library_when_it_starts():
 def test_worker_has_no_torch_and_no_edgeprune_when_it_has_measured(tiny, tmp_path):
     script = f"""
 import runpy, sys
-sys.argv = ["worker.py", {str(tiny)!r}, "--runs", "2"]
-runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+sys.argv = ["worker", {str(tiny)!r}, "--runs", "2"]
+runpy.run_path({str(WORKER)!r}, run_name="__main__")
 print(*sys.modules, file=sys.stderr)
 """
     done = subprocess.run(
@@ -42,21 +49,23 @@ print(*sys.modules, file=sys.stderr)
 
 
 def test_a_copy_measures_by_hand(tiny, tmp_path):
-    copy = tmp_path / "worker.py"
-    copy.write_bytes(SCRIPT.read_bytes())
+    copy = tmp_path / "worker"
+    shutil.copytree(WORKER, copy)
+    shutil.copy(RUNTIMES["onnxruntime"].adapter, tmp_path)
     command = [sys.executable, copy, tiny, "--runs", "5", "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
     summary = json.loads(done.stdout)
     assert summary["latency_s"]["n"] == 5
     assert 0 < summary["latency_s"]["min"] <= summary["latency_s"]["median"]
-    assert summary["peak_rss_bytes"] >= summary["idle_rss_bytes"] >= 0
+    for peak in ("load_peak_rss_bytes", "run_peak_rss_bytes"):
+        assert summary[peak] >= summary["idle_rss_bytes"] >= 0
     assert summary["environment"]["runtime"] == "onnxruntime"
 
 
 def test_by_hand_a_bad_file_is_one_line(tmp_path):
     bad = tmp_path / "bad.onnx"
     bad.write_text("not a model")
-    done = subprocess.run([sys.executable, SCRIPT, bad], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, WORKER, bad], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("onnxruntime cannot load bad.onnx")
@@ -65,22 +74,22 @@ def test_by_hand_a_bad_file_is_one_line(tmp_path):
 
 def test_worker_ends_when_its_input_does(tiny):
     request = json.dumps({"model": str(tiny), "warmup_s": 0})
-    done = subprocess.run([sys.executable, SCRIPT], input=request, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, WORKER], input=request, capture_output=True, text=True)
     assert done.returncode == 0
     assert json.loads(done.stdout)["load_s"] > 0
 
 
 def test_without_proc_memory_is_the_highest_mark_of_the_process(monkeypatch):
     pytest.importorskip("resource")
-    monkeypatch.setattr(worker, "text_of", lambda path: "")
-    memory = worker.Memory()
+    monkeypatch.setattr(machine, "text_of", lambda path: "")
+    memory = machine.Memory()
     assert memory.source == "ru_maxrss"
     assert memory.baseline > 2**20
     assert memory.added("VmHWM") >= memory.added("VmRSS") >= 0
 
 
 def test_a_system_that_says_nothing_is_not_guessed_at(monkeypatch):
-    monkeypatch.setattr(worker, "text_of", lambda path: "")
+    monkeypatch.setattr(machine, "text_of", lambda path: "")
     monkeypatch.setitem(sys.modules, "resource", None)
-    memory = worker.Memory()
+    memory = machine.Memory()
     assert (memory.source, memory.baseline, memory.added("VmHWM")) == ("none", 0, 0)

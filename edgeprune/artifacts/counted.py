@@ -1,0 +1,50 @@
+"""bench → InstructionCounts: what inferences cost on an emulated processor, repeatably."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionCounts:
+    """One model run under emulation, instructions counted.
+
+    Attributes:
+        samples: Instructions of each inference after the first ones.
+        host_max_rel_diff: Largest difference of its outputs from those of the same runtime on this
+            machine, relative to the largest output; None where it is not finite.
+    """
+
+    samples: tuple[int, ...]
+    host_max_rel_diff: float | None
+
+    @property
+    def per_inference(self) -> int:
+        """Median of the samples."""
+        return round(statistics.median(self.samples))
+
+    @property
+    def repeat(self) -> float:
+        """How far the samples lie apart, as a fraction of their median."""
+        return (max(self.samples) - min(self.samples)) / self.per_inference
+
+
+@dataclass(frozen=True, slots=True)
+class CountComparison:
+    """Two models run under the same emulation.
+
+    Attributes:
+        original: Counts of the first model.
+        compressed: Counts of the second.
+        environment: As in ``Comparison``, of the emulated machine.
+        notes: What a reader must know before believing the figures.
+        latency: Never known here.
+    """
+
+    latency: ClassVar[None] = None
+    original: InstructionCounts
+    compressed: InstructionCounts
+    environment: dict[str, object]
+    notes: tuple[str, ...] = ()

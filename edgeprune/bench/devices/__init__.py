@@ -1,0 +1,76 @@
+"""Where a model is measured: a device starts ``worker`` there and talks to it.
+
+    local.py       this machine
+    ssh.py         another one, with nothing but Python and the runtime; far_side.py runs there
+    qemu_arm64.py  an emulated ARM processor, which counts instructions instead of time;
+                   arm64_root.py builds what it runs, count_instructions.c does the counting
+
+A device is anything with a ``name`` and ``start(request)``. It copies the worker, the adapter and
+the model if it must, replaces their paths in the request by those over there, and returns a
+``Worker`` that speaks through its own command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from edgeprune.bench.devices.local import LocalDevice
+from edgeprune.bench.devices.qemu_arm64 import QemuArm64Device
+from edgeprune.bench.devices.ssh import SshDevice
+from edgeprune.choices import Choices
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from edgeprune.bench.conversation import Worker
+
+__all__ = ["DEVICES", "Device", "LocalDevice", "QemuArm64Device", "SshDevice", "parse"]
+
+
+class Device(Protocol):
+    """A machine that can run ``worker``."""
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+
+    def start(self, request: Mapping[str, object]) -> Worker:
+        """Load ``request["model"]``, a file or a directory, in a fresh process there.
+
+        Raises:
+            DeviceFailed: When the device, the runtime or the model does not do its part;
+                ``DeviceLost`` when it was the connection.
+        """
+
+
+def parse(text: str) -> Device:
+    """The device that a user names: ``local``, ``ssh://user@host:22?python=/path``, ….
+
+    Raises:
+        UsageError: There is none of that kind (lists those that are), or its address is wrong.
+    """
+    kind, separator, address = text.partition("://")
+    return DEVICES[kind + separator](address)
+
+
+def _without_address(device: Callable[[], Device]) -> Callable[[str], Device]:
+    """A maker of ``device``, which takes no address."""
+
+    def make(address: str) -> Device:
+        if address:
+            raise UsageError(f"{device().name} takes no address, not {address!r}")
+        return device()
+
+    return make
+
+
+DEVICES: Choices[Callable[[str], Device]] = Choices(
+    "device",
+    {
+        "local": _without_address(LocalDevice),
+        "ssh://": SshDevice.parse,
+        "qemu-arm64": _without_address(QemuArm64Device),
+    },
+)
+"""What the part of an address up to ``://`` stands for: makes the device from the rest of it."""

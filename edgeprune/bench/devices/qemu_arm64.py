@@ -1,0 +1,48 @@
+"""An emulated ARM processor (Cortex-A76, by qemu-user): real aarch64 kernels, without a board.
+
+How long emulated code takes says nothing about a processor, so nothing is timed here: the
+instructions of an inference are counted, which two runs do alike. See ``bench/instructions.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from edgeprune.bench.conversation import Worker
+from edgeprune.bench.devices import arm64_root
+from edgeprune.bench.devices.local import WORKER
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RUNTIME = "onnxruntime"
+"""The one runtime that is set up there."""
+
+
+@dataclass(frozen=True, slots=True)
+class QemuArm64Device:
+    """An emulated ARM processor.
+
+    Attributes:
+        limit_s: The longest wait for one answer, in seconds. Larger: slower models; emulation
+            takes a hundred times as long and more.
+    """
+
+    name: ClassVar[str] = "qemu-arm64"
+    limit_s: float = 3600.0
+
+    def start(self, request: Mapping[str, object]) -> Worker:
+        """Load ``request["model"]`` in a fresh emulated process.
+
+        Raises:
+            UsageError: Another runtime or number of threads than it has.
+            DeviceFailed: It is not set up (says how), or the model fails.
+        """
+        if request.get("runtime", RUNTIME) != RUNTIME:
+            raise UsageError(f"{self.name} has {RUNTIME} alone, not {request['runtime']}")
+        if request.get("threads", 1) != 1:
+            raise UsageError(f"{self.name} counts the instructions of one thread: --threads 1")
+        command = arm64_root.find().command(str(WORKER))
+        return Worker(command, request, limit_s=self.limit_s)

@@ -1,0 +1,124 @@
+"""Runtimes that models can be measured on: an adapter file and a line of ``RUNTIMES`` each.
+
+An adapter stands alone, as ``worker`` does, which loads it by its path: see
+``onnxruntime_adapter.py``. Here, on the host, is what must be known of a runtime without it: which
+files it takes, and what makes them from ONNX.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeprune.bench.runtimes.conversion import Converter, converted
+from edgeprune.bench.runtimes.mnn_conversion import MnnConverter
+from edgeprune.bench.runtimes.ncnn_conversion import Pnnx
+from edgeprune.choices import Choices
+from edgeprune.errors import UsageError
+
+__all__ = ["RUNTIMES", "Runtime"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What runs models.
+
+    Attributes:
+        name: Of the runtime, and the beginning of its adapter's.
+        package: The distribution that has its version.
+        install: What to type where it is missing.
+        takes: The suffix of the files it runs, or that ``convert`` reads.
+        target: What ``edgeprune export --target`` calls such files.
+        convert: Makes what the runtime reads; None where it reads the files as they are.
+    """
+
+    name: str
+    package: str
+    install: str
+    takes: str = ".onnx"
+    target: str = "onnx"
+    convert: Converter | None = None
+
+    @property
+    def adapter(self) -> Path:
+        """The file that ``worker`` loads."""
+        return Path(__file__).with_name(f"{self.name}_adapter.py")
+
+    def installed(self) -> str | None:
+        """The version in this interpreter; None where it is not installed."""
+        try:
+            return importlib.metadata.version(self.package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def runs(self, model: Path) -> bool:
+        """Whether it can run the model, or its namesake."""
+        try:
+            self.file_of(model)
+        except UsageError:
+            return False
+        return True
+
+    def file_of(self, model: Path) -> Path:
+        """The file to measure: the model, or where it is of another kind its namesake beside it.
+
+        Raises:
+            UsageError: Says how to make one.
+        """
+        beside = model.with_suffix(self.takes)
+        if model.suffix == self.takes or beside.is_file():
+            return beside
+        how = "convert the model first"
+        if self.target:
+            how = f"edgeprune export MODEL --target {self.target} writes one"
+        raise UsageError(f"{self.name} runs {self.takes} files, not {model.name}: {how}")
+
+    def prepared(self, model: Path) -> Path:
+        """What the adapter loads: a file, or a folder that the converter made, now or before.
+
+        Args:
+            model: An ONNX file, or of the kind that the runtime takes.
+
+        Raises:
+            UsageError: When the runtime cannot run files of that kind.
+            DeviceFailed: When the converter is missing or cannot convert the model.
+        """
+        file = self.file_of(model)
+        return converted(file, self.name, self.convert) if self.convert else file
+
+
+def _table(*rows: Runtime) -> Choices[Runtime]:
+    return Choices("runtime", {row.name: row for row in rows})
+
+
+RUNTIMES = _table(
+    Runtime(name="onnxruntime", package="onnxruntime", install="pip install onnxruntime"),
+    Runtime(name="openvino", package="openvino", install="pip install 'edgeprune[openvino]'"),
+    Runtime(
+        name="ncnn",
+        package="ncnn",
+        install="pip install 'edgeprune[ncnn]'",
+        convert=Pnnx(),
+    ),
+    Runtime(
+        name="mnn", package="MNN", install="pip install 'edgeprune[mnn]'", convert=MnnConverter()
+    ),
+    Runtime(
+        name="litert",
+        package="ai-edge-litert",
+        install="pip install 'edgeprune[litert]'",
+        takes=".tflite",
+        target="",
+    ),
+    Runtime(
+        name="executorch",
+        package="executorch",
+        install="pip install 'edgeprune[executorch]'",
+        takes=".pte",
+        target="executorch",
+    ),
+    Runtime(
+        name="torch", package="torch", install="pip install torch", takes=".pt2", target="torch"
+    ),
+)

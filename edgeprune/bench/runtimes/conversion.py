@@ -1,0 +1,146 @@
+"""ONNX files in the format of another runtime, made once and kept.
+
+A conversion is a folder: what the runtime reads, and ``model.json`` with the inputs (name, NumPy
+type, shape) and the names of the outputs. Its name is a digest of the file, the converter's version
+and its command, so a new version converts again; it appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edgeprune.bench.caching import cache_folder
+from edgeprune.errors import DeviceFailed, ModelRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MODEL = "model.onnx"
+"""The file to convert, in the folder that becomes the conversion."""
+
+LONGEST_S = 600.0
+
+
+class Converter(Protocol):
+    """Makes from ONNX what a runtime reads."""
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """The files that the runtime reads."""
+
+    def version(self) -> str:
+        """Of the converter.
+
+        Raises:
+            DeviceFailed: When it is not installed; says how to install it.
+        """
+
+    def command(self, inputs: Sequence[Input]) -> list[str]:
+        """What to run in a folder with ``MODEL``; it leaves ``makes`` there.
+
+        Args:
+            inputs: Of the model.
+        """
+
+
+Input = tuple[str, str, list[int]]
+"""Name, NumPy type and shape, with 1 for a dimension left open."""
+
+
+def converted(model: Path, runtime: str, convert: Converter) -> Path:
+    """The folder with what ``runtime`` reads of ``model``.
+
+    Args:
+        model: ONNX file.
+        runtime: Its name.
+        convert: What converts for it.
+
+    Raises:
+        ModelRefused: When the file is no ONNX model.
+        DeviceFailed: When the converter is missing or fails; in one line.
+    """
+    content = model.read_bytes()
+    inputs, outputs = _signature(content, model.name)
+    command = convert.command(inputs)
+    digest = hashlib.sha256(content)
+    digest.update(json.dumps([convert.version(), command[1:]]).encode())
+    home = cache_folder() / "conversions" / runtime
+    folder = home / digest.hexdigest()
+    if folder.is_dir():
+        return folder
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".converting-", dir=home) as draft_name:
+        work, draft = Path(draft_name) / "work", Path(draft_name) / "done"
+        work.mkdir()
+        draft.mkdir()
+        (work / MODEL).write_bytes(content)
+        _run(command, work, convert.makes, f"{model.name} cannot be converted for {runtime}")
+        for name in convert.makes:
+            (work / name).rename(draft / name)
+        described = {"inputs": inputs, "outputs": outputs}
+        (draft / "model.json").write_text(json.dumps(described), encoding="utf-8")
+        _publish(draft, folder)
+    return folder
+
+
+def _signature(content: bytes, name: str) -> tuple[list[Input], list[str]]:
+    import onnx
+
+    try:
+        graph = onnx.ModelProto.FromString(content).graph
+    except Exception as error:  # protobuf's own class, which differs between its versions
+        raise ModelRefused(f"{name} is not an ONNX model: {error}") from error
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [
+        (
+            given.name,
+            onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type).name,
+            [dim.dim_value or 1 for dim in given.type.tensor_type.shape.dim],
+        )
+        for given in graph.input
+        if given.name not in weights
+    ]
+    return inputs, [output.name for output in graph.output]
+
+
+def _run(command: list[str], folder: Path, makes: tuple[str, ...], failing: str) -> None:
+    """Run a converter, which counts as failed if a file is missing, whatever it says."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LONGEST_S,
+            check=False,
+        )
+    except OSError as error:
+        raise DeviceFailed(f"{failing}: cannot start {command[0]}: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        raise DeviceFailed(f"{failing}: not done after {LONGEST_S:.0f} s") from None
+    if done.returncode or any(not (folder / name).is_file() for name in makes):
+        raise DeviceFailed(f"{failing}: {_complaint(done.stdout.decode(errors='replace'))}")
+
+
+def _complaint(said: str) -> str:
+    """The line that tells most of what a converter said."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if any(word in line.lower() for word in TELLING)]
+    return (telling or lines[-1:] or ["it did not say why"])[0][:300]
+
+
+TELLING = ("error", "failed", "not support", "unsupport", "unknown op", "invalid")
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else somebody else has just made the same
+            raise

@@ -1,0 +1,44 @@
+"""Runs .tflite files with LiteRT, for ``worker``; see ``onnxruntime_adapter.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INSTALL = "pip install ai-edge-litert"
+
+
+class Adapter:
+    """The interpreter with its XNNPACK kernels, in the file's own precision."""
+
+    def __init__(self, threads: int) -> None:
+        from importlib.metadata import version
+
+        import numpy
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.packages = {"ai-edge-litert": version("ai-edge-litert"), "numpy": numpy.__version__}
+        self._interpreter, self._threads = Interpreter, threads
+
+    def load(self, path: Path) -> None:
+        """Read the file and plan its memory."""
+        self._loaded = self._interpreter(model_path=str(path), num_threads=self._threads)
+        self._loaded.allocate_tensors()
+        self._inputs = self._loaded.get_input_details()
+        self._outputs = [each["index"] for each in self._loaded.get_output_details()]
+
+    def declared(self) -> list[tuple[str, str, list[int]]]:
+        """The inputs."""
+        return [
+            (each["name"], each["dtype"].__name__, [int(size) for size in each["shape"]])
+            for each in self._inputs
+        ]
+
+    def run(self, feed: dict[str, Any]) -> list[Any]:
+        """One inference."""
+        for each in self._inputs:
+            self._loaded.set_tensor(each["index"], feed[each["name"]])
+        self._loaded.invoke()
+        return [self._loaded.get_tensor(index) for index in self._outputs]

@@ -1,0 +1,38 @@
+"""Inputs drawn from a seed, and outputs as JSON; stands alone, as all here."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+
+class WorkerError(Exception):
+    """Something the reader can act on; shown without its kind."""
+
+
+def inputs(declared: list[tuple[str, str, list[int]]], seed: int) -> dict[str, Any]:
+    """Inputs of the declared types and shapes, the same for every runtime."""
+    import numpy
+
+    generator = numpy.random.default_rng(seed)
+    feed: dict[str, Any] = {}
+    for name, dtype, shape in declared:
+        if dtype in ("float16", "float32", "float64"):
+            width = numpy.float64 if dtype == "float64" else numpy.float32
+            drawn: Any = generator.standard_normal(shape, dtype=width)
+        elif dtype in ("bool", "uint8", "int8", "int32", "int64"):
+            # bytes are an image; 0 and 1 are valid as an index and as a mask
+            drawn = generator.integers(0, 256 if dtype == "uint8" else 2, shape)
+        else:
+            raise WorkerError(f"input {name!r} is a {dtype}: cannot draw one")
+        feed[name] = drawn.astype(dtype, copy=False)
+    return feed
+
+
+def encoded(array: Any) -> dict[str, Any]:
+    """An array as JSON: little-endian bytes in base64, their type and the shape."""
+    if not hasattr(array, "dtype") or array.dtype.kind not in "fiub":
+        raise WorkerError(f"an output is a {type(array).__name__}, not a tensor of numbers")
+    dtype = array.dtype.newbyteorder("<")
+    text = base64.b64encode(array.astype(dtype).tobytes()).decode("ascii")
+    return {"dtype": dtype.str, "shape": list(array.shape), "base64": text}
