@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import onnx
 import torch
@@ -39,6 +39,7 @@ class OnnxTarget:
         simplify: Fold constants and fuse operators in the graph with onnxsim.
     """
 
+    suffix: ClassVar[str] = ".onnx"
     opset: int | None = None
     dynamic_batch: bool = False
     simplify: bool = True

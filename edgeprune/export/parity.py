@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from itertools import count, cycle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnxruntime
 import torch
@@ -23,8 +23,13 @@ from edgeprune.export.calling import in_eval_mode, input_names, named_outputs
 from edgeprune.noise import noise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from edgeprune.closeness import Array
+
+Run: TypeAlias = "Callable[[list[str], dict[str, Array]], Sequence[Array]]"
+"""Takes the names of the outputs and the inputs by name, gives the outputs."""
 
 MOST_REL_DIFF = 1e-4
 """Float32 rounding gives 1e-7 to 1e-5 of an output's scale; a wrong graph gives 1e-2 and more."""
@@ -42,11 +47,12 @@ def check(  # noqa: PLR0913
     seconds: float = 10.0,
     seed: int = 0,
     extra_inputs: Sequence[Sequence[Tensor]] = (),
+    run: Run | None = None,
 ) -> Parity:
-    """Compare all outputs of ONNX Runtime on the CPU with PyTorch's.
+    """Compare all outputs of the file, run on the CPU, with PyTorch's.
 
     Args:
-        path: The ONNX file.
+        path: The file.
         module: What it was exported from; not changed.
         input: Shapes of the inputs.
         dynamic_batch: Alternate between batches of 1 and 3, and not 1 only.
@@ -55,6 +61,7 @@ def check(  # noqa: PLR0913
         seed: Of the standard normal inputs.
         extra_inputs: Inputs to compare first, images for one; one tensor for each positional
             input, in a batch that the file takes.
+        run: What runs the file; ONNX Runtime unless given.
 
     Returns:
         The comparison over all outputs and inputs.
@@ -63,14 +70,14 @@ def check(  # noqa: PLR0913
         VerificationFailed: When the file cannot be run, an output differs by more than
             ``MOST_REL_DIFF`` of its scale, or another channel wins anywhere.
     """
-    session = _session(path)
+    run = run or _session(path).run
     reference = _on_cpu(module)
     comparisons: dict[str, Comparison] = {}
     batch_sizes: list[int] = []
     started = time.monotonic()
     with in_eval_mode(reference), torch.no_grad():
         for inputs in _inputs(input, extra_inputs, seed, (1, 3) if dynamic_batch else (1,)):
-            _compare(session, reference, inputs, comparisons)
+            _compare(run, reference, inputs, comparisons)
             batch_sizes.append(inputs[0].shape[0])
             late = time.monotonic() - started > seconds
             if sum(batch_sizes) >= n or (late and sum(batch_sizes) >= AT_LEAST):
@@ -104,15 +111,15 @@ def _inputs(
 
 
 def _compare(
-    session: Any, module: nn.Module, inputs: tuple[Tensor, ...], so_far: dict[str, Comparison]
+    run: Run, module: nn.Module, inputs: tuple[Tensor, ...], so_far: dict[str, Comparison]
 ) -> None:
     names = input_names(len(inputs))
     feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
     wanted = named_outputs(module(*(tensor.clone() for tensor in inputs)), tuple(names))
     try:
-        got = session.run(list(wanted), feed)
-    except Exception as cause:
-        raise VerificationFailed(f"ONNX Runtime cannot run the exported file: {cause}") from cause
+        got = run(list(wanted), feed)
+    except Exception as cause:  # runtimes' exceptions share no base
+        raise VerificationFailed(f"the exported file cannot be run: {cause}") from cause
     for (name, tensor), array in zip(wanted.items(), got, strict=True):
         so_far.setdefault(name, Comparison(name)).add(tensor.numpy(), array)
 

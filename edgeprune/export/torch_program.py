@@ -1,0 +1,41 @@
+"""A PyTorch module → a .pt2 file, which PyTorch itself runs without the module's code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from edgeprune.export.programs import ProgramTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch.export import ExportedProgram
+
+    from edgeprune.closeness import Array
+    from edgeprune.export.parity import Run
+
+
+@dataclass(frozen=True, slots=True)
+class TorchTarget(ProgramTarget):
+    """Writes programs of PyTorch's own."""
+
+    suffix: ClassVar[str] = ".pt2"
+
+    def write(self, program: ExportedProgram, metadata: Mapping[str, str], path: Path) -> None:
+        """Save the program, with the metadata in ``edgeprune.json``."""
+        origin = {"edgeprune.json": json.dumps(dict(metadata))}
+        torch.export.save(program, path, extra_files=origin)
+
+    def runner(self, path: Path) -> Run:
+        """PyTorch."""
+        call = torch.export.load(path).module()
+
+        def run(names: list[str], feed: dict[str, Array]) -> list[Array]:
+            return [output.numpy() for output in call(*map(torch.from_numpy, feed.values()))]
+
+        return run
