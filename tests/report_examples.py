@@ -18,6 +18,7 @@ from edgeprune.artifacts import (
     Parity,
     RatioInterval,
     RecoveryStep,
+    Session,
     SurgeryProof,
 )
 from edgeprune.report import assemble, compare, document
@@ -40,8 +41,14 @@ def exported(name: str, size: int, notes: tuple[str, ...] = ()) -> ExportedModel
 
 
 def measurement(factor: float = 1.0, peak: int = 4_000_000) -> Measurement:
-    blocks = ((0.010 * factor, 0.012 * factor), (0.011 * factor, 0.013 * factor, 0.014 * factor))
-    return Measurement(blocks, 0.1, 0.02, 30_000_000, 2_000_000, peak)
+    """Two sessions, of one block and of two."""
+    blocks = (((0.010, 0.012),), ((0.011, 0.013), (0.014,)))
+    scaled = (tuple(tuple(s * factor for s in block) for block in each) for each in blocks)
+    first, second = scaled
+    memory = (30_000_000, 2_000_000, peak, 2_500_000)
+    return Measurement(
+        (Session(first, 0.1, 0.02, *memory), Session(second, 0.3, 0.04, *memory)), 1_000_000
+    )
 
 
 def comparison() -> Comparison:

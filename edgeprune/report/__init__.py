@@ -5,10 +5,14 @@
     assemble.py     the artifacts of a run → document
     coverage.py     how much of a network pruning can reach
     compare.py      the parts of it: before, after, and their ratios
+    layers.py       what each layer had and has left
+    baseline.py     this report against an earlier one
     gates.py        --fail-if expressions over the document
     paths.py        which numbers a document has, where, and of what kind
     rows.py         document → titled rows of text; quantities.py writes ms and MiB
     formats.py      rows → console table, Markdown; the table of formats
+    html/           the page with plots
+    junit.py        gates as test cases; benchmark_json.py writes latencies as pytest-benchmark does
     model_file.py   what an ONNX file says of itself
     environment.py  the machine and the packages that made the figures
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from edgeprune import artifacts
     from edgeprune.artifacts import (
         Comparison,
+        CountComparison,
         ExportedModel,
+        InstructionCounts,
         Measurement,
         RatioInterval,
         RecoveryStep,
@@ -47,6 +49,7 @@ class RunResult:
         comparison: Both files measured; None after --no-bench.
         surgery: Proof of the pruned network.
         coverage: How much could be pruned.
+        layers: What each layer had and has left.
         accuracy: From --eval; see ``compare.accuracy``.
         agreement: With the original, on images recovery never saw.
         recovery: The methods that ran.
@@ -62,9 +65,10 @@ class RunResult:
     compressed_costs: compare.Counted | None = None
     original_file: ExportedModel | None = None
     compressed_file: ExportedModel | None = None
-    comparison: Comparison | None = None
+    comparison: Comparison | CountComparison | None = None
     surgery: artifacts.SurgeryProof | None = None
     coverage: document.Coverage | None = None
+    layers: Sequence[document.Layer] = ()
     accuracy: document.Accuracy | None = None
     agreement: document.Agreement | None = None
     recovery: Sequence[RecoveryStep] = ()
@@ -98,6 +102,7 @@ def assemble(run: RunResult) -> document.ReportDocument:
         environment=_environment(run.comparison),
         notes=tuple(_notes(run)),
         gates=(),
+        layers=tuple(run.layers),
     )
 
 
@@ -106,7 +111,7 @@ class Benched:
     """One file that ``bench`` measured; ``costs`` is None where they cannot be counted."""
 
     file: document.OnnxFile
-    measurement: Measurement
+    measurement: Measurement | InstructionCounts
     costs: compare.Counted | None = None
 
 
@@ -143,7 +148,7 @@ def against(
     alone: document.ReportDocument,
     compressed: Benched,
     *,
-    latency: RatioInterval,
+    latency: RatioInterval | None,
     parity: artifacts.Parity | None,
 ) -> document.ReportDocument:
     """The report of ``bench A B``: that of A with B beside it; ``parity`` is B's against A."""
@@ -153,6 +158,21 @@ def against(
         compressed=after,
         ratio=compare.ratios(alone.original, after, latency),
         parity=compare.parity(parity) if parity else None,
+    )
+
+
+def on_runtimes(
+    report: document.ReportDocument,
+    parity: artifacts.RuntimeParity,
+    further: Sequence[artifacts.RuntimeRun],
+) -> document.ReportDocument:
+    """The report with what its runtime computes against ONNX Runtime, and with further runtimes."""
+    notes = tuple(note for note in (parity.complaint, parity.note) if note)
+    return replace(
+        report,
+        runtime_parity=compare.runtime_parity(parity),
+        runtimes=tuple(compare.runtime(run, report) for run in further),
+        notes=report.notes + tuple(f"{report.environment['runtime']}: {note}" for note in notes),
     )
 
 
@@ -180,7 +200,7 @@ def _benched(found: Benched) -> document.Side:
     return replace(compare.side(found.costs, None, found.measurement), onnx=found.file)
 
 
-def _environment(measured: Comparison | None) -> dict[str, object]:
+def _environment(measured: Comparison | CountComparison | None) -> dict[str, object]:
     """The device's where something was measured, with the packages that made the model."""
     if measured is None:
         return surroundings(environment.host())

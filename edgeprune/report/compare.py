@@ -6,14 +6,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from edgeprune import stats
+from edgeprune import artifacts, stats
 from edgeprune.report import document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from edgeprune import artifacts
-    from edgeprune.artifacts import ExportedModel, Measurement, RatioInterval
+    from edgeprune.artifacts import ExportedModel, InstructionCounts, Measurement, RatioInterval
 
 
 class CountedLayer(Protocol):
@@ -26,6 +25,10 @@ class CountedLayer(Protocol):
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference at batch 1."""
+
+    @property
+    def params(self) -> int:
+        """Parameters that it is the first to read."""
 
 
 class Counted(Protocol):
@@ -49,7 +52,9 @@ class Counted(Protocol):
 
 
 def side(
-    costs: Counted | None, exported: ExportedModel | None, measurement: Measurement | None
+    costs: Counted | None,
+    exported: ExportedModel | None,
+    measurement: Measurement | InstructionCounts | None,
 ) -> document.Side:
     """What is known of one model."""
     known = UNKNOWN
@@ -65,16 +70,38 @@ def side(
     return measured(known, measurement) if measurement else known
 
 
-def measured(known: document.Side, measurement: Measurement) -> document.Side:
-    """``known`` with what was measured."""
+def measured(known: document.Side, measurement: Measurement | InstructionCounts) -> document.Side:
+    """``known`` with what was measured, or what was counted instead."""
+    if isinstance(measurement, artifacts.InstructionCounts):
+        return replace(known, instructions=instructions(measurement))
+    sessions = measurement.sessions
+    load_peak = middle(session.load_peak_rss_bytes for session in sessions)
+    run_peak = middle(session.run_peak_rss_bytes for session in sessions)
     return replace(
         known,
         latency_s=latency(measurement),
-        peak_rss_bytes=measurement.peak_rss_bytes,
-        idle_rss_bytes=measurement.idle_rss_bytes,
-        load_s=measurement.load_s,
-        first_s=measurement.first_s,
+        inferences_per_s=throughput(measurement),
+        load_s=stats.median([session.load_s for session in sessions]),
+        first_s=stats.median([session.first_s for session in sessions]),
+        load_samples_s=tuple(session.load_s for session in sessions),
+        first_samples_s=tuple(session.first_s for session in sessions),
+        idle_rss_bytes=middle(session.idle_rss_bytes for session in sessions),
+        load_peak_rss_bytes=load_peak,
+        run_peak_rss_bytes=run_peak,
+        peak_rss_bytes=max(load_peak, run_peak),
+        profile_peak_bytes=measurement.profile_peak_bytes,
     )
+
+
+def middle(sizes: Iterable[int]) -> int:
+    """The median of sizes, in whole bytes."""
+    return round(stats.median(list(sizes)))
+
+
+def throughput(measurement: Measurement) -> float:
+    """Inferences per second of running, one after the other."""
+    samples = [sample for block in measurement.blocks_s for sample in block]
+    return len(samples) / sum(samples)
 
 
 def onnx_file(exported: ExportedModel) -> document.OnnxFile:
@@ -85,9 +112,27 @@ def onnx_file(exported: ExportedModel) -> document.OnnxFile:
 def latency(measurement: Measurement) -> document.Latency:
     """Quantiles over all samples, and the samples themselves."""
     samples = tuple(sample for block in measurement.blocks_s for sample in block)
-    median, p90, p99 = (stats.quantile(samples, share) for share in (0.5, 0.9, 0.99))
-    blocks = tuple(len(block) for block in measurement.blocks_s)
-    return document.Latency(median, p90, p99, len(samples), samples, blocks)
+    p5, median, p90, p99 = (stats.quantile(samples, share) for share in (0.05, 0.5, 0.9, 0.99))
+    return document.Latency(
+        median=median,
+        p90=p90,
+        p99=p99,
+        n=len(samples),
+        samples=samples,
+        blocks=tuple(len(block) for block in measurement.blocks_s),
+        sessions=tuple(len(session.blocks_s) for session in measurement.sessions),
+        p5=p5,
+    )
+
+
+def instructions(counted: InstructionCounts) -> document.Instructions:
+    """What was counted under emulation."""
+    return document.Instructions(
+        per_inference=counted.per_inference,
+        samples=counted.samples,
+        repeat=counted.repeat,
+        host_max_rel_diff=counted.host_max_rel_diff,
+    )
 
 
 def ratios(
@@ -100,7 +145,13 @@ def ratios(
         bytes=ratio(file_bytes(compressed), file_bytes(original)),
         peak_rss=ratio(compressed.peak_rss_bytes, original.peak_rss_bytes),
         latency=interval,
+        instructions=ratio(_per_inference(compressed), _per_inference(original)),
+        profile_peak=ratio(compressed.profile_peak_bytes, original.profile_peak_bytes),
     )
+
+
+def _per_inference(known: document.Side) -> int | None:
+    return known.instructions.per_inference if known.instructions else None
 
 
 def file_bytes(known: document.Side) -> int | None:
@@ -133,6 +184,32 @@ def parity(found: artifacts.Parity) -> document.Parity:
         argmax_agreement=finite(found.argmax_agreement),
         n=found.n,
         batch_sizes=found.batch_sizes,
+    )
+
+
+def runtime_parity(found: artifacts.RuntimeParity) -> document.RuntimeParity | None:
+    """What a runtime computes against ONNX Runtime; None where nothing was compared."""
+    if not found.models:
+        return None
+    models = [parity(each) if each else None for each in found.models]
+    return document.RuntimeParity(models[0], models[1] if len(models) > 1 else None)
+
+
+def runtime(run: artifacts.RuntimeRun, report: document.ReportDocument) -> document.RuntimeResult:
+    """What was measured on one more runtime, of the models of ``report``."""
+    bare = [
+        replace(UNKNOWN, onnx=each.onnx) for each in (report.original, report.compressed) if each
+    ]
+    sides = [measured(known, found) for known, found in zip(bare, run.models, strict=False)]
+    original, compressed = (*sides, None, None)[:2]
+    return document.RuntimeResult(
+        runtime=run.runtime,
+        status=run.status,
+        detail=run.detail,
+        original=original,
+        compressed=compressed,
+        ratio=ratios(original, compressed, run.latency) if original and compressed else None,
+        parity=runtime_parity(run.parity),
     )
 
 

@@ -11,6 +11,16 @@ default, so that reports without them are still read; added to version 1 since:
     recovery[].quality   how the original sees the images that a method fitted to, if no camera
                          saw them: {images, statistics_shift, noise_shift, confidence, classes,
                          imagined, passed, detail}
+    latency_s            .sessions, .p5: of runs that nothing interrupted, as ratio.latency is
+    load_samples_s       and first_samples_s: of each session; load_s and first_s are medians
+    run_peak_rss_bytes   and load_peak_rss_bytes: peak_rss_bytes is the larger of the two
+    profile_peak_bytes   the most one inference takes by the runtime's own count, always the same
+    instructions         of each side and in ratio: per inference, on an emulated processor
+    layers               what each layer had and has left
+    baseline             this report against an earlier one of the same machine
+    runtime_parity       what another runtime than ONNX Runtime computed against it, by model
+    runtimes             further runtimes: {runtime, status, detail, original, compressed, ratio,
+                         parity}
 """
 
 from __future__ import annotations
@@ -19,6 +29,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgeprune.artifacts import RatioInterval  # noqa: TC001 - msgspec reads hints
+from edgeprune.report.measured_blocks import Instructions as Instructions
+from edgeprune.report.measured_blocks import Latency as Latency
+from edgeprune.report.measured_blocks import OnnxFile as OnnxFile
+from edgeprune.report.measured_blocks import Parity as Parity  # noqa: TC001
+from edgeprune.report.measured_blocks import Ratio as Ratio  # noqa: TC001
+from edgeprune.report.measured_blocks import RuntimeParity as RuntimeParity  # noqa: TC001
+from edgeprune.report.measured_blocks import RuntimeResult as RuntimeResult  # noqa: TC001
+from edgeprune.report.measured_blocks import Side as Side  # noqa: TC001
 
 SCHEMA_VERSION = 1
 FILE_NAME = "report.json"
@@ -41,54 +59,6 @@ class Budget:
     asked: float
     reached: float | None
     unit: str = "ratio"
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxFile:
-    """A model file; ``path`` is relative to the report where they lie in one directory."""
-
-    path: str
-    bytes: int
-    sha256: str
-    opset: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Seconds; ``blocks`` are the lengths of the consecutive blocks that ``samples`` is made of."""
-
-    median: float
-    p90: float
-    p99: float
-    n: int
-    samples: tuple[float, ...]
-    blocks: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two models."""
-
-    macs: int | None
-    params: int | None
-    peak_activation_bytes: int | None
-    onnx: OnnxFile | None
-    latency_s: Latency | None
-    peak_rss_bytes: int | None
-    idle_rss_bytes: int | None
-    load_s: float | None
-    first_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """Compressed / original."""
-
-    macs: float | None
-    params: float | None
-    bytes: float | None
-    peak_rss: float | None
-    latency: RatioInterval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +90,6 @@ class Surgery:
     max_rel_diff: float | None
     tolerance: float
     exempt: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """The ONNX file against PyTorch; from ``bench``, the second file against the first."""
-
-    max_abs_diff: float | None
-    max_rel_diff: float | None
-    argmax_agreement: float | None
-    n: int
-    batch_sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +161,42 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What one layer costs at batch 1; ``channels`` are those it makes, if it says how many."""
+
+    channels: int | None
+    macs: int
+    params: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer with weights, by its dotted name; ``after`` is null where it is gone."""
+
+    name: str
+    kind: str
+    before: LayerCost
+    after: LayerCost | None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """This report's compressed (or only) model against that of an earlier report: now / then.
+
+    ``latency`` is null where the two were not measured alike; ``differs`` says in what.
+    """
+
+    path: str
+    created: str
+    latency: RatioInterval | None
+    bytes: float | None
+    macs: float | None
+    params: float | None
+    peak_rss: float | None
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportDocument:
     """report.json. A block is null where the run had no such stage, as ``bench`` has no surgery."""
 
@@ -225,3 +220,7 @@ class ReportDocument:
     environment: dict[str, Any]
     notes: tuple[str, ...]
     gates: tuple[Gate, ...]
+    layers: tuple[Layer, ...] = ()
+    baseline: Baseline | None = None
+    runtime_parity: RuntimeParity | None = None
+    runtimes: tuple[RuntimeResult, ...] = ()

@@ -1,4 +1,4 @@
-"""A report for a screen, for a page and for programs: three layouts of the same document."""
+"""A report for a screen, for a page and for programs: layouts of the same document."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from rich.text import Text
 
 from edgeprune.choices import Choices
 from edgeprune.report import rows
+from edgeprune.report.benchmark_json import as_benchmark_json
 from edgeprune.report.document import FILE_NAME, ReportDocument
 from edgeprune.report.files import encode, save, write_whole
+from edgeprune.report.junit import as_junit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
 
 
 def write(report: ReportDocument, directory: Path) -> None:
-    """Write report.json and report.md into a run directory."""
+    """Write report.json, report.md and report.html into a run directory."""
     save(report, directory / FILE_NAME)
     write_whole(directory / "report.md", as_markdown(report).encode())
+    write_whole(directory / "report.html", as_html(report).encode())
 
 
 def as_table(report: ReportDocument) -> str:
@@ -48,6 +51,13 @@ def as_markdown(report: ReportDocument) -> str:
     """Every section as a table of GitHub-flavoured Markdown."""
     parts = [f"# {_cell(rows.title(report))}", *map(_markdown, rows.sections(report))]
     return "\n\n".join(parts) + "\n"
+
+
+def as_html(report: ReportDocument) -> str:
+    """One self-contained page with plots."""
+    from edgeprune.report.html import page  # plots take a second to import
+
+    return page.render(report)
 
 
 def as_json(report: ReportDocument) -> str:
@@ -90,5 +100,13 @@ def _cell(text: str) -> str:
 
 
 FORMATS: Choices[Callable[[ReportDocument], str]] = Choices(
-    "report format", {"table": as_table, "markdown": as_markdown, "json": as_json}
+    "report format",
+    {
+        "table": as_table,
+        "markdown": as_markdown,
+        "html": as_html,
+        "json": as_json,
+        "junit": as_junit,
+        "pytest-benchmark": as_benchmark_json,
+    },
 )

@@ -23,7 +23,7 @@ from typing import Any
 from edgeprune.errors import UsageError
 from edgeprune.report.document import Gate, ReportDocument
 from edgeprune.report.files import as_dict
-from edgeprune.report.paths import ALIASES, dimension, filled_by, numeric_paths
+from edgeprune.report.paths import ALIASES, BASELINE, dimension, filled_by, numeric_paths
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -109,7 +109,7 @@ def require(expressions: Sequence[str], absent: Sequence[str]) -> None:
     for text in expressions:
         for path in needs(text):
             if any(path == block or path.startswith(f"{block}.") for block in absent):
-                raise _unfilled(text, path)
+                raise _unfilled(text, path, filled_by(path))
 
 
 def evaluate(expressions: Sequence[str], report: Mapping[str, Any]) -> tuple[Gate, ...]:
@@ -142,12 +142,20 @@ def _value(path: str, text: str, report: Mapping[str, Any]) -> float:
     if not isinstance(found, (int, float)):
         if isinstance(block, Mapping) and path.startswith(("parity.", "surgery.")):
             raise UsageError(f"gate {text!r}: {path} was not a finite number; treat it as failed")
-        raise _unfilled(text, path)
+        raise _unfilled(text, path, _not_comparable(path, report) or filled_by(path))
     return found
 
 
-def _unfilled(text: str, path: str) -> UsageError:
-    return UsageError(f"gate {text!r}: {path} has no value in this report; {filled_by(path)}")
+def _not_comparable(path: str, report: Mapping[str, Any]) -> str | None:
+    """Why a baseline has no figure: it was measured elsewhere, or otherwise."""
+    differs = (report.get(BASELINE) or {}).get("differs")
+    if not differs or not path.startswith(f"{BASELINE}."):
+        return None
+    return f"the baseline was not measured alike: {'; '.join(differs)}; measure it again here"
+
+
+def _unfilled(text: str, path: str, advice: str) -> UsageError:
+    return UsageError(f"gate {text!r}: {path} has no value in this report; {advice}")
 
 
 _COMPARISON = re.compile(

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, without running it: size, digest, opset, inputs."""
+"""What a model file says of itself, without running it: size, digest; of ONNX, opset, inputs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ Inputs = tuple[tuple[int, tuple[int, ...]], ...]
 """For each input its element type, as ONNX numbers them, and its shape, 1 for what is left open."""
 
 
+OTHER_KINDS = (".pt2", ".pte", ".tflite")
+"""Files of other runtimes, which only these read."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A file to report on; ``inputs`` is None where the onnx package is not installed."""
+    """A file to report on; ``inputs`` is None where the onnx package cannot tell."""
 
     described: OnnxFile
     inputs: Inputs | None
@@ -36,7 +40,7 @@ def read(path: Path) -> ModelFile:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    graph = _parsed(data, path)
+    graph = None if path.suffix in OTHER_KINDS else _parsed(data, path)
     opset, inputs, beside = None, None, 0
     if graph is not None:
         opset = next((o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")), None)

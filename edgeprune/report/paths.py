@@ -28,10 +28,15 @@ ALIASES: dict[str, str] = {
     "params.ratio": "ratio.params",
     "size.ratio": "ratio.bytes",
     "peak_rss.ratio": "ratio.peak_rss",
+    "instructions.ratio": "ratio.instructions",
+    "instructions": "compressed.instructions.per_inference",
     "macs": "compressed.macs",
     "params": "compressed.params",
     "size": "compressed.onnx.bytes",
     "peak_rss": "compressed.peak_rss_bytes",
+    "profile_peak": "compressed.profile_peak_bytes",
+    "profile_peak.ratio": "ratio.profile_peak",
+    "throughput": "compressed.inferences_per_s",
     "peak_activation": "compressed.peak_activation_bytes",
 }
 """Short names that gates may use; absolute figures are the compressed model's."""
@@ -39,13 +44,27 @@ ALIASES: dict[str, str] = {
 MEASURED: tuple[str, ...] = (
     "ratio.latency",
     "ratio.peak_rss",
+    "ratio.profile_peak",
     *(
         f"{side}.{key}"
         for side in ("original", "compressed")
-        for key in ("latency_s", "peak_rss_bytes", "idle_rss_bytes", "load_s", "first_s")
+        for key in (
+            *("latency_s", "load_s", "first_s", "inferences_per_s", "profile_peak_bytes"),
+            *("peak_rss_bytes", "idle_rss_bytes", "load_peak_rss_bytes", "run_peak_rss_bytes"),
+        )
     ),
 )
 """Blocks that stay null when nothing is measured, as with --no-bench."""
+
+BASELINE = "baseline"
+"""The block that stays null without --baseline."""
+
+COUNTED: tuple[str, ...] = (
+    "ratio.instructions",
+    "original.instructions",
+    "compressed.instructions",
+)
+"""Blocks that are filled in place of ``MEASURED`` where instructions are counted."""
 
 BENCH_LACKS: tuple[str, ...] = ("budget", "accuracy", "agreement", "surgery", "coverage")
 """Blocks that ``bench`` leaves null."""
@@ -56,11 +75,14 @@ BENCH_OF_ONE_LACKS: tuple[str, ...] = (*BENCH_LACKS, "compressed", "ratio", "par
 FILLED_BY: dict[str, str] = {
     "accuracy": "--eval DIR with labelled images fills it",
     "agreement": "compress fills it where it has images to compare on (--images DIR)",
+    **dict.fromkeys(COUNTED, "--device qemu-arm64 with two models fills it"),
     **dict.fromkeys(MEASURED, "leave out --no-bench, or give bench two models"),
     "compressed": "a compress run fills it, or bench with two models",
     "ratio": "a compress run fills it, or bench with two models",
     "parity": "a verified export fills it, or bench with two models of the same output shapes",
     "budget": "a compress run with a budget fills it",
+    "runtime_parity": "another --runtime than onnxruntime fills it",
+    BASELINE: "--baseline of bench and check fills it, from figures that both reports have",
 }
 """For each block, how to get it; the first that a path lies in counts."""
 
@@ -84,9 +106,11 @@ def dimension(path: str) -> str:
         return "count"
     if first in ("accuracy", "agreement", "coverage") or last in ("argmax_agreement", "confidence"):
         return "fraction"
-    if first in ("ratio", "surgery", "parity"):
+    if first in ("ratio", "surgery", "parity", "runtime_parity", BASELINE):
         return "any" if last == "max_abs_diff" else "ratio"
-    if ".latency_s." in path or last.endswith("_s"):
+    if ".instructions." in path and last in ("repeat", "host_max_rel_diff"):
+        return "ratio"
+    if ".latency_s." in path or (last.endswith("_s") and not last.endswith("_per_s")):
         return "s"
     return "bytes" if last.endswith("bytes") else "count"
 

@@ -38,6 +38,11 @@ def count(number: float | None) -> str:
     return f"{number:g}"
 
 
+def rate(per_second: float | None) -> str:
+    """Inferences per second, to three digits."""
+    return UNKNOWN if per_second is None else f"{_three(per_second)} /s"
+
+
 def times(ratio: float | None, low: float | None = None, high: float | None = None) -> str:
     """A ratio, and its interval if it has one."""
     if ratio is None:

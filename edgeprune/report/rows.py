@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, TypeAlias
 from edgeprune.report import quantities as q
 from edgeprune.report.compare import file_bytes, ratio
 from edgeprune.report.quantities import UNKNOWN
+from edgeprune.report.runtime_rows import HEADER, parity_verdict, runtime_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from edgeprune.report.document import Latency, Recovery, ReportDocument, Side
+    from edgeprune.report.document import (
+        Budget,
+        Gate,
+        Latency,
+        Recovery,
+        ReportDocument,
+        Side,
+        Surgery,
+    )
 
 Row: TypeAlias = tuple[str, ...]
 
@@ -38,12 +47,15 @@ def sections(report: ReportDocument) -> tuple[Section, ...]:
     """Everything the report says; a section without rows is left out."""
     told = (
         figures(report),
+        Section("Against the baseline", ("", "now / then"), tuple(against_baseline(report))),
+        Section("Runtimes", HEADER, tuple(runtime_rows(report))),
         Section("Verdicts", ("", "finding"), tuple(_verdicts(report))),
         Section("Gates", ("gate", "value", "verdict"), tuple(_gates(report))),
         Section("Stages", ("stage", "status", "time", "detail"), tuple(_stages(report)), False),
         Section(
             "Recovery", ("method", "time", "images", "detail"), tuple(_recovery(report)), False
         ),
+        Section("Layers", LAYER_HEADER, tuple(_layers(report)), False),
         Section("Locked layers", ("layer", "MACs", "reason"), tuple(_locked(report)), False),
         Section("Environment", ("", "value"), tuple(_environment(report)), False),
     )
@@ -81,31 +93,42 @@ FIGURES = (
     Figure("parameters", lambda side: side.params, q.count),
     Figure("file size", file_bytes, q.size),
     Figure("peak activations", lambda side: side.peak_activation_bytes, q.size),
+    Figure("latency, undisturbed", lambda side: _latency(side, "p5"), q.duration),
     Figure("latency, median", lambda side: _latency(side, "median"), q.duration),
     Figure("latency, p90", lambda side: _latency(side, "p90"), q.duration),
     Figure("latency, p99", lambda side: _latency(side, "p99"), q.duration),
+    Figure("instructions (arm64, emulated)", lambda side: _instructions(side), q.count),
+    Figure("throughput", lambda side: side.inferences_per_s, q.rate),
     Figure("peak memory", lambda side: side.peak_rss_bytes, q.size),
+    Figure("memory, loading", lambda side: side.load_peak_rss_bytes, q.size),
     Figure("memory, idle", lambda side: side.idle_rss_bytes, q.size),
+    Figure("memory, running", lambda side: side.run_peak_rss_bytes, q.size),
+    Figure("memory, allocated", lambda side: side.profile_peak_bytes, q.size),
     Figure("time to load", lambda side: side.load_s, q.duration),
     Figure("first inference", lambda side: side.first_s, q.duration),
 )
 
 
+def _instructions(side: Side) -> int | None:
+    return side.instructions.per_inference if side.instructions else None
+
+
 def _latency(side: Side, quantile: str) -> float | None:
     found: Latency | None = side.latency_s
-    return None if found is None else float(getattr(found, quantile))
+    return None if found is None else getattr(found, quantile)
 
 
 def _costs(report: ReportDocument) -> Iterator[Row]:
+    interval = report.ratio and report.ratio.latency
     for figure in FIGURES:
         before = figure.of(report.original)
         after = figure.of(report.compressed) if report.compressed else None
         if before is None and after is None:
             continue
         change = q.times(ratio(after, before))
-        interval = report.ratio and report.ratio.latency
-        if figure.name == "latency, median" and interval:
+        if interval and figure.name.startswith("latency"):
             change = q.times(interval.value, interval.low, interval.high)
+            interval = None  # it belongs to the first: medians in reports of older versions
         yield figure.name, figure.write(before), figure.write(after), change
 
 
@@ -117,20 +140,35 @@ def _predictions(report: ReportDocument) -> Iterator[Row]:
         yield "agreement with original", q.percent(1.0), q.percent(agreed.recovered), UNKNOWN
 
 
+def against_baseline(report: ReportDocument) -> Iterator[Row]:
+    """How the model stands against the one of the baseline; nothing without one."""
+    if found := report.baseline:
+        yield "report", f"{found.path}, of {found.created}"
+        if latency := found.latency:
+            told = q.times(latency.value, latency.low, latency.high)
+            yield "latency", f"{told}, between runs"
+        named = (("MACs", found.macs), ("parameters", found.params), ("file size", found.bytes))
+        for name, value in (*named, ("peak memory", found.peak_rss)):
+            if value is not None:
+                yield name, q.times(value)
+        if found.differs:
+            yield "not compared", f"latency and memory: {'; '.join(found.differs)}"
+
+
 def _verdicts(report: ReportDocument) -> Iterator[Row]:
-    if budget := report.budget:
-        asked, reached = (_in(budget.unit, value) for value in (budget.asked, budget.reached))
-        yield "budget", f"{budget.kind}: asked {asked}, reached {reached}"
+    if report.budget:
+        asked, reached = budget(report.budget)
+        yield "budget", f"{report.budget.kind}: asked {asked}, reached {reached}"
     if proof := report.surgery:
-        holds = proof.max_rel_diff is not None and proof.max_rel_diff <= proof.tolerance
         exempt = f"; compared by type: {', '.join(proof.exempt)}" if proof.exempt else ""
         largest = f"{q.difference(proof.max_rel_diff)} at most (tolerance {proof.tolerance:.0e})"
-        verdict = "proved" if holds else "NOT proved"
+        verdict = "proved" if holds(proof) else "NOT proved"
         yield "surgery", f"{verdict}: differs from the masked original by {largest}{exempt}"
     for step in report.recovery:
         yield "recovery", f"{step.method}: {step.detail}"
         yield from _quality(step)
     yield from _parity(report)
+    yield from parity_verdict(report)
     if coverage := report.coverage:
         share = q.percent(coverage.prunable_macs_share)
         yield "coverage", f"{share} of the MACs could be pruned, {_locked_share(report)} locked"
@@ -140,6 +178,17 @@ def _verdicts(report: ReportDocument) -> Iterator[Row]:
         before = q.percent(agreed.pruned)
         yield "agreement", f"{before} before recovery, {_n(agreed.n, 'image')} ({agreed.source})"
     yield from (("note", note) for note in report.notes)
+
+
+def budget(found: Budget) -> tuple[str, str]:
+    """What was asked and what was reached."""
+    asked, reached = (_in(found.unit, value) for value in (found.asked, found.reached))
+    return asked, reached
+
+
+def holds(proof: Surgery) -> bool:
+    """Whether surgery was right; a difference that is not finite proves nothing."""
+    return proof.max_rel_diff is not None and proof.max_rel_diff <= proof.tolerance
 
 
 def _quality(step: Recovery) -> Iterator[Row]:
@@ -160,8 +209,12 @@ def _parity(report: ReportDocument) -> Iterator[Row]:
 
 def _gates(report: ReportDocument) -> Iterator[Row]:
     for gate in report.gates:
-        values = ", ".join(f"{path} = {value:.4g}" for path, value in gate.values.items())
-        yield gate.expression, values, "passed" if gate.passed else "FAILED"
+        yield gate.expression, values(gate), "passed" if gate.passed else "FAILED"
+
+
+def values(gate: Gate) -> str:
+    """What a gate found: "ratio.macs = 0.5"."""
+    return _joined(f"{path} = {value:.4g}" for path, value in gate.values.items())
 
 
 def _stages(report: ReportDocument) -> Iterator[Row]:
@@ -172,6 +225,30 @@ def _stages(report: ReportDocument) -> Iterator[Row]:
 def _recovery(report: ReportDocument) -> Iterator[Row]:
     for step in report.recovery:
         yield step.method, q.duration(step.seconds), str(step.images), step.detail
+
+
+LAYER_HEADER = ("layer", "kind", "channels", "MACs", "parameters")
+
+
+def _layers(report: ReportDocument) -> Iterator[Row]:
+    for layer in report.layers:
+        before, after = layer.before, layer.after
+        yield (
+            layer.name,
+            layer.kind,
+            _change(before.channels, after.channels if after else None, _whole),
+            _change(before.macs, after.macs if after else None, q.count),
+            _change(before.params, after.params if after else None, q.count),
+        )
+
+
+def _change(before: int | None, after: int | None, write: Callable[[float | None], str]) -> str:
+    """What became of a figure, told once where it stayed."""
+    return write(before) if before == after else f"{write(before)} → {write(after)}"
+
+
+def _whole(number: float | None) -> str:
+    return UNKNOWN if number is None else f"{number:.0f}"
 
 
 def _locked(report: ReportDocument) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 import json
 import math
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from report_examples import benched, full, full_run, unmeasured
 
 from edgeprune.artifacts import ImageQuality, RecoveryStep
 from edgeprune.errors import UsageError
-from edgeprune.report import assemble
+from edgeprune.report import assemble, rows
 from edgeprune.report.document import ReportDocument, Surgery
 from edgeprune.report.files import as_dict, decode, encode, save
 
@@ -26,6 +27,7 @@ def test_main_keys_are_those_of_the_contract() -> None:
         *("schema_version", "edgeprune", "created", "command", "seed", "model", "budget"),
         *("original", "compressed", "ratio", "accuracy", "agreement", "surgery", "parity"),
         *("coverage", "recovery", "stages", "environment", "notes", "gates"),
+        *("layers", "baseline", "runtime_parity", "runtimes"),
     ]
     assert set(as_dict(full())["environment"]) >= {
         *("machine", "cpu", "cores", "threads", "governor"),
@@ -42,6 +44,54 @@ def test_blocks_of_samples_can_be_recovered() -> None:
     blocks = tuple(tuple(next(samples) for _ in range(length)) for length in latency.blocks)
     assert blocks == run.comparison.original.blocks_s
     assert latency.n == len(latency.samples)
+
+
+def test_sessions_of_samples_can_be_recovered() -> None:
+    run = full_run()
+    assert run.comparison is not None
+    sessions = run.comparison.compressed.sessions
+    side = full().compressed
+    assert side is not None
+    assert side.latency_s is not None
+    assert side.latency_s.sessions == tuple(len(session.blocks_s) for session in sessions)
+    assert side.load_samples_s == tuple(session.load_s for session in sessions)
+    assert side.load_s == pytest.approx(statistics.median(side.load_samples_s))
+    assert side.first_s == pytest.approx(statistics.median(side.first_samples_s))
+
+
+def test_memory_and_throughput_follow_from_what_was_measured() -> None:
+    before, after = full().original, full().compressed
+    assert after is not None
+    assert before.latency_s is not None
+    assert before.inferences_per_s == pytest.approx(5 / sum(before.latency_s.samples))
+    assert (before.load_peak_rss_bytes, before.run_peak_rss_bytes) == (4_000_000, 2_500_000)
+    assert (before.peak_rss_bytes, after.peak_rss_bytes) == (4_000_000, 3_000_000)
+    assert full().ratio.profile_peak == 1.0  # type: ignore[union-attr]
+
+
+ADDED = {
+    "latency_s": ("sessions", "p5"),
+    "": (
+        *("inferences_per_s", "load_peak_rss_bytes", "run_peak_rss_bytes", "profile_peak_bytes"),
+        *("load_samples_s", "first_samples_s"),
+    ),
+}
+
+
+def test_a_report_from_before_there_were_sessions_is_still_read_and_told() -> None:
+    content = as_dict(full())
+    del content["ratio"]["profile_peak"]
+    for side in (content["original"], content["compressed"]):
+        for key in ADDED["latency_s"]:
+            del side["latency_s"][key]
+        for key in ADDED[""]:
+            del side[key]
+    old = decode(json.dumps(content).encode())
+    assert old.original.inferences_per_s is None
+    told = {row[0]: row[-1] for row in rows.figures(old).rows}
+    assert "latency, undisturbed" not in told
+    assert told["latency, median"] == "0.50× (0.48–0.54)"
+    assert "(" not in told["latency, p90"]
 
 
 @settings(deadline=None, max_examples=30)  # a busy machine is slow
@@ -142,7 +192,9 @@ def test_a_report_from_before_a_key_was_added_is_still_read() -> None:
     content = as_dict(full())
     for step in content["recovery"]:
         del step["curve"], step["quality"]
+    del content["layers"], content["baseline"], content["original"]["latency_s"]["sessions"]
     read = decode(json.dumps(content).encode())
+    assert (read.layers, read.baseline) == ((), None)
     assert [(step.curve, step.quality) for step in read.recovery] == [((), None)] * 2
     assert read.recovery[1].detail == "trained"
 

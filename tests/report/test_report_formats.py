@@ -101,9 +101,10 @@ def test_a_proof_that_does_not_hold_is_said_aloud() -> None:
     assert "NOT proved" in formats.as_markdown(failed)
 
 
-def test_a_run_directory_gets_both_files(tmp_path: Path) -> None:
+def test_a_run_directory_gets_every_file(tmp_path: Path) -> None:
     formats.write(full(), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.md"}
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"report.json", "report.md", "report.html"}
     assert decode(tmp_path).command == full().command
     assert formats.as_json(decode(tmp_path)).encode() == (tmp_path / "report.json").read_bytes()
 

@@ -1,0 +1,137 @@
+"""This report against an earlier one: did the model become slower, larger, hungrier since?
+
+The two were measured at different times, so nothing pairs them. What repeats is the session, a
+fresh process: its luck with memory lasts as long as it lives and is drawn anew in the next one.
+Each report therefore gives one figure a session, the logarithm of the latency that a twentieth of
+its runs stay below, because nothing interrupted those (``ratio.latency`` is of the same). The
+interval is that of two means with unequal variances: B. L. Welch, "The Generalization of
+'Student's' Problem when several different Population Variances are Involved", Biometrika 34, 1947.
+With few sessions it is wide, as it has to be.
+
+Latencies compare on the same machine, runtime and settings alone. MACs, parameters and bytes do
+not depend on them, so a baseline of another machine still serves those; a gate on its latency ends
+with an error that says what differs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgeprune import stats
+from edgeprune.artifacts import RatioInterval
+from edgeprune.report.compare import file_bytes, ratio
+from edgeprune.report.document import Baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from edgeprune.report.document import Latency, ReportDocument, Side
+
+CONFIDENCE = 0.95
+
+PROCESS_LUCK = 0.015
+"""How much the latency of one file changes from process to process: standard deviation of its
+logarithm. Taken for reports that hold a single session, which cannot show it."""
+
+IDENTITY = ("machine", "cpu", "cores", "governor", "os", "device", "runtime", "threads")
+"""What latency depends on besides the model, as keys of ``environment``."""
+
+BUILDERS = frozenset(
+    ("edgeprune", "torch", "torchvision", "torch-pruning", "onnx", "onnxsim", "numpy")
+)
+"""Packages that make or feed a model and do not run it; all others of both reports must agree."""
+
+
+def against(now: ReportDocument, then: ReportDocument, path: str) -> ReportDocument:
+    """``now`` with its baseline block filled.
+
+    Args:
+        now: The report to judge.
+        then: An earlier one.
+        path: Where that is, for people.
+    """
+    new, old = _final(now), _final(then)
+    differs = tuple(differences(now.environment, then.environment))
+    latency = None
+    if new.latency_s and old.latency_s and not differs:
+        latency = latency_ratio(new.latency_s, old.latency_s)
+    found = Baseline(
+        path=path,
+        created=then.created,
+        latency=latency,
+        bytes=ratio(file_bytes(new), file_bytes(old)),
+        macs=ratio(new.macs, old.macs),
+        params=ratio(new.params, old.params),
+        peak_rss=None if differs else ratio(new.peak_rss_bytes, old.peak_rss_bytes),
+        differs=differs,
+    )
+    return replace(now, baseline=found)
+
+
+def differences(now: Mapping[str, Any], then: Mapping[str, Any]) -> Iterator[str]:
+    """In what two environments are not one: "cpu was Abacus 9000 and is Abacus 9001"."""
+    for key in IDENTITY:
+        if now.get(key) != then.get(key):
+            yield f"{key} was {_told(then.get(key))} and is {_told(now.get(key))}"
+    new, old = (environment.get("packages") or {} for environment in (now, then))
+    for name in sorted((new.keys() & old.keys()) - BUILDERS):
+        if new[name] != old[name]:
+            yield f"{name} was {old[name]} and is {new[name]}"
+
+
+def latency_ratio(now: Latency, then: Latency) -> RatioInterval:
+    """The ratio of two latencies, now / then, with its 95 % interval over repeated runs."""
+    later, earlier = _level(now), _level(then)
+    variance = later.variance + earlier.variance
+    uncertain = sum(
+        level.variance**2 / level.freedom for level in (later, earlier) if level.variance
+    )
+    freedom = variance**2 / uncertain if uncertain else math.inf
+    reach = stats.student((1 + CONFIDENCE) / 2, freedom) * math.sqrt(variance)
+    value = later.mean - earlier.mean
+    low, high = value - reach, value + reach
+    return RatioInterval(math.exp(value), math.exp(low), math.exp(high), CONFIDENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The mean logarithm of a latency over sessions, its variance, and the degrees of freedom."""
+
+    mean: float
+    variance: float
+    freedom: float
+
+
+def _level(latency: Latency) -> _Level:
+    sessions = _parts(latency, _session_lengths(latency))
+    logs = [math.log(stats.quantile(session, stats.UNDISTURBED)) for session in sessions]
+    if len(logs) > 1:
+        return _Level(
+            statistics.fmean(logs), statistics.variance(logs) / len(logs), len(logs) - 1.0
+        )
+    blocks = [math.log(stats.median(block)) for block in _parts(latency, latency.blocks)]
+    within = statistics.variance(blocks) / len(blocks) if len(blocks) > 1 else 0.0
+    return _Level(logs[0], within + PROCESS_LUCK**2, math.inf)
+
+
+def _session_lengths(latency: Latency) -> tuple[int, ...]:
+    """Samples in each session; one session in reports from before there were several."""
+    blocks = iter(latency.blocks)
+    return tuple(sum(itertools.islice(blocks, n)) for n in latency.sessions) or (latency.n,)
+
+
+def _parts(latency: Latency, lengths: tuple[int, ...]) -> list[tuple[float, ...]]:
+    samples = iter(latency.samples)
+    return [tuple(itertools.islice(samples, length)) for length in lengths]
+
+
+def _final(report: ReportDocument) -> Side:
+    return report.compressed or report.original
+
+
+def _told(value: object) -> str:
+    return "not known" if value is None else str(value)

@@ -1,0 +1,104 @@
+"""The page: headline, then a block for each part of the report, drawings above their table.
+
+Every text of a report is escaped where it meets the page. The page carries a policy under which a
+browser loads nothing from anywhere and runs only the script that switches light and dark.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import jinja2
+from markupsafe import Markup
+
+from edgeprune.report import rows
+from edgeprune.report.html import headline, plots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgeprune.report.document import ReportDocument
+    from edgeprune.report.html.plots import Plot
+    from edgeprune.report.rows import Section
+
+    Drawn = Callable[[ReportDocument], Iterator[Plot]]
+
+LONG = 24
+"""Rows above which a table is folded away until asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of the page; its table is None where drawings say it all."""
+
+    title: str
+    plots: tuple[Plot, ...]
+    table: Section | None
+
+    @property
+    def folded(self) -> bool:
+        """Whether the table is too long to stand open."""
+        return self.table is not None and len(self.table.rows) > LONG
+
+
+def render(report: ReportDocument) -> str:
+    """The whole page, with everything it needs in it."""
+    script = _text("theme.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template().render(
+        title=rows.title(report),
+        report=report,
+        made_with=headline.made_with(report),
+        tiles=tuple(headline.tiles(report)),
+        verdicts=tuple(headline.verdicts(report)),
+        blocks=_blocks(report),
+        style=Markup(_text("page.css")),
+        script=Markup(script),
+        script_digest=digest,
+    )
+
+
+def _blocks(report: ReportDocument) -> tuple[Block, ...]:
+    tables = {section.title: section for section in rows.sections(report)}
+    blocks = []
+    for title, draws in ORDER:
+        drawn = tuple(plot for draw in draws for plot in draw(report))
+        table = tables.pop(title, None)
+        if drawn or table:
+            blocks.append(Block(title, drawn, table))
+    return (*blocks, *(Block(title, (), table) for title, table in tables.items()))
+
+
+ORDER: tuple[tuple[str, tuple[Drawn, ...]], ...] = (
+    ("Gates", ()),
+    ("Before and after", ()),
+    ("Figures", ()),
+    ("Against the baseline", ()),
+    ("Measured", (plots.latencies, plots.memory)),
+    ("Verdicts", ()),
+    ("Layers", (plots.layers,)),
+    ("Recovery", (plots.curves,)),
+)
+"""Which drawings stand above which table; tables that are not named here follow as they come."""
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")
+
+
+def _text(name: str) -> str:
+    templates = resources.files("edgeprune.report.html") / "templates"
+    return (templates / name).read_text(encoding="utf-8")
