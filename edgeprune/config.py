@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeprune import bench
+from edgeprune.bench import instructions, runs
 from edgeprune.calibration import image_sets
 from edgeprune.calibration.folder import Folder
-from edgeprune.export import OnnxTarget
+from edgeprune.errors import UsageError
+from edgeprune.export import TARGETS, OnnxTarget, Target
 from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
 from edgeprune.recovery import RecoveryMethod, equipped, takes_images
 from edgeprune.recovery.auto import Auto
@@ -36,6 +38,7 @@ class CompressConfig:
         recover: Recovery methods, in the order of application.
         target: How to export; None: do not.
         bench: Where and how to measure; None: do not.
+        further_runtimes: Runtimes to measure on too; one that fails is told in the report.
         eval_images: Labelled images, one sub-folder a class: accuracy is reported.
         images: Unlabelled images: recovery fits to them, and agreement with the original is
             reported on those that it did not see. A file: a set of images that an earlier run
@@ -58,6 +61,7 @@ class CompressConfig:
     recover: tuple[RecoveryMethod, ...] = (Auto(),)
     target: OnnxTarget | None = OnnxTarget()  # noqa: RUF009 - frozen
     bench: bench.BenchSettings | None = bench.BenchSettings()  # noqa: RUF009 - frozen
+    further_runtimes: tuple[str, ...] = ()
     eval_images: Path | None = None
     images: Path | None = None
     synthesis: ImageSource | None = None
@@ -65,6 +69,38 @@ class CompressConfig:
     workspace: Path | None = None
     fail_if: tuple[str, ...] = ()
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what a run cannot make.
+
+        Raises:
+            UsageError: Says what can.
+        """
+        if self.target is not None and not isinstance(self.target, OnnxTarget):
+            raise UsageError(
+                f"a run makes and proves .onnx files: for {self.target.suffix} files add the "
+                "--runtime that reads them, or use edgeprune export on the run directory"
+            )
+        for name in self._runtimes:
+            if not bench.RUNTIMES[name].target:
+                raise UsageError(
+                    f"{name} runs {bench.RUNTIMES[name].takes} files, which no run makes"
+                )
+
+    @property
+    def runtime_targets(self) -> tuple[Target, ...]:
+        """What else to export for the runtimes that do not take ONNX."""
+        wanted = dict.fromkeys(bench.RUNTIMES[name].target for name in self._runtimes)
+        return tuple(TARGETS[name]() for name in wanted if name != "onnx")
+
+    @property
+    def beyond_onnxruntime(self) -> bool:
+        """Whether any other runtime is measured on."""
+        return self._runtimes not in ((), (runs.REFERENCE,))
+
+    @property
+    def _runtimes(self) -> tuple[str, ...]:
+        return () if self.bench is None else (self.bench.runtime, *self.further_runtimes)
 
     @property
     def choosing(self) -> PlanOptions:
@@ -108,10 +144,14 @@ class CompressConfig:
 
     def missing_figures(self, images: Images) -> tuple[str, ...]:
         """Blocks of the report that a run with these settings and images leaves empty."""
+        measured = self.bench is not None and self.target is not None
+        counted = self.bench is not None and instructions.counted_on(self.bench.device)
         missing = {
             ("accuracy",): images.labelled is None,
             ("agreement",): images.unlabelled is None,
             ("parity", "ratio.bytes"): self.target is None,
-            paths.MEASURED: self.bench is None or self.target is None,
+            paths.MEASURED: not measured or counted,
+            paths.COUNTED: not (measured and counted),
+            (paths.BASELINE,): True,
         }
         return tuple(block for blocks, absent in missing.items() if absent for block in blocks)

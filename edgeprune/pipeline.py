@@ -7,13 +7,13 @@ started, all recover together, and the first alone exports, measures and writes.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from edgeprune import bench, costs, evaluation, ranks
-from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
+from edgeprune import costs, evaluation, ranks
+from edgeprune.artifacts import PrunedModel, RuntimeParity, RuntimeRun, SourceModel, TracedModel
+from edgeprune.bench import instructions, runs
 from edgeprune.config import CompressConfig
-from edgeprune.errors import ModelUnsupported
+from edgeprune.errors import DeviceFailed, ModelUnsupported, VerificationFailed
 from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
 from edgeprune.pruning import (
@@ -26,6 +26,8 @@ from edgeprune.recovery import recover
 from edgeprune.report import assemble, compare, document, formats, gates
 from edgeprune.report.compression import CompressionReport, RunFolder
 from edgeprune.report.coverage import coverage
+from edgeprune.report.layers import layers
+from edgeprune.report.runtime_rows import emulation_complaint
 from edgeprune.report.stage_log import StageLog, Stages, unheard
 from edgeprune.tracing import trace
 
@@ -34,12 +36,15 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from edgeprune.artifacts import Comparison, ExportedModel
+    from edgeprune.artifacts import Comparison, CountComparison, ExportedModel
     from edgeprune.costs import Costs
-    from edgeprune.export import OnnxTarget
+    from edgeprune.export import Target
     from edgeprune.images import Part
     from edgeprune.loading.input_shape import Example
     from edgeprune.recovery import RecoveryMethod
+
+ExportJob: TypeAlias = "tuple[SourceModel | PrunedModel, Path, dict[str, str]]"
+"""A network, its file, and what the file says of its origin."""
 
 WEIGHTS = "compressed.safetensors"
 ORIGINAL = "original.onnx"
@@ -87,6 +92,7 @@ def compress(
     original, compressed = _export(source, recovered, config, folder.path, log)
     measured = _measure(original, compressed, config, log)
     accuracy, agreement = _evaluate(images, (source, pruned, recovered), log)
+    remaining = costs.count(recovered.module, source.input)
 
     run = assemble.RunResult(
         command=command,
@@ -94,19 +100,24 @@ def compress(
         source=source,
         budget=budget,
         original_costs=counted,
-        compressed_costs=costs.count(recovered.module, source.input),
+        compressed_costs=remaining,
         original_file=original,
         compressed_file=compressed,
         comparison=measured,
         surgery=recovered.surgery,
         coverage=coverage(traced, counted),
+        layers=layers((source.module, counted), (recovered.module, remaining)),
         accuracy=accuracy,
         agreement=agreement,
         recovery=recovered.recovered_by,
         stages=log.records,
     )
-    report = gates.judge(assemble.assemble(run), config.fail_if)
+    parity, others = _on_runtimes((original, compressed), config, log)
+    whole = assemble.on_runtimes(assemble.assemble(run), parity, others)
+    report = gates.judge(whole, config.fail_if)
     formats.write(report, folder.path)
+    if complaint := parity.complaint or emulation_complaint(report):
+        raise VerificationFailed(f"{report.environment['runtime']}: {complaint}")
     return CompressionReport(report, recovered, folder)
 
 
@@ -210,21 +221,26 @@ def _export(
         return None, None
     origin = {"source_name": source.name, "source_sha256": source.sha256}
     planned = {**origin, "plan_sha256": plan_file.digest(recovered.plan)}
-    export = partial(_export_one, config.target, config.seed, log)
-    return (
-        export(source, folder / ORIGINAL, origin),
-        export(recovered, folder / COMPRESSED, planned),
-    )
+    pair = ((source, folder / ORIGINAL, origin), (recovered, folder / COMPRESSED, planned))
+    for target in config.runtime_targets:
+        for each in pair:
+            _export_beside(target, config.seed, log, each)
+    original, compressed = (_export_one(config.target, config.seed, log, each) for each in pair)
+    return original, compressed
 
 
-def _export_one(
-    target: OnnxTarget,
-    seed: int,
-    log: StageLog,
-    network: SourceModel | PrunedModel,
-    path: Path,
-    metadata: dict[str, str],
-) -> ExportedModel:
+def _export_beside(target: Target, seed: int, log: StageLog, job: ExportJob) -> None:
+    """Export for a runtime that takes no ONNX; without the file, measuring there is what fails."""
+    path = job[1].with_suffix(target.suffix)
+    with log.stage(f"export {path.name}") as stage:
+        try:
+            target(job[0].module, job[0].input, path, job[2], stage.progress, seed)
+        except (DeviceFailed, ModelUnsupported, VerificationFailed) as error:
+            stage.status, stage.detail = "degraded", str(error)
+
+
+def _export_one(target: Target, seed: int, log: StageLog, job: ExportJob) -> ExportedModel:
+    network, path, metadata = job
     with log.stage(f"export {path.stem}") as stage:
         exported = target(network.module, network.input, path, metadata, stage.progress, seed)
         parity = exported.parity
@@ -239,14 +255,27 @@ def _measure(
     compressed: ExportedModel | None,
     config: CompressConfig,
     log: StageLog,
-) -> Comparison | None:
+) -> Comparison | CountComparison | None:
     if config.bench is None or original is None or compressed is None:
         log.skip("bench")
         return None
     with log.stage("bench") as stage:
-        measured = bench.compare(original.path, compressed.path, config.bench, stage.progress)
+        compare_on_device = instructions.comparing_on(config.bench.device)
+        measured = compare_on_device(original.path, compressed.path, config.bench, stage.progress)
         stage.detail = "; ".join(measured.notes)
     return measured
+
+
+def _on_runtimes(
+    files: tuple[ExportedModel | None, ...], config: CompressConfig, log: StageLog
+) -> tuple[RuntimeParity, tuple[RuntimeRun, ...]]:
+    """What another runtime computes against ONNX Runtime, and both models on further ones."""
+    models = [file.path for file in files if file]
+    if config.bench is None or not models or not config.beyond_onnxruntime:
+        return RuntimeParity(), ()
+    with log.stage("runtimes") as stage:
+        parity = runs.parity_of(models, config.bench, stage.progress)
+        return parity, runs.further(config.further_runtimes, models, config.bench, stage.progress)
 
 
 def _evaluate(

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgeprune import bench, closeness
-from edgeprune.artifacts import Parity
+from edgeprune import bench
+from edgeprune.artifacts import RuntimeParity
+from edgeprune.bench import devices, instructions, runs
 from edgeprune.cli.check import fail_if_option, raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, typed_command
+from edgeprune.cli.measuring import arena_option, fraction, runtime_option, within_option
+from edgeprune.cli.rendering import baseline_option, with_baseline, write, write_option
 from edgeprune.costs import count_onnx
-from edgeprune.errors import EdgepruneError
+from edgeprune.errors import EdgepruneError, UsageError, VerificationFailed
 from edgeprune.report import assemble, files, formats, gates, model_file, paths
 from edgeprune.report.assemble import Benched
+from edgeprune.report.runtime_rows import emulation_complaint
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import Measurement, Progress
+    from edgeprune.artifacts import InstructionCounts, Measurement, Parity, Progress
     from edgeprune.cli.console import Stages
-    from edgeprune.closeness import Array
+    from edgeprune.cli.rendering import Earlier
     from edgeprune.report.document import ReportDocument
     from edgeprune.report.model_file import ModelFile
 
 PARITY_INPUTS = 8
 """Inputs on which the two files' outputs are compared."""
+
+DEVICE_HELP = "Where they run: local, ssh://[user@]host[:port] or qemu-arm64."
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -34,56 +40,90 @@ MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 class Options:
     """What the flags said."""
 
-    runtime: str
+    runtimes: tuple[str, ...]
     device: str
     threads: int
     seconds: float
     seed: int
+    within: str
+    arena: str
     json: Path | None
     fail_if: tuple[str, ...]
+    baseline: Earlier | None
+    write: tuple[tuple[str, Path], ...]
 
     @property
     def settings(self) -> bench.BenchSettings:
         """Where and how to measure."""
         return bench.BenchSettings(
-            self.runtime, bench.DEVICES[self.device](), self.threads, self.seconds, self.seed
+            runtime=self.runtimes[0],
+            device=devices.parse(self.device),
+            threads=self.threads,
+            seconds=self.seconds,
+            seed=self.seed,
+            within=fraction("within", self.within),
+            arena=self.arena == "on",
         )
+
+    @property
+    def counted(self) -> bool:
+        """Whether instructions are counted in place of time."""
+        return instructions.counted_on(self.settings.device)
 
 
 @click.command("bench")
 @click.argument("original", type=MODEL, metavar="A.onnx")
 @click.argument("compressed", type=MODEL, metavar="[B.onnx]", required=False)
-@click.option("--runtime", default="onnxruntime", show_default=True, help="What runs the models.")
-@click.option("--device", default="local", show_default=True, help="Where they run.")
+@runtime_option
+@click.option("--device", default="local", show_default=True, metavar="ADDRESS", help=DEVICE_HELP)
 @click.option("--threads", default=1, show_default=True, help="Threads for one inference.")
-@click.option("--seconds", default=10.0, show_default=True, help="Time to measure; longer: surer.")
+@click.option("--seconds", default=30.0, show_default=True, help="The most time to measure.")
+@within_option
+@arena_option
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs.")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
 @fail_if_option
+@baseline_option
+@write_option
 @common_options
 def command(original: Path, compressed: Path | None, **flags: object) -> None:
     """Measure latency and memory of A.onnx, or of B.onnx against A.onnx.
 
-    The two take turns, so that what slows the machine slows both; the ratio B / A comes with its
-    interval.
+    The two take turns in fresh processes, again and again, until the ratio B / A is known well
+    enough or time is up; it comes with its interval.
     """
-    options = Options(**flags)  # type: ignore[arg-type]  # click has checked them
-    gates.require(options.fail_if, paths.BENCH_LACKS if compressed else paths.BENCH_OF_ONE_LACKS)
+    models = (original, compressed) if compressed else (original,)
+    runtimes = runs.chosen(str(flags.pop("runtime")), models)
+    options = Options(runtimes=runtimes, **flags)  # type: ignore[arg-type]  # click checked them
+    runs.require(runtimes[0], options.settings.device)
+    if options.counted and len(runtimes) > 1:
+        raise UsageError(f"instructions are counted on one runtime, not on {', '.join(runtimes)}")
+    lacks = paths.BENCH_LACKS if compressed else paths.BENCH_OF_ONE_LACKS
+    lacks += paths.MEASURED if options.counted else paths.COUNTED
+    gates.require(options.fail_if, lacks if options.baseline else (*lacks, paths.BASELINE))
     with progress_bar() as stages:
         if compressed:
             report = _compared(original, compressed, options, stages)
         else:
             report = _alone(original, options, stages)
+        parity = _against_onnxruntime(models, options, stages("parity"))
+        others = runs.further(options.runtimes[1:], models, options.settings, stages("runtimes"))
+    report = assemble.on_runtimes(report, parity, others)
     _save(report, options)  # before the gates: what was measured is not lost with a broken one
-    judged = gates.judge(report, options.fail_if)
+    judged = gates.judge(with_baseline(report, options.baseline), options.fail_if)
     _save(judged, options)
-    click.echo(formats.as_table(judged), nl=False)
+    if not write(judged, options.write):
+        click.echo(formats.as_table(judged), nl=False)
     raise_if_failed(judged.gates)
+    if complaint := parity.complaint or emulation_complaint(judged):
+        raise VerificationFailed(f"{options.runtimes[0]}: {complaint}")
 
 
 def _alone(model: Path, options: Options, stages: Stages) -> ReportDocument:
     described = model_file.read(model)
-    found = bench.measure_alone(model, options.settings, stages("bench"))
+    settings = options.settings
+    measure = instructions.measure if options.counted else bench.measure_alone
+    found = measure(model, settings, stages("bench"))
     benched, counting = _benched(described, found.measurement)
     return assemble.from_bench(
         benched,
@@ -96,7 +136,8 @@ def _alone(model: Path, options: Options, stages: Stages) -> ReportDocument:
 
 def _compared(original: Path, compressed: Path, options: Options, stages: Stages) -> ReportDocument:
     described = (model_file.read(original), model_file.read(compressed))
-    found = bench.compare(original, compressed, options.settings, stages("bench"))
+    comparing = instructions.comparing_on(options.settings.device)
+    found = comparing(original, compressed, options.settings, stages("bench"))
     parity, why_not = _parity(described, options, stages("parity"))
     before, counting = _benched(described[0], found.original)
     after, counting_after = _benched(described[1], found.compressed)
@@ -110,7 +151,9 @@ def _compared(original: Path, compressed: Path, options: Options, stages: Stages
     return assemble.against(alone, after, latency=found.latency, parity=parity)
 
 
-def _benched(model: ModelFile, measurement: Measurement) -> tuple[Benched, tuple[str, ...]]:
+def _benched(
+    model: ModelFile, measurement: Measurement | InstructionCounts
+) -> tuple[Benched, tuple[str, ...]]:
     """The model with its costs, and a note if they cannot be counted."""
     try:
         costs = count_onnx(Path(model.described.path))
@@ -127,39 +170,27 @@ def _parity(
     if models[0].inputs != models[1].inputs:
         return None, ("outputs not compared: the two models take different inputs",)
     seeds = range(options.seed, options.seed + PARITY_INPUTS)
+    settings = options.settings
+    if options.counted:  # emulation is slow; each model's outputs there were compared with ours
+        settings = replace(settings, device=bench.LocalDevice())
     answers = []
     for share, model in enumerate(models):
         progress(share / 2, f"outputs of {Path(model.described.path).name}")
         path = Path(model.described.path)
-        answers.append(bench.outputs_of_seeds(path, options.settings, seeds))
-    return compare_outputs(*answers)
-
-
-def compare_outputs(
-    references: list[list[Array]], candidates: list[list[Array]]
-) -> tuple[Parity | None, tuple[str, ...]]:
-    """Compare two models' outputs, a list for each input; the worst output counts.
-
-    Returns:
-        What was found, or None and a note when the outputs are not of the same shapes.
-    """
-    pairs = list(zip(references, candidates, strict=True))
-    if any([a.shape for a in one] != [b.shape for b in other] for one, other in pairs):
+        answers.append(bench.outputs_of_seeds(path, settings, seeds))
+    found = runs.compared(*answers)
+    if found is None:
         return None, ("outputs not compared: the two models' have different shapes",)
-    found = []
-    for output in range(len(references[0])):
-        comparison = closeness.Comparison()
-        for one, other in pairs:
-            comparison.add(one[output], other[output])
-        found.append(comparison.result())
-    worst = Parity(
-        max_abs_diff=max(one.max_abs_diff for one in found),
-        max_rel_diff=max(one.max_rel_diff for one in found),
-        argmax_agreement=min(one.argmax_agreement for one in found),
-        n=len(pairs),
-        batch_sizes=(1,),
+    return found, ()
+
+
+def _against_onnxruntime(
+    models: tuple[Path, ...], options: Options, progress: Progress
+) -> RuntimeParity:
+    """What the runtime computes; where instructions are counted, that has been compared."""
+    return (
+        RuntimeParity() if options.counted else runs.parity_of(models, options.settings, progress)
     )
-    return worst, ()
 
 
 def _save(report: ReportDocument, options: Options) -> None:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli.console import common_options
+from edgeprune.cli.rendering import baseline_option, with_baseline, write, write_option
 from edgeprune.errors import GateFailed
-from edgeprune.report import gates
-from edgeprune.report.files import as_dict, decode
+from edgeprune.report import gates, rows
+from edgeprune.report.files import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgeprune.report.document import Gate
+    from edgeprune.cli.rendering import Earlier
+    from edgeprune.report.document import Gate, ReportDocument
 
 
 def fail_if_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,32 +57,42 @@ def raise_if_failed(judged: Sequence[Gate]) -> None:
 @click.command("check")
 @click.argument("report", type=click.Path(path_type=Path))
 @fail_if_option
+@baseline_option
+@write_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 @common_options
-def command(report: Path, fail_if: tuple[str, ...], *, as_json: bool) -> None:
+def command(
+    report: Path,
+    fail_if: tuple[str, ...],
+    baseline: Earlier | None,
+    **output: Any,
+) -> None:
     """Fail if REPORT, a report.json or a run directory, says what it must not.
 
     Without --fail-if, repeats the verdicts that the report itself records.
     """
-    document = decode(report)
-    judged = gates.evaluate(fail_if, as_dict(document)) if fail_if else document.gates
-    click.echo(_as_json(report, judged) if as_json else _as_text(report, judged))
-    raise_if_failed(judged)
+    document = with_baseline(decode(report), baseline)
+    judged = gates.judge(document, fail_if) if fail_if else document
+    if not write(judged, output["write"]):
+        show = _as_json if output["as_json"] else _as_text
+        click.echo(show(report, judged))
+    raise_if_failed(judged.gates)
 
 
-def _as_json(report: Path, judged: Sequence[Gate]) -> str:
+def _as_json(path: Path, report: ReportDocument) -> str:
     found = [
         {"expression": g.expression, "value": g.value, "passed": g.passed, "values": g.values}
-        for g in judged
+        for g in report.gates
     ]
-    passed = all(gate.passed for gate in judged)
-    return json.dumps({"report": str(report), "passed": passed, "gates": found}, indent=2)
+    passed = all(gate.passed for gate in report.gates)
+    return json.dumps({"report": str(path), "passed": passed, "gates": found}, indent=2)
 
 
-def _as_text(report: Path, judged: Sequence[Gate]) -> str:
-    if not judged:
-        return f"{report} is a valid report; it has no gates"
-    return "\n".join(_line(gate) for gate in judged)
+def _as_text(path: Path, report: ReportDocument) -> str:
+    lines = [f"baseline  {name}: {value}" for name, value in rows.against_baseline(report)]
+    if not report.gates:
+        lines.append(f"{path} is a valid report; it has no gates")
+    return "\n".join((*lines, *map(_line, report.gates)))
 
 
 def _line(gate: Gate) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from edgeprune import bench
-from edgeprune.cli.console import common_options
+from edgeprune.bench import devices
+from edgeprune.bench.devices import arm64_root
+from edgeprune.choices import Choices
+from edgeprune.cli.console import common_options, progress_bar, warn
 from edgeprune.errors import DeviceFailed
 from edgeprune.report import environment
 from edgeprune.report import quantities as q
@@ -52,9 +56,19 @@ class Diagnosis:
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--device", metavar="ADDRESS", help="Look at one device instead, as ssh://board.")
+@click.option("--setup", metavar="NAME", help="Make a device here first: qemu-arm64.")
 @common_options
-def command(*, as_json: bool) -> None:
+def command(*, as_json: bool, device: str | None, setup: str | None) -> None:
     """Show versions, CPU features, runtimes and devices; exit code 8 if something is missing."""
+    if setup is not None:
+        with progress_bar() as stages:
+            SETUPS[setup](stages("setup"))
+    if device is not None or setup is not None:
+        told = _look_at(devices.parse(device or str(setup)))
+        lines = (f"{key:<12}{value}" for key, value in told.items())
+        click.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines))
+        return
     found = diagnose(environment.requirements())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else _as_text(found))
     if not found.ok:
@@ -68,7 +82,7 @@ def diagnose(requirements: Iterable[str] | None) -> Diagnosis:
         requirements: Of edgeprune, as its metadata has them; None where it is not installed.
     """
     packages = tuple(_packages(requirements or ()))
-    runtimes = {name: _runtime(name) for name in bench.RUNTIMES}
+    runtimes = {name: row.installed() for name, row in bench.RUNTIMES.items()}
     complete = requirements is not None and all(package.ok for package in packages)
     return Diagnosis(
         edgeprune=environment.version(),
@@ -82,9 +96,50 @@ def diagnose(requirements: Iterable[str] | None) -> Diagnosis:
         governor=environment.governor(),
         memory_bytes=environment.memory_bytes(),
         runtimes=runtimes,
-        devices={"local": any(runtimes.values())},
+        devices={
+            "local": any(runtimes.values()),
+            "ssh://": shutil.which("ssh") is not None,
+            "qemu-arm64": _is_set_up(),
+        },
         ok=complete and any(runtimes.values()),
     )
+
+
+def _is_set_up() -> bool:
+    try:
+        arm64_root.find()
+    except DeviceFailed:
+        return False
+    return True
+
+
+def _look_at(device: devices.Device) -> dict[str, object]:
+    """What one device says of itself.
+
+    Raises:
+        DeviceFailed: It cannot be reached, is not set up or has no runtime; says what to do.
+    """
+    told: dict[str, object] = {"device": device.name}
+    if isinstance(device, devices.QemuArm64Device):
+        return {**told, "folder": str(arm64_root.find().folder)}
+    if not isinstance(device, devices.SshDevice):
+        runtimes = {name: row.installed() for name, row in bench.RUNTIMES.items()}
+        return {**told, **environment.host(), "packages": _present(runtimes)}
+    facts = device.visit(packages=[row.package for row in bench.RUNTIMES.values()]).facts
+    present = _present(facts["packages"])
+    if not present:
+        raise DeviceFailed(
+            f"{device.name}: {facts['executable']} there has no runtime; run there: "
+            f"{facts['executable']} -m pip install onnxruntime"
+        )
+    governor = ", ".join(facts["governors"]) or None
+    if governor not in (None, "performance"):
+        warn(f"{device.name}: the governor {governor} changes the clock; performance does not")
+    return {**told, **facts, "governors": governor, "packages": present}
+
+
+def _present(versions: dict[str, str | None]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 
 def _packages(requirements: Iterable[str]) -> Iterator[Package]:
@@ -98,15 +153,6 @@ def _packages(requirements: Iterable[str]) -> Iterator[Package]:
         version = environment.installed(requirement.name)
         fits = version is not None and requirement.specifier.contains(version, prereleases=True)
         yield Package(requirement.name, str(requirement.specifier) or "any", version, fits)
-
-
-def _runtime(name: str) -> str | None:
-    """The version of a runtime; None when it is not installed or does not start."""
-    try:
-        started = bench.RUNTIMES[name](1)
-    except Exception:  # whatever a broken installation raises
-        return None
-    return str(started.packages[name])
 
 
 def _remedy(found: Diagnosis) -> str:
@@ -155,12 +201,24 @@ def _machine(found: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "governor", found.governor or "unknown"
     yield "memory", q.size(found.memory_bytes)
     for name, version in found.runtimes.items():
-        yield "runtime", f"{name} {version or 'not installed'}"
-    for name, reachable in found.devices.items():
-        yield "device", f"{name} {'reachable' if reachable else 'has no runtime'}"
+        missing = f"not installed: {bench.RUNTIMES[name].install}"
+        yield "runtime", f"{name} {version or missing}"
+    for name, usable in found.devices.items():
+        yield "device", f"{name} {'can be used' if usable else UNUSABLE[name]}"
 
 
 def _features(features: dict[str, bool] | None) -> str:
     if features is None:
         return "unknown"
     return ", ".join(name for name, there in features.items() if there) or "none of those known"
+
+
+SETUPS = Choices("device to set up", {"qemu-arm64": arm64_root.build})
+"""What ``--setup`` can make."""
+
+UNUSABLE = {
+    "local": "has no runtime",
+    "ssh://": "needs the OpenSSH client: install openssh-client",
+    "qemu-arm64": "is not set up: edgeprune doctor --setup qemu-arm64",
+}
+"""What a device lacks that cannot be used."""

@@ -1,4 +1,4 @@
-"""``edgeprune export``: any model that edgeprune reads → ONNX, simplified and verified."""
+"""``edgeprune export``: any model that edgeprune reads → a file for a runtime, verified."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from edgeprune.errors import UsageError
 def command(**given: Any) -> None:
     """Write MODEL as ONNX and compare the file with PyTorch on many inputs.
 
-    A run directory's network is written as compressed.onnx, any other as NAME.onnx.
+    A run directory's network is written as compressed.onnx, any other as NAME.onnx; with --target
+    executorch as .pte, with --target torch as .pt2.
     """
     target = options.target(given)
     model: Path = given["model"]
     folder = given["output"] or (model if model.is_dir() else Path())
-    path = folder / ("compressed.onnx" if model.is_dir() else f"{model.stem}.onnx")
+    path = folder / (("compressed" if model.is_dir() else model.stem) + target.suffix)
     if path.exists() and not given["overwrite"]:
         raise UsageError(f"'{path}' exists already: choose another -o, or pass --overwrite")
     source = options.source(given)

@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from edgeprune.cli.bench import DEVICE_HELP
 from edgeprune.cli.check import fail_if_option
 from edgeprune.cli.console import say
+from edgeprune.cli.measuring import (
+    arena_option,
+    chosen_runtimes,
+    fraction,
+    runtime_option,
+    within_option,
+)
 from edgeprune.cli.resuming import resume_option
 from edgeprune.errors import UsageError
 
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from edgeprune.bench import BenchSettings
     from edgeprune.calibration.sources import ImageSource
     from edgeprune.config import CompressConfig
-    from edgeprune.export import OnnxTarget
+    from edgeprune.export import Target
     from edgeprune.pruning import Allocation, Budget
     from edgeprune.recovery import RecoveryMethod
 
@@ -90,18 +98,20 @@ def recovery(default: str) -> tuple[Any, ...]:
 
 
 EXPORT = (
-    click.option("--target", default="onnx", show_default=True, help="What to export to."),
+    click.option("--target", default="onnx", show_default=True, help="onnx, executorch or torch."),
     click.option("--opset", type=int, metavar="N", help="ONNX opset. [default: the exporter's]"),
     click.option("--dynamic-batch", is_flag=True, help="Leave the batch dimension open."),
 )
 
 MEASURING = (
-    click.option("--runtime", default="onnxruntime", show_default=True, help="What runs models."),
-    click.option("--device", default="local", show_default=True, help="Where they run."),
+    runtime_option,
+    click.option("--device", default="local", show_default=True, help=DEVICE_HELP),
     click.option("--threads", default=1, show_default=True, help="Threads for one inference."),
-    click.option("--bench-seconds", default=10.0, show_default=True, help="Time to measure."),
+    click.option("--bench-seconds", default=30.0, show_default=True, help="Most time to measure."),
+    within_option,
+    arena_option,
     click.option("--bench/--no-bench", default=True, help="Whether to measure.", show_default=True),
-)
+)  # fmt: skip
 
 JUDGING = (
     click.option("--eval", "eval_", type=FOLDER, metavar="DIR",
@@ -164,6 +174,7 @@ def config(given: Flags, **changes: Any) -> CompressConfig:
         }
     if "target" in given:
         known |= {"target": target(given), "bench": bench_settings(given)}
+        known |= {"further_runtimes": chosen_runtimes(given["runtime"])[1:]}
     if "fail_if" in given:
         known |= {"eval_images": given["eval_"], "images": given["images"]}
         known |= {"fail_if": tuple(given["fail_if"])}
@@ -239,7 +250,7 @@ def seconds(flag: str, text: str | None) -> float | None:
     return asked
 
 
-def target(given: Flags) -> OnnxTarget:
+def target(given: Flags) -> Target:
     """What to export to."""
     from edgeprune.export import TARGETS
 
@@ -248,16 +259,21 @@ def target(given: Flags) -> OnnxTarget:
 
 def bench_settings(given: Flags) -> BenchSettings | None:
     """Where and how to measure; None for not at all."""
-    from edgeprune.bench import DEVICES, BenchSettings
+    from edgeprune.bench import BenchSettings, devices, runs
 
     settings = BenchSettings(
-        given["runtime"],
-        DEVICES[given["device"]](),
+        chosen_runtimes(given["runtime"])[0],
+        devices.parse(given["device"]),
         given["threads"],
         given["bench_seconds"],
         given["seed"],
+        fraction("within", given["within"]),
+        given["arena"] == "on",
     )
-    return settings if given["bench"] else None
+    if not given["bench"]:
+        return None
+    runs.require(settings.runtime, settings.device)
+    return settings
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -7,8 +7,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeprune import bench
+from edgeprune.bench.runs import compared
 from edgeprune.cli import main
-from edgeprune.cli.bench import compare_outputs
+from edgeprune.cli.measuring import fraction
+from edgeprune.errors import UsageError
 from edgeprune.report.files import decode
 
 FAST = ["--seconds", "0.05", "-q"]
@@ -96,6 +98,11 @@ def test_a_gate_that_fails_ends_with_3_and_leaves_the_report(model: Path, tmp_pa
         ["--device", "moon"],
         ["--threads", "0"],
         ["--seconds", "-1"],
+        ["--within", "0"],
+        ["--within", "150%"],
+        ["--within", "nearly"],
+        ["--arena", "maybe"],
+        ["--arena", "off", "--runtime", "openvino"],
     ],
 )
 def test_what_cannot_work_ends_with_2_before_anything_runs(
@@ -114,7 +121,55 @@ def test_a_file_that_is_no_model_ends_with_4(tmp_path: Path) -> None:
 def test_the_worst_output_counts() -> None:
     reference = [[np.array([[1.0, 0.0]]), np.array([[2.0, 4.0]])]]
     candidate = [[np.array([[1.0, 0.0]]), np.array([[4.0, 2.0]])]]
-    parity, notes = compare_outputs(reference, candidate)
-    assert notes == ()
+    parity = compared(reference, candidate)
     assert parity is not None
     assert (parity.max_abs_diff, parity.max_rel_diff, parity.argmax_agreement) == (2.0, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.02", 0.02), (".5 %", None)])
+def test_how_sure_to_be_is_a_fraction(text: str, share: float | None) -> None:
+    if share is None:
+        with pytest.raises(UsageError, match=r"--within \.5 %: expected a fraction such as 1%"):
+            fraction("within", text)
+    else:
+        assert fraction("within", text) == pytest.approx(share)
+
+
+def test_flags_are_what_is_measured_with(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bench.BenchSettings] = []
+
+    def stop_here(_: Path, settings: bench.BenchSettings, *__: object) -> None:
+        seen.append(settings)
+        raise UsageError("seen enough")
+
+    monkeypatch.setattr(bench, "measure_alone", stop_here)
+    flags = ["--seconds", "7", "--within", "2%", "--arena", "off", "--seed", "3"]
+    assert main(["bench", str(model), *flags]) == 2
+    assert (seen[0].seconds, seen[0].within, seen[0].arena, seen[0].seed) == (7, 0.02, False, 3)
+
+
+def test_an_earlier_report_of_the_same_machine_is_compared_with(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    assert main(["bench", str(model), "--json", str(old), *FAST]) == 0
+    capsys.readouterr()
+    wanted = ["--baseline", str(old), "--write", "json", str(new), "--write", "markdown", "-"]
+    gate = ["--fail-if", "baseline.latency.low > 100 or baseline.macs > 1"]
+    assert main(["bench", str(model), *wanted, *gate, *FAST]) == 0
+    found = decode(new).baseline
+    assert found is not None
+    assert (found.path, found.macs, found.differs) == (str(old), 1.0, ())
+    assert found.latency is not None
+    assert found.latency.low <= found.latency.value <= found.latency.high
+    assert capsys.readouterr().out.startswith("# ")
+
+
+@pytest.mark.parametrize(
+    "flags", [["--fail-if", "baseline.latency.low > 1"], ["--baseline", "nowhere.json"]]
+)
+def test_a_baseline_that_is_not_there_ends_with_2_before_anything_runs(
+    flags: list[str], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "measure_alone", lambda *_: pytest.fail("it ran"))
+    assert main(["bench", str(model), *flags]) == 2

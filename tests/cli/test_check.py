@@ -1,12 +1,14 @@
 import json
 from pathlib import Path
 
+import page_examples
 import pytest
 from report_examples import full, unmeasured
 
 from edgeprune.cli import main
 from edgeprune.report import gates
-from edgeprune.report.files import save
+from edgeprune.report.files import decode, save
+from edgeprune.report.formats import FORMATS
 
 
 @pytest.fixture
@@ -88,3 +90,44 @@ def test_json_says_the_same(report: str, capsys: pytest.CaptureFixture[str]) -> 
             "values": {"ratio.macs": 0.5},
         }
     ]
+
+
+def test_the_report_is_written_as_often_as_asked(
+    report: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = ["--fail-if", "ratio.macs > 0.1"]
+    wanted = {name: tmp_path / f"{name}.out" for name in FORMATS}
+    writes = [part for name, path in wanted.items() for part in ("--write", name, str(path))]
+    assert main(["check", report, *gate, *writes]) == 3
+    judged = gates.judge(decode(Path(report)), gate[1:])
+    assert decode(wanted["json"]) == judged
+    for name in ("markdown", "junit", "pytest-benchmark"):
+        assert wanted[name].read_text() == FORMATS[name](judged)
+    assert "\x1b" not in wanted["table"].read_text()
+    assert capsys.readouterr().out.startswith("FAILED")
+
+
+def test_what_goes_to_standard_output_goes_there_alone(
+    report: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", report, "--write", "markdown", "-"]) == 0
+    assert capsys.readouterr().out == FORMATS["markdown"](decode(Path(report)))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--write", "parchment", "x"], ["--write", "html"], ["--baseline", "nowhere.json"]],
+)
+def test_what_cannot_be_written_or_read_ends_with_2(flags: list[str], report: str) -> None:
+    assert main(["check", report, *flags]) == 2
+
+
+def test_a_baseline_is_told_and_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, example in (("now", page_examples.compressed()), ("then", page_examples.alone())):
+        save(example, tmp_path / name / "report.json")
+    compare = ["check", str(tmp_path / "now"), "--baseline", str(tmp_path / "then")]
+    assert main([*compare, "--fail-if", "baseline.latency.low > 1"]) == 0
+    assert main([*compare, "--fail-if", "baseline.macs < 0.7"]) == 3
+    assert "baseline  MACs: 0.60×" in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "now"), "--fail-if", "baseline.macs < 0.7"]) == 2
+    assert "--baseline" in capsys.readouterr().err

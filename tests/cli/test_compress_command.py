@@ -30,6 +30,7 @@ FILES = {
     "compressed.safetensors",
     "report.json",
     "report.md",
+    "report.html",
 }
 
 

@@ -1,7 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 
+from edgeprune import bench
+from edgeprune.choices import Choices
 from edgeprune.cli import doctor, main
 from edgeprune.report import environment
 
@@ -23,7 +26,8 @@ def test_all_there_ends_with_0(
     assert [package["name"] for package in found["packages"]] == ["click", "numpy"]
     assert all(package["ok"] for package in found["packages"])
     assert found["runtimes"]["onnxruntime"] == environment.installed("onnxruntime")
-    assert found["devices"] == {"local": True}
+    assert list(found["devices"]) == list(bench.DEVICES)
+    assert found["devices"]["local"] is True
 
 
 @pytest.mark.parametrize("requirement", ["click>=999", "click<1", "no-such-package-at-all>=2"])
@@ -39,7 +43,7 @@ def test_what_is_missing_or_does_not_fit_ends_with_8(
 
 def test_no_runtime_ends_with_8(monkeypatch: pytest.MonkeyPatch) -> None:
     require(monkeypatch, "click")
-    monkeypatch.setattr(doctor, "_runtime", lambda name: None)
+    monkeypatch.setattr(bench, "RUNTIMES", Choices("runtime", {}))
     assert main(["doctor"]) == 8
 
 
@@ -63,7 +67,11 @@ def test_the_table_says_what_the_json_says(
     for said in (
         found.python,
         found.machine,
-        *(f"onnxruntime {v}" for v in found.runtimes.values()),
+        *(
+            f"{name} {version or 'not installed: ' + bench.RUNTIMES[name].install}"
+            for name, version in found.runtimes.items()
+        ),
+        *(f"{name} {'can be used' if usable else ''}" for name, usable in found.devices.items()),
     ):
         assert said in text
 
@@ -84,3 +92,26 @@ def test_cpus_of_two_kinds_are_read(cpuinfo: str, cpu: str, features: set[str]) 
 
 def test_a_system_that_does_not_tell_is_unknown_and_not_without() -> None:
     assert environment.cpu_features("") is None
+
+
+def test_an_unknown_set_up_lists_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--setup", "abacus"]) == 2
+    assert "qemu-arm64" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_set_up_ends_with_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEPRUNE_CACHE", str(tmp_path))
+    assert main(["doctor", "--device", "qemu-arm64"]) == 8
+    assert "--setup qemu-arm64" in capsys.readouterr().err
+    require(monkeypatch, "click")
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["devices"]["qemu-arm64"] is False
+
+
+def test_this_machine_is_a_device_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--device", "local", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["device"] == "local"
+    assert "onnxruntime" in told["packages"]

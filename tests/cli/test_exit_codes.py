@@ -16,6 +16,7 @@ from torch import nn
 
 from edgeprune.bench.conversation import Worker
 from edgeprune.bench.devices import LocalDevice
+from edgeprune.bench.devices.local import WORKER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -197,8 +198,7 @@ def test_a_runtime_that_fails_ends_with_8(
     arguments, said = DEAD_WORKERS[how]
 
     def start(device: LocalDevice, request: Mapping[str, object]) -> Worker:
-        script = str(Path(sys.modules["edgeprune.bench"].__file__ or "").with_name("worker.py"))
-        typed = [script if argument == "WORKER" else argument for argument in arguments]
+        typed = [str(WORKER) if argument == "WORKER" else argument for argument in arguments]
         return Worker([sys.executable, *typed], request, limit_s=60)
 
     monkeypatch.setattr(LocalDevice, "start", start)

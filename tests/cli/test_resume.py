@@ -11,8 +11,10 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import short_courses
 import torch
 import zoo
 from invocation import QUICK, edgeprune
@@ -20,11 +22,24 @@ from torch import nn
 
 import edgeprune as ep
 from edgeprune.cli import resuming
+from edgeprune.recovery import course
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Tensors = dict[str, bytes]
 
 SHAPE = "1x3x8x8"
-STEP = re.compile(r"step (\d+)/1000, loss [\d.e-]+")
+STEPS = short_courses.STEPS
+STEP = re.compile(rf"step (\d+)/{STEPS}, loss [\d.e-]+")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief() -> Iterator[None]:
+    """Trainings here are as short as those of ``short_courses.py``."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(course, "STEPS", (STEPS, STEPS))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +75,7 @@ def interrupted(folder: Path) -> str:
     """Recover on a terminal, and end it once some steps are done; what the terminal showed."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgeprune", "recover", "run", "--recover", "supervise"],
+        [sys.executable, short_courses.__file__, "recover", "run", "--recover", "supervise"],
         cwd=folder,
         stderr=theirs,
         env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "xterm"},
@@ -98,7 +113,7 @@ def test_training_that_is_interrupted_goes_on_to_the_same_weights(
     assert "--resume goes on from" in shown
     (kept,) = (path for path in state.rglob("*") if path.is_file())
     done = torch.load(kept, weights_only=True)["state"]["record"]["step"]
-    assert 20 <= done < 1000
+    assert 20 <= done < STEPS
     ran = edgeprune("recover", "run", "--recover", "supervise", "--resume")
     assert ran.code == 0
     assert "nothing to resume" not in ran.err
@@ -131,7 +146,7 @@ def test_a_failed_export_leaves_what_recovery_has_done(
     assert ran.code == 1
     assert ran.err.endswith("--resume goes on from what recovery has done so far\n")
     (kept,) = (path for path in resuming.state_of(Path("done")).rglob("*") if path.is_file())
-    assert torch.load(kept, weights_only=True)["state"]["record"]["step"] == 1000
+    assert torch.load(kept, weights_only=True)["state"]["record"]["step"] == STEPS
     ran = edgeprune("apply", plan, model, *flags, "--resume")
     assert ran.code == 0
     assert same(Path("done"), uninterrupted)

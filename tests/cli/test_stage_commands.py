@@ -22,7 +22,8 @@ from edgeprune.report.files import decode
 if TYPE_CHECKING:
     from digits import Digits
 
-NO_EXPORT = {"recipe.yaml", "plan.json", "compressed.safetensors", "report.json", "report.md"}
+REPORTS = {"report.json", "report.md", "report.html"}
+NO_EXPORT = {"recipe.yaml", "plan.json", "compressed.safetensors", *REPORTS}
 
 
 @pytest.fixture(autouse=True)

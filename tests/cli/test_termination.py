@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from invocation import QUICK
 from torch import nn
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ def test_a_run_that_is_ended_exits_with_130_and_leaves_nothing(
 ) -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
     torch.save(network.eval(), tmp_path / "net.pt")
+    command = (sys.executable, "-m", "edgeprune")
     run = subprocess.Popen(
-        [sys.executable, "-m", "edgeprune", "compress", "net.pt", "--input", "1x3x16x16"],
+        [*command, "compress", "net.pt", "--input", "1x3x16x16", *QUICK],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,0 +1,14 @@
+"""The command line, with trainings short enough to wait for: ``python short_courses.py …``."""
+
+from __future__ import annotations
+
+import sys
+
+from edgeprune import cli
+from edgeprune.recovery import course
+
+STEPS = 300
+
+if __name__ == "__main__":
+    course.STEPS = (STEPS, STEPS)
+    sys.exit(cli.main(sys.argv[1:]))
