@@ -93,7 +93,9 @@ def gather(
         progress(min(1.0, spent / seconds), f"session {len(held) + 1}")
         held.append(persist(partial(hold, len(held)), losses))
         now = time.perf_counter() - start
-        spent, longest = now, max(longest, now - spent)
+        if len(held) > 1:  # the first may have copied files to the device
+            longest = max(longest, now - spent)
+        spent = now
     progress(1.0, f"{len(held)} sessions")
     figures = [one.figure for one in held]
     return Series(tuple(held), interval(figures), spent, tuple(losses))

@@ -103,6 +103,18 @@ def test_no_session_starts_that_would_end_too_late(took, seconds, held, monkeypa
     assert (shares[0], shares[-1]) == (0.0, 1.0)
 
 
+def test_a_first_session_that_took_long_shortens_no_series(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(sessions, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def hold(number):
+        clock[0] += 0.5 if number else 4.0  # files are copied once
+        return SimpleNamespace(figure=0.01 * number)
+
+    series = sessions.gather(hold, seconds=7.0, within=1e-9, progress=silent)
+    assert len(series.held) == 7
+
+
 def lucky(sigma, truth, noise):
     """Processes that each have their luck, a machine that drifts, programs that interrupt."""
     base = {"before": 0.01, "after": 0.01 * truth}

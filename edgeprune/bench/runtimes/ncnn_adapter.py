@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Adapter:
     """float32 on the CPU. ncnn has no batch dimension: each tensor loses it and gets it back."""
 
     def __init__(self, threads: int) -> None:
+        # threads that spin while they wait starve each other beside other programs
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import ncnn
         import numpy
 

@@ -6,6 +6,7 @@ operator.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ class Adapter:
     """The program in inference mode on the CPU."""
 
     def __init__(self, threads: int) -> None:
+        # threads that spin while they wait starve each other beside other programs
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import numpy
         import torch
         import torch.export
