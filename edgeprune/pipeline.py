@@ -112,13 +112,20 @@ def compress(
         recovery=recovered.recovered_by,
         stages=log.records,
     )
-    parity, others = _on_runtimes((original, compressed), config, log)
+    return CompressionReport(_judged(run, config, folder.path, log), recovered, folder)
+
+
+def _judged(
+    run: assemble.RunResult, config: CompressConfig, folder: Path, log: StageLog
+) -> document.ReportDocument:
+    """The report, written before what it says may end the run."""
+    parity, others = _on_runtimes((run.original_file, run.compressed_file), config, log)
     whole = assemble.on_runtimes(assemble.assemble(run), parity, others)
     report = gates.judge(whole, config.fail_if)
-    formats.write(report, folder.path)
+    formats.write(report, folder)
     if complaint := parity.complaint or emulation_complaint(report):
         raise VerificationFailed(f"{report.environment['runtime']}: {complaint}")
-    return CompressionReport(report, recovered, folder)
+    return report
 
 
 def _opened(

@@ -17,7 +17,7 @@ from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode
 from edgeprune.export.exporters import write
-from edgeprune.export.parity import check
+from edgeprune.export.parity import check, in_onnxruntime
 from edgeprune.export.simplify import simplify
 from edgeprune.noise import noise
 
@@ -84,7 +84,8 @@ class OnnxTarget:
 
         def prove(draft: Path) -> Parity:
             _finish(draft, metadata)
-            return check(draft, module, input, dynamic_batch=self.dynamic_batch, seed=seed)
+            run = in_onnxruntime(draft)
+            return check(run, module, input, dynamic_batch=self.dynamic_batch, seed=seed)
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from itertools import count, cycle
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import onnxruntime
 import torch
@@ -38,7 +38,7 @@ AT_LEAST = 8
 
 
 def check(  # noqa: PLR0913
-    path: Path,
+    run: Run,
     module: nn.Module,
     input: InputSpec,  # noqa: A002 (the field's word)
     *,
@@ -46,22 +46,17 @@ def check(  # noqa: PLR0913
     n: int = 32,
     seconds: float = 10.0,
     seed: int = 0,
-    extra_inputs: Sequence[Sequence[Tensor]] = (),
-    run: Run | None = None,
 ) -> Parity:
-    """Compare all outputs of the file, run on the CPU, with PyTorch's.
+    """Compare all outputs of a file, run on the CPU, with PyTorch's.
 
     Args:
-        path: The file.
+        run: Runs the file; for ONNX: ``in_onnxruntime``.
         module: What it was exported from; not changed.
         input: Shapes of the inputs.
         dynamic_batch: Alternate between batches of 1 and 3, and not 1 only.
         n: Stop after so many inputs. More: surer, slower.
         seconds: Stop after so long, though not before ``AT_LEAST`` inputs.
         seed: Of the standard normal inputs.
-        extra_inputs: Inputs to compare first, images for one; one tensor for each positional
-            input, in a batch that the file takes.
-        run: What runs the file; ONNX Runtime unless given.
 
     Returns:
         The comparison over all outputs and inputs.
@@ -70,13 +65,12 @@ def check(  # noqa: PLR0913
         VerificationFailed: When the file cannot be run, an output differs by more than
             ``MOST_REL_DIFF`` of its scale, or another channel wins anywhere.
     """
-    run = run or _session(path).run
     reference = _on_cpu(module)
     comparisons: dict[str, Comparison] = {}
     batch_sizes: list[int] = []
     started = time.monotonic()
     with in_eval_mode(reference), torch.no_grad():
-        for inputs in _inputs(input, extra_inputs, seed, (1, 3) if dynamic_batch else (1,)):
+        for inputs in _inputs(input, seed, (1, 3) if dynamic_batch else (1,)):
             _compare(run, reference, inputs, comparisons)
             batch_sizes.append(inputs[0].shape[0])
             late = time.monotonic() - started > seconds
@@ -85,15 +79,22 @@ def check(  # noqa: PLR0913
     return _verdict({name: c.result() for name, c in comparisons.items()}, batch_sizes)
 
 
-def _session(path: Path) -> Any:
+def in_onnxruntime(path: Path) -> Run:
+    """ONNX Runtime, with the file loaded.
+
+    Raises:
+        VerificationFailed: When it cannot be.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # PyTorch waits too
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as cause:  # its exceptions share no base
         raise VerificationFailed(f"ONNX Runtime cannot load the exported file: {cause}") from cause
+    run: Run = session.run
+    return run
 
 
 def _on_cpu(module: nn.Module) -> nn.Module:
@@ -102,10 +103,7 @@ def _on_cpu(module: nn.Module) -> nn.Module:
     return module if device.type == "cpu" else copy.deepcopy(module).cpu()
 
 
-def _inputs(
-    spec: InputSpec, extra: Sequence[Sequence[Tensor]], seed: int, batches: tuple[int, ...]
-) -> Iterator[tuple[Tensor, ...]]:
-    yield from map(tuple, extra)
+def _inputs(spec: InputSpec, seed: int, batches: tuple[int, ...]) -> Iterator[tuple[Tensor, ...]]:
     for draw, batch in zip(count(seed), cycle(batches), strict=False):
         yield noise(spec, batch=batch, seed=draw)
 

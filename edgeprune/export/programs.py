@@ -83,7 +83,7 @@ class ProgramTarget(ABC):
             progress(0.0, f"writing {path.name}")
             self.write(program, metadata, draft)
             progress(0.6, "comparing the file with PyTorch")
-            parity = check(draft, module, input, seed=seed, run=self.runner(draft))
+            parity = check(self.runner(draft), module, input, seed=seed)
             draft.replace(path)
         progress(1.0, "exported")
         content = path.read_bytes()
