@@ -108,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process by default.
     """
     typed = tuple(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None:  # SIGTERM, as CI sends it, unwinds like Ctrl-C: drafts are removed
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if arguments is None:
+        _own_process()
     settings = Settings(arguments=typed)
     with _among_processes():
         try:
@@ -124,6 +124,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if settings.resumable and code != INTERRUPTED and not settings.quiet:
                 click.echo(RESUMABLE, err=True)
     return code if isinstance(code, int) else 0
+
+
+def _own_process() -> None:
+    """Set up what belongs to a process, and not to a program that calls ``main``.
+
+    SIGTERM, as CI sends it, unwinds like Ctrl-C, so that drafts are removed. OpenMP's threads sleep
+    while they wait: by default they spin, and beside other programs take each other's cores.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded, which reads it
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -35,3 +36,17 @@ def test_help_needs_no_torch(arguments: list[str]) -> None:
     )
     assert ran.returncode == 0
     assert ran.stderr == b""
+
+
+@pytest.mark.parametrize("given", [None, "active"])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given: str | None) -> None:
+    environment = {name: each for name, each in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    if given:
+        environment["OMP_WAIT_POLICY"] = given
+    script = (
+        "import os, sys; sys.argv[1:] = ['--version']; from edgeprune.cli import main; main(); "
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    command = [sys.executable, "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert ran.stdout.split()[-1] == (given or "passive")
