@@ -7,13 +7,12 @@ started, all recover together, and the first alone exports, measures and writes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from edgeprune import costs, evaluation, ranks
-from edgeprune.artifacts import PrunedModel, RuntimeParity, RuntimeRun, SourceModel, TracedModel
-from edgeprune.bench import instructions, runs
+from edgeprune import costs, evaluation, ranks, shipping
+from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
 from edgeprune.config import CompressConfig
-from edgeprune.errors import DeviceFailed, ModelUnsupported, VerificationFailed
+from edgeprune.errors import ModelUnsupported, VerificationFailed
 from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
 from edgeprune.pruning import (
@@ -36,19 +35,13 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from edgeprune.artifacts import Comparison, CountComparison, ExportedModel
     from edgeprune.costs import Costs
-    from edgeprune.export import Target
     from edgeprune.images import Part
     from edgeprune.loading.input_shape import Example
     from edgeprune.recovery import RecoveryMethod
 
-ExportJob: TypeAlias = "tuple[SourceModel | PrunedModel, Path, dict[str, str]]"
-"""A network, its file, and what the file says of its origin."""
 
 WEIGHTS = "compressed.safetensors"
-ORIGINAL = "original.onnx"
-COMPRESSED = "compressed.onnx"
 SHORT = (
     "the images imagined for {} do not look to the original like those of its training; "
     "trust the result as far as --eval or your own images show"
@@ -89,8 +82,8 @@ def compress(
     traced, pruned, budget = _prune(traced, counted, config, log)
     recovered = _recover(traced, pruned, config, methods, folder.path, log)
     _save(recovered, folder.path, log)
-    original, compressed = _export(source, recovered, config, folder.path, log)
-    measured = _measure(original, compressed, config, log)
+    original, compressed = shipping.export(source, recovered, config, folder.path, log)
+    measured = shipping.measure(original, compressed, config, log)
     accuracy, agreement = _evaluate(images, (source, pruned, recovered), log)
     remaining = costs.count(recovered.module, source.input)
 
@@ -119,7 +112,7 @@ def _judged(
     run: assemble.RunResult, config: CompressConfig, folder: Path, log: StageLog
 ) -> document.ReportDocument:
     """The report, written before what it says may end the run."""
-    parity, others = _on_runtimes((run.original_file, run.compressed_file), config, log)
+    parity, others = shipping.on_runtimes((run.original_file, run.compressed_file), config, log)
     whole = assemble.on_runtimes(assemble.assemble(run), parity, others)
     report = gates.judge(whole, config.fail_if)
     formats.write(report, folder)
@@ -213,76 +206,6 @@ def _save(recovered: PrunedModel, folder: Path, log: StageLog) -> None:
             save_weights(recovered, folder / WEIGHTS)
         except ModelUnsupported as error:
             stage.status, stage.detail = "degraded", f"no {WEIGHTS}: {error}"
-
-
-def _export(
-    source: SourceModel,
-    recovered: PrunedModel,
-    config: CompressConfig,
-    folder: Path,
-    log: StageLog,
-) -> tuple[ExportedModel | None, ExportedModel | None]:
-    """Export original and compressed in the same way."""
-    if config.target is None:
-        log.skip("export")
-        return None, None
-    origin = {"source_name": source.name, "source_sha256": source.sha256}
-    planned = {**origin, "plan_sha256": plan_file.digest(recovered.plan)}
-    pair = ((source, folder / ORIGINAL, origin), (recovered, folder / COMPRESSED, planned))
-    for target in config.runtime_targets:
-        for each in pair:
-            _export_beside(target, config.seed, log, each)
-    original, compressed = (_export_one(config.target, config.seed, log, each) for each in pair)
-    return original, compressed
-
-
-def _export_beside(target: Target, seed: int, log: StageLog, job: ExportJob) -> None:
-    """Export for a runtime that takes no ONNX; without the file, measuring there is what fails."""
-    path = job[1].with_suffix(target.suffix)
-    with log.stage(f"export {path.name}") as stage:
-        try:
-            target(job[0].module, job[0].input, path, job[2], stage.progress, seed)
-        except (DeviceFailed, ModelUnsupported, VerificationFailed) as error:
-            stage.status, stage.detail = "degraded", str(error)
-
-
-def _export_one(target: Target, seed: int, log: StageLog, job: ExportJob) -> ExportedModel:
-    network, path, metadata = job
-    with log.stage(f"export {path.stem}") as stage:
-        exported = target(network.module, network.input, path, metadata, stage.progress, seed)
-        parity = exported.parity
-        differs = f"largest relative difference {parity.max_rel_diff:.1e} on {parity.n} inputs"
-        stage.detail = "; ".join((differs, *exported.notes))
-        stage.status = "degraded" if exported.notes else "ok"
-    return exported
-
-
-def _measure(
-    original: ExportedModel | None,
-    compressed: ExportedModel | None,
-    config: CompressConfig,
-    log: StageLog,
-) -> Comparison | CountComparison | None:
-    if config.bench is None or original is None or compressed is None:
-        log.skip("bench")
-        return None
-    with log.stage("bench") as stage:
-        compare_on_device = instructions.comparing_on(config.bench.device)
-        measured = compare_on_device(original.path, compressed.path, config.bench, stage.progress)
-        stage.detail = "; ".join(measured.notes)
-    return measured
-
-
-def _on_runtimes(
-    files: tuple[ExportedModel | None, ...], config: CompressConfig, log: StageLog
-) -> tuple[RuntimeParity, tuple[RuntimeRun, ...]]:
-    """What another runtime computes against ONNX Runtime, and both models on further ones."""
-    models = [file.path for file in files if file]
-    if config.bench is None or not models or not config.beyond_onnxruntime:
-        return RuntimeParity(), ()
-    with log.stage("runtimes") as stage:
-        parity = runs.parity_of(models, config.bench, stage.progress)
-        return parity, runs.further(config.further_runtimes, models, config.bench, stage.progress)
 
 
 def _evaluate(
