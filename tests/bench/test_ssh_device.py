@@ -53,12 +53,14 @@ def request_of(model, **settings):
     }
 
 
-def processes_of(folder):
-    """Processes whose command line speaks of a folder."""
+def processes_of(folder, program=""):
+    """Processes whose command line speaks of a folder and begins with a program's path."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if str(folder) in path.read_text() and int(path.parent.name) != os.getpid():
+            command = path.read_text()
+            mine = int(path.parent.name) == os.getpid()
+            if str(folder) in command and command.startswith(program) and not mine:
                 found.append(path.parent.name)
     return found
 
@@ -144,7 +146,7 @@ def test_a_measurement_survives_a_connection_that_breaks(board, sshd, tiny):
     drops = []
 
     def drop():
-        while not sshd.connections() or not processes_of("worker.py"):
+        while not processes_of(board.folder, board.python):  # over there, not our ssh
             time.sleep(0.01)
         drops.append(len(sshd.connections()))
         sshd.drop()
