@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeprune import bench
+from edgeprune.artifacts import unwatched
 from edgeprune.bench import pairing, runs
 from edgeprune.errors import EdgepruneError
 
@@ -102,7 +103,7 @@ def measured(folder: Path, key: Row) -> Row:
     start = time.perf_counter()
     found = bench.compare(*models, settings)
     wall_s = time.perf_counter() - start
-    parity = runs.parity_of(models, settings, lambda share, doing: None)
+    parity = runs.parity_of(models, settings, unwatched)
     return {
         **asdict(found),
         "version": runtime.installed(),

@@ -12,7 +12,7 @@ from edgeprune.artifacts.counted import CountComparison, InstructionCounts
 from edgeprune.artifacts.exported import ExportedModel, Parity
 from edgeprune.artifacts.imagined import ImageQuality
 from edgeprune.artifacts.measured import Comparison, Measurement, RatioInterval, Session
-from edgeprune.artifacts.progress import Halves, Progress, part_of
+from edgeprune.artifacts.progress import Halves, Progress, part_of, unwatched
 from edgeprune.artifacts.pruned import (
     KeptChannels,
     PrunedModel,
@@ -43,5 +43,5 @@ __all__ = [
     "InstructionCounts", "KeptChannels", "Measurement", "Member", "Normed", "Parity", "Progress",
     "PrunedModel", "PruningPlan", "RatioInterval", "RecoveryStep", "Role", "RuntimeParity",
     "RuntimeRun", "Session", "Side", "Signal", "SourceModel", "SurgeryProof", "Total",
-    "TracedModel", "part_of",
+    "TracedModel", "part_of", "unwatched",
 ]  # fmt: skip

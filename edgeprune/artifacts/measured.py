@@ -47,6 +47,11 @@ class Measurement:
         """The blocks of all sessions, in seconds."""
         return tuple(block for session in self.sessions for block in session.blocks_s)
 
+    @property
+    def samples_s(self) -> tuple[float, ...]:
+        """The latencies of all sessions, in seconds."""
+        return tuple(sample for block in self.blocks_s for sample in block)
+
 
 @dataclass(frozen=True, slots=True)
 class RatioInterval:

@@ -11,6 +11,10 @@ Progress: TypeAlias = "Callable[[float, str], None]"
 """How long work reports itself: the share done, 0 to 1, and what is being done, in a few words."""
 
 
+def unwatched(share: float, doing: str) -> None:
+    """Progress that nobody watches."""
+
+
 def part_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
     """Progress of one of so many equal parts, as progress of the whole."""
     if progress is None:

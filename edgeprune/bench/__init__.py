@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.artifacts import Comparison, Measurement
+from edgeprune.artifacts import Comparison, Measurement, unwatched
 from edgeprune.bench import notes, pairing, sessions, throttling
 from edgeprune.bench.conversation import Worker
 from edgeprune.bench.devices import DEVICES, Device, LocalDevice
@@ -120,7 +120,7 @@ def compare(
         DeviceFailed: When the device, the runtime or a model does not do its part.
     """
     settings = settings or BenchSettings()
-    series = _series((original, compressed), settings, progress or _silent)
+    series = _series((original, compressed), settings, progress or unwatched)
     before, after = _measurements(series)
     environment = _environment(series, settings)
     medians = pairing.median_latency(after.blocks_s) / pairing.median_latency(before.blocks_s)
@@ -150,7 +150,7 @@ def measure_alone(
 ) -> Single:
     """As ``measure``, with what a report says about the machine."""
     settings = settings or BenchSettings()
-    series = _series((model,), settings, progress or _silent)
+    series = _series((model,), settings, progress or unwatched)
     (measurement,) = _measurements(series)
     environment = _environment(series, settings)
     told = (
@@ -179,7 +179,7 @@ def outputs_of_seeds(
     asked = tuple(seeds)
 
     def answers() -> list[list[NDArray[Any]]]:
-        with start_worker(model, settings or BenchSettings(), _silent, warm_up_s=0.0) as process:
+        with start_worker(model, settings or BenchSettings(), unwatched, warm_up_s=0.0) as process:
             return [process.outputs(seed) for seed in asked]
 
     return sessions.persist(answers, [])
@@ -229,7 +229,7 @@ def _series(models: tuple[Path, ...], settings: BenchSettings, progress: Progres
         _prepared(model, settings)
 
     def start(number: int, cores: list[int] | None) -> Worker:
-        return start_worker(models[number], settings, _silent, cores=cores)
+        return start_worker(models[number], settings, unwatched, cores=cores)
 
     hold = partial(pairing.hold, start, len(models))
     return sessions.gather(
@@ -254,7 +254,3 @@ def _environment(series: Series, settings: BenchSettings) -> dict[str, object]:
         "clock": {"start": first.clocks[0], "end": last.clocks[1]},
         "pinned": sorted(pinned) or None,
     }
-
-
-def _silent(share: float, doing: str) -> None:
-    """Report progress to nobody."""

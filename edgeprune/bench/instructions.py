@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeprune import bench, closeness
-from edgeprune.artifacts import CountComparison, InstructionCounts, part_of
+from edgeprune.artifacts import CountComparison, InstructionCounts, part_of, unwatched
 from edgeprune.bench.devices import Device, LocalDevice, QemuArm64Device
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def measure(
     model: Path, settings: bench.BenchSettings, progress: Progress | None = None
 ) -> SingleCount:
     """As ``compare``, of one model alone."""
-    progress = progress or _silent
+    progress = progress or unwatched
     with bench.start_worker(model, settings, progress, warm_up_s=0.0) as process:
         progress(0.4, f"counting the instructions of {model.name}")
         left_out = MORE_RUNS if process.instructions(1)[0] < SMALL else 0
@@ -108,7 +108,3 @@ def _far(model: Path, differ: float) -> str:
         f"{model.name}: outputs on arm64 differ from those of the same runtime on this machine by "
         f"{differ:.1e} of the largest; integer kernels may differ by a step, others should not"
     )
-
-
-def _silent(share: float, doing: str) -> None:
-    """Report progress to nobody."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 Clock: TypeAlias = "Mapping[str, Any] | None"
-"""What ``worker.clock`` told; None from a worker that did not."""
+"""What ``clock`` of ``worker/machine.py`` told; None from a worker that did not."""
 
 NEAR_C = 5.0
 """Degrees below the trip point that count as near."""

@@ -13,7 +13,14 @@ from edgeprune.artifacts import RuntimeParity
 from edgeprune.bench import devices, instructions, runs
 from edgeprune.cli.check import fail_if_option, raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, typed_command
-from edgeprune.cli.measuring import arena_option, fraction, runtime_option, within_option
+from edgeprune.cli.measuring import (
+    arena_option,
+    device_option,
+    fraction,
+    runtime_option,
+    threads_option,
+    within_option,
+)
 from edgeprune.cli.rendering import baseline_option, with_baseline, write, write_option
 from edgeprune.costs import count_onnx
 from edgeprune.errors import EdgepruneError, UsageError, VerificationFailed
@@ -30,8 +37,6 @@ if TYPE_CHECKING:
 
 PARITY_INPUTS = 8
 """Inputs on which the two files' outputs are compared."""
-
-DEVICE_HELP = "Where they run: local, ssh://[user@]host[:port] or qemu-arm64."
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -75,8 +80,8 @@ class Options:
 @click.argument("original", type=MODEL, metavar="A.onnx")
 @click.argument("compressed", type=MODEL, metavar="[B.onnx]", required=False)
 @runtime_option
-@click.option("--device", default="local", show_default=True, metavar="ADDRESS", help=DEVICE_HELP)
-@click.option("--threads", default=1, show_default=True, help="Threads for one inference.")
+@device_option
+@threads_option
 @click.option("--seconds", default=30.0, show_default=True, help="The most time to measure.")
 @within_option
 @arena_option

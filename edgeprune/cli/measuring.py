@@ -16,6 +16,18 @@ runtime_option = click.option(
     help="What runs the models; after the first, others to measure them on too.",
 )
 
+device_option = click.option(
+    "--device",
+    default="local",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where they run: local, ssh://[user@]host[:port] or qemu-arm64.",
+)
+
+threads_option = click.option(
+    "--threads", default=1, show_default=True, help="Threads for one inference."
+)
+
 within_option = click.option(
     "--within",
     metavar="FRACTION",

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from edgeprune.cli.bench import DEVICE_HELP
 from edgeprune.cli.check import fail_if_option
 from edgeprune.cli.console import say
 from edgeprune.cli.measuring import (
     arena_option,
     chosen_runtimes,
+    device_option,
     fraction,
     runtime_option,
+    threads_option,
     within_option,
 )
 from edgeprune.cli.resuming import resume_option
@@ -105,8 +106,8 @@ EXPORT = (
 
 MEASURING = (
     runtime_option,
-    click.option("--device", default="local", show_default=True, help=DEVICE_HELP),
-    click.option("--threads", default=1, show_default=True, help="Threads for one inference."),
+    device_option,
+    threads_option,
     click.option("--bench-seconds", default=30.0, show_default=True, help="Most time to measure."),
     within_option,
     arena_option,

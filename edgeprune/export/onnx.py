@@ -13,7 +13,7 @@ import onnx
 import torch
 from torch import nn
 
-from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress
+from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, unwatched
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode
 from edgeprune.export.exporters import write
@@ -80,7 +80,7 @@ class OnnxTarget:
             ModelUnsupported: When the network cannot be written as ONNX.
             VerificationFailed: When the file computes something else than the network.
         """
-        tell = progress or _ignore
+        tell = progress or unwatched
 
         def prove(draft: Path) -> Parity:
             _finish(draft, metadata)
@@ -130,10 +130,6 @@ class OnnxTarget:
                 "choose another one"
             )
         return opset
-
-
-def _ignore(share: float, doing: str) -> None:
-    """Report progress to nobody."""
 
 
 def _first_proved(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from edgeprune.artifacts import ExportedModel
+from edgeprune.artifacts import ExportedModel, unwatched
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
 from edgeprune.export.parity import check
@@ -75,7 +75,7 @@ class ProgramTarget(ABC):
             ModelUnsupported: When the network cannot be traced, or not be written in it.
             VerificationFailed: When the file computes something else than the network.
         """
-        progress = progress or (lambda share, doing: None)
+        progress = progress or unwatched
         program = program_of(module, input)
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:

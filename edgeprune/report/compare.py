@@ -100,7 +100,7 @@ def middle(sizes: Iterable[int]) -> int:
 
 def throughput(measurement: Measurement) -> float:
     """Inferences per second of running, one after the other."""
-    samples = [sample for block in measurement.blocks_s for sample in block]
+    samples = measurement.samples_s
     return len(samples) / sum(samples)
 
 
@@ -111,8 +111,9 @@ def onnx_file(exported: ExportedModel) -> document.OnnxFile:
 
 def latency(measurement: Measurement) -> document.Latency:
     """Quantiles over all samples, and the samples themselves."""
-    samples = tuple(sample for block in measurement.blocks_s for sample in block)
-    p5, median, p90, p99 = (stats.quantile(samples, share) for share in (0.05, 0.5, 0.9, 0.99))
+    samples = measurement.samples_s
+    shares = (stats.UNDISTURBED, 0.5, 0.9, 0.99)
+    p5, median, p90, p99 = (stats.quantile(samples, share) for share in shares)
     return document.Latency(
         median=median,
         p90=p90,
