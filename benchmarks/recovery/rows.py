@@ -25,6 +25,7 @@ from edgeprune.recovery.supervise import Supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
     from edgeprune.recovery import RecoveryMethod
@@ -32,15 +33,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long rows that train may.
+    """How long rows that train may, and on how many images.
 
     Attributes:
         steps: 0: as the method chooses.
         seconds: Of the training, without what ``reconstruct`` takes before.
+        images: That are drawn or imagined; 0: as the method chooses.
+        workspace: Where what is imagined is kept, to be used again; None: nowhere.
     """
 
     steps: int = 0
     seconds: float = math.inf
+    images: int = 0
+    workspace: Path | None = None
+
+    def of(self, method: Any, seed: int) -> Any:
+        """A method that trains, with its seed, for as long as it may."""
+        return replace(method, seed=seed, steps=self.steps, seconds=self.seconds)
+
+    def told(self) -> list[str]:
+        """As they stand in a file of results."""
+        return [str(each) for each in (self.steps, self.seconds, self.images)]
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ class Row:
         """The method to run."""
         if not self.trains:
             return self.make(subject, seed)
-        return Reconstructed(self.make(subject, seed, steps=limits.steps, seconds=limits.seconds))
+        return Reconstructed(self.make(subject, seed, limits))
 
 
 @dataclass(frozen=True)
@@ -80,36 +93,43 @@ class Reconstructed:
 
 def by_name(name: str) -> Callable[..., RecoveryMethod]:
     """The product's method with its defaults, and the seed if it takes one."""
-    return lambda _, seed, **limits: replace(seeded(METHODS[name](), seed), **limits)
+    return lambda _, seed: seeded(METHODS[name](), seed)
+
+
+def trained(name: str, **options: Any) -> Callable[..., RecoveryMethod]:
+    """The same, for as long and on as many images as the limits say."""
+
+    def make(_: Subject, seed: int, limits: Limits) -> RecoveryMethod:
+        method = replace(METHODS[name](), **options, images=limits.images)
+        if isinstance(method.source, Inversion):
+            method = replace(method, source=replace(method.source, workspace=limits.workspace))
+        return limits.of(method, seed)
+
+    return make
 
 
 def with_real_images(name: str) -> Callable[..., RecoveryMethod]:
     """The product's method, fed real images instead of what it makes: what data would be worth."""
 
-    def make(subject: Subject, seed: int, **limits: Any) -> RecoveryMethod:
+    def make(subject: Subject, seed: int, limits: Limits | None = None) -> RecoveryMethod:
         images = subject.unlabelled[:CALIBRATION]
         source = Given((images,), "real, without labels")
-        method = replace(METHODS[name](), source=source, images=len(images), **limits)
-        return seeded(method, seed)
+        method = replace(METHODS[name](), source=source, images=len(images))
+        return limits.of(method, seed) if limits else seeded(method, seed)
 
     return make
 
 
-def with_labels(subject: Subject, seed: int, **limits: Any) -> RecoveryMethod:
+def with_labels(subject: Subject, seed: int, limits: Limits) -> RecoveryMethod:
     """Fine-tuning on the images of the training, as far as there are some."""
     if subject.labelled is None:
         raise UsageError(f"no labelled training images for '{subject.source.name}'")
-    return FineTuning(*subject.labelled, like=Supervise(**limits), seed=seed)
+    return FineTuning(*subject.labelled, like=limits.of(Supervise(), seed), seed=seed)
 
 
 def reconstruct_on(images: int) -> Callable[..., RecoveryMethod]:
     """The product's method, on so many images that are drawn."""
     return lambda _, seed: Reconstruct(images=images, seed=seed)
-
-
-def on_dreams(_: Subject, seed: int, **limits: Any) -> RecoveryMethod:
-    """Features on images that the network imagines."""
-    return Supervise(source=Inversion(), images=512, seed=seed, **limits)
 
 
 def seeded(method: RecoveryMethod, seed: int) -> RecoveryMethod:
@@ -134,9 +154,9 @@ ROWS: dict[str, Row] = {
     "reconstruct-256": Fitted(reconstruct_on(256)),
     "reconstruct-1024": Fitted(reconstruct_on(1024)),
     "oracle": Fitted(with_real_images("reconstruct")),
-    "supervise": Trained(by_name("supervise"), needs="supervise"),
-    "supervise-dreams": Trained(on_dreams, needs="supervise"),
+    "supervise": Trained(trained("supervise"), needs="supervise"),
+    "supervise-dreams": Trained(trained("supervise", source=Inversion()), needs="supervise"),
     "supervise-real": Trained(with_real_images("supervise"), needs="supervise"),
-    "distill": Trained(by_name("distill"), needs="distill"),
+    "distill": Trained(trained("distill"), needs="distill"),
     "finetune": Trained(with_labels, needs="supervise"),
 }

@@ -116,7 +116,7 @@ class Bench:
             "macs": left.macs / self.costs.macs,
             "params": left.params / self.costs.params,
             "detail": [step.detail for step in recovered.recovered_by],
-            "limits": told(self.limits) if row.trains else None,
+            "limits": self.limits.told() if row.trains else None,
         }
 
     def _scored(self, network: torch.nn.Module) -> Record:
@@ -151,24 +151,19 @@ def attempted(bench: Bench, traced: TracedModel, pruned: PrunedModel, job: Job) 
         return {"error": str(error)}
 
 
-def told(limits: Limits) -> list[str]:
-    """Limits as they stand in the file."""
-    return [str(limits.steps), str(limits.seconds)]
-
-
 def known(file: Path, limits: Limits) -> list[Record]:
     """The runs that a file holds, if it may be added to."""
     if not file.exists():
         return []
     records = [r for r in json.loads(file.read_text(encoding="utf-8")) if "score" in r]
-    if any(record.get("limits") not in (None, told(limits)) for record in records):
-        sys.exit(f"{file} holds runs with other --steps or --seconds; choose another --out")
+    if any(record.get("limits") not in (None, limits.told()) for record in records):
+        sys.exit(f"{file} holds runs with other --steps, --seconds or --images; choose another")
     return records
 
 
 def measure(options: argparse.Namespace) -> list[Record]:
     """Do what the file does not hold yet; write it after every run."""
-    limits = Limits(options.steps, options.seconds)
+    limits = Limits(options.steps, options.seconds, options.images, options.workspace)
     folders = Folders(options.models, options.data, options.keypoints)
     records = known(options.out, limits)
     done = {Job(*(record[field] for field in Job._fields)) for record in records}
@@ -200,6 +195,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each method that draws")
     parser.add_argument("--steps", type=int, default=0, help="of rows that train; 0: theirs")
     parser.add_argument("--seconds", type=float, default=math.inf, help="of rows that train")
+    parser.add_argument("--images", type=int, default=0, help="drawn or imagined to train on")
+    parser.add_argument("--workspace", type=Path, help="where imagined images are kept")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--out", type=Path, default=Path("recovery.json"))
     options = parser.parse_args()
