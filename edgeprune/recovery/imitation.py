@@ -3,12 +3,8 @@
 What is trained for, and by how much each difference counts, is up to the lesson
 (``supervise.py``, ``distill.py``); here is what all of them share. Both networks normalise each
 batch by that batch's own statistics (``batchnorm.py`` says why), the batch being that of all
-processes; stored statistics are carried over once training is done.
-
-Images are few and are seen many times, so each is shown flipped, moved, and mixed with another
-(mixup, Zhang et al., arXiv:1710.09412): what the original makes of a mixture is as good a lesson as
-any, and no mixture is seen twice (function matching, Beyer et al., arXiv:2106.05237). Batches,
-flips, shifts and mixtures follow from the step alone, so that a run can be resumed, or shared.
+processes; stored statistics are carried over once training is done. Batches, flips and shifts
+follow from the step alone, so that a run can be resumed, or shared.
 """
 
 from __future__ import annotations
@@ -124,7 +120,9 @@ class Imitation:
         pool = self._pool
         count = pool.batch * self._processes.count
         some = indices(len(pool.inputs[0]), count, step, pool.seed)
-        return self._compare([shown(each[some], pool.seed, step) for each in pool.inputs])
+        # Drawn anew for each input: images of one sample are flipped and moved alike.
+        shown = [varied(each[some], generator(pool.seed, step)) for each in pool.inputs]
+        return self._compare(shown)
 
     def error(self) -> float:
         """The lesson's loss on the images to judge by."""
@@ -192,37 +190,6 @@ class Listener:
             self._heard[layer] = output.index_select(channel_axis(module), kept.to(output.device))
 
         return hear
-
-
-def shown(images: Tensor, seed: int, step: int) -> Tensor:
-    """Images as a step sees them: of samples with several inputs, all are varied alike.
-
-    Args:
-        images: A batch, (N, C, H, W), or anything else, which stays as it is.
-        seed: Of the run.
-        step: Of the run.
-
-    Returns:
-        Of the same shape.
-    """
-    draw = generator(seed, step)
-    return mixed(varied(images, draw), draw)
-
-
-def mixed(images: Tensor, draw: torch.Generator) -> Tensor:
-    """Each image mixed with another one of the batch, λ x_i + (1 − λ) x_j with λ ~ U(0, 1).
-
-    Args:
-        images: (N, C, H, W), or anything else, which stays as it is.
-        draw: On the CPU.
-
-    Returns:
-        Of the same shape.
-    """
-    if images.dim() != 4 or not images.is_floating_point():
-        return images
-    share = torch.rand(len(images), 1, 1, 1, generator=draw, dtype=images.dtype)
-    return torch.lerp(images[torch.randperm(len(images), generator=draw)], images, share)
 
 
 def varied(images: Tensor, draw: torch.Generator) -> Tensor:

@@ -13,16 +13,7 @@ from torch import nn
 from traced_zoo import unchanged
 
 from edgeprune.recovery.block_ends import BlockEnd, block_ends
-from edgeprune.recovery.imitation import (
-    SHIFT,
-    Compared,
-    Imitation,
-    Listener,
-    Pool,
-    mixed,
-    shown,
-    varied,
-)
+from edgeprune.recovery.imitation import SHIFT, Compared, Imitation, Listener, Pool, varied
 from edgeprune.recovery.supervise import feature_loss
 from edgeprune.training import Schedule, fit, generator, join
 
@@ -60,33 +51,10 @@ def test_about_half_are_flipped_and_shifts_go_everywhere():
     assert places == {-2.0, -1.0, 0.0, 1.0, 2.0}
 
 
-@given(st.integers(1, 8), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
-def test_a_mixture_is_of_an_image_and_at_most_one_other(count, step):
-    told_apart = torch.eye(count)[:, :, None, None].expand(count, count, 2, 3)
-    parts = mixed(told_apart, generator(0, step))
-    assert torch.equal(parts, parts[:, :, :1, :1].expand_as(parts))  # one share for all pixels
-    parts = parts[:, :, 0, 0]
-    assert (parts >= 0).all()
-    torch.testing.assert_close(parts.sum(1), torch.ones(count))
-    others = parts - parts.diagonal().diag()
-    assert ((others > 0).sum(1) <= 1).all()
-    assert ((others > 0).sum(0) <= 1).all()  # each is lent once
-
-
-def test_shares_of_mixtures_are_uniform():
-    told_apart = torch.eye(64)[:, :, None, None]
-    parts = [mixed(told_apart, generator(1, step)).flatten(1) for step in range(40)]
-    given_away = torch.cat([part[part.diagonal().diag() != part] for part in parts])
-    quarters = torch.quantile(given_away, torch.tensor([0.25, 0.5, 0.75]))
-    torch.testing.assert_close(quarters, torch.tensor([0.25, 0.5, 0.75]), atol=0.05, rtol=0)
-
-
 def test_what_is_no_image_stays_and_the_step_decides():
-    vectors, places = torch.randn(5, 7), torch.ones(2, 1, 3, 3, dtype=torch.int64)
-    assert shown(vectors, 0, 0) is vectors
-    assert mixed(places, generator(0, 0)) is places
-    first, again, other = (shown(IMAGES, 0, step) for step in (4, 4, 5))
+    vectors = torch.randn(5, 7)
+    assert varied(vectors, generator(0, 0)) is vectors
+    first, again, other = (varied(IMAGES, generator(0, step)) for step in (4, 4, 5))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
