@@ -8,8 +8,9 @@ as ``Supervise`` would take. Nothing is held out, so the last weights are kept.
 from __future__ import annotations
 
 import copy
+import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torch.nn import functional as F
@@ -32,24 +33,27 @@ class FineTuning:
     Attributes:
         images: As the network takes them, (N, C, H, W).
         classes: Theirs, (N,).
-        like: Says for how long, and on how many images a step.
-        seed: Of the order of images and of how they are varied.
+        steps: As those of ``Supervise``.
+        seconds: Likewise.
+        seed: Of the order of images and of how they are varied; None: the run's, or 0.
     """
 
     images: Tensor
     classes: Tensor
-    like: Supervise = field(default_factory=Supervise)
-    seed: int = 0
+    steps: int = 0
+    seconds: float = math.inf
+    seed: int | None = None
 
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
     ) -> PrunedModel:
         start = time.perf_counter()
-        length = self.like._schedule(traced, pruned, self.like.seconds)
+        like, seed = Supervise(steps=self.steps, seconds=self.seconds), self.seed or 0
+        length = like._schedule(traced, pruned, self.seconds)
         plain = {"learning_rate": 1e-3, "warmup": 0.0, "clip": 0.0, "averaging": 0.0}
         schedule = replace(length, judge_every=0, **plain)
-        task = _Classes(self, copy.deepcopy(pruned.module), self.like._batch(pruned.input))
-        fitted = fit(task, schedule, seed=self.seed, progress=progress)
+        task = _Classes(self, copy.deepcopy(pruned.module), like._batch(pruned.input), seed)
+        fitted = fit(task, schedule, seed=seed, progress=progress)
         network = task.module.eval().requires_grad_(False)
         seconds, count = time.perf_counter() - start, len(self.images)
         step = RecoveryStep("finetune", seconds, count, f"{fitted.steps} steps on {count} images")
@@ -61,14 +65,14 @@ class _Classes:
 
     shared = True
 
-    def __init__(self, data: FineTuning, network: nn.Module, batch: int) -> None:
+    def __init__(self, data: FineTuning, network: nn.Module, batch: int, seed: int) -> None:
         self.module = network.train().requires_grad_()
-        self._data, self._batch = data, batch
+        self._data, self._batch, self._seed = data, batch, seed
 
     def loss(self, module: nn.Module, step: int) -> Tensor:
         data = self._data
-        some = indices(len(data.images), self._batch, step, data.seed)
-        shown = varied(data.images[some], generator(data.seed, step))
+        some = indices(len(data.images), self._batch, step, self._seed)
+        shown = varied(data.images[some], generator(self._seed, step))
         return F.cross_entropy(module(shown), data.classes[some])
 
     def error(self) -> None:

@@ -7,7 +7,7 @@ hold it too. ``finetune`` is the upper bound: it sees labels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from edgeprune.calibration.inversion import Inversion
 from edgeprune.calibration.sources import Given
 from edgeprune.errors import UsageError
 from edgeprune.recovery import METHODS, NoRecovery
+from edgeprune.recovery.equipment import equipped
 from edgeprune.recovery.lbyl import Lbyl
 from edgeprune.recovery.neuron_merging import NeuronMerging
 from edgeprune.recovery.reconstruct import Reconstruct
@@ -39,7 +40,7 @@ class Limits:
         steps: 0: as the method chooses.
         seconds: Of the training, without what ``reconstruct`` takes before.
         images: That are drawn or imagined; 0: as the method chooses.
-        workspace: Where what is imagined is kept, to be used again; None: nowhere.
+        workspace: Where imagined images and the state of training are kept; None: nowhere.
     """
 
     steps: int = 0
@@ -47,9 +48,11 @@ class Limits:
     images: int = 0
     workspace: Path | None = None
 
-    def of(self, method: Any, seed: int) -> Any:
-        """A method that trains, with its seed, for as long as it may."""
-        return replace(method, seed=seed, steps=self.steps, seconds=self.seconds)
+    def of(self, method: Any) -> Any:
+        """A method that trains, within these limits."""
+        method = replace(method, steps=self.steps, seconds=self.seconds)
+        source = getattr(method, "source", None)
+        return replace(method, images=self.images) if source and source.drawn else method
 
     def told(self) -> list[str]:
         """As they stand in a file of results."""
@@ -61,22 +64,24 @@ class Row:
     """A row of the table.
 
     Attributes:
-        make: Makes the method for a network and a seed, and with limits if it trains.
+        make: Makes the method for a network.
         draws: Whether the method draws, and so runs once for each seed.
         trains: Whether it takes minutes, and starts from what ``reconstruct`` leaves.
         needs: A row of ``METHODS`` without which there is no such method yet.
     """
 
-    make: Callable[..., RecoveryMethod]
+    make: Callable[[Subject], RecoveryMethod]
     draws: bool = False
     trains: bool = False
     needs: str = "none"
 
     def method(self, subject: Subject, seed: int, limits: Limits) -> RecoveryMethod:
         """The method to run."""
+        made = self.make(subject)
         if not self.trains:
-            return self.make(subject, seed)
-        return Reconstructed(self.make(subject, seed, limits))
+            return equipped((made,), seed=seed)[0]
+        made = limits.of(made)
+        return Reconstructed(equipped((made,), workspace=limits.workspace, seed=seed)[0])
 
 
 @dataclass(frozen=True)
@@ -91,62 +96,44 @@ class Reconstructed:
         return self.method(traced, Reconstruct()(traced, pruned), progress)
 
 
-def by_name(name: str) -> Callable[..., RecoveryMethod]:
-    """The product's method with its defaults, and the seed if it takes one."""
-    return lambda _, seed: seeded(METHODS[name](), seed)
+def by_name(name: str) -> Callable[[Subject], RecoveryMethod]:
+    """The product's method with its defaults."""
+    return lambda _: METHODS[name]()
 
 
-def trained(name: str, **options: Any) -> Callable[..., RecoveryMethod]:
-    """The same, for as long and on as many images as the limits say."""
-
-    def make(_: Subject, seed: int, limits: Limits) -> RecoveryMethod:
-        method = replace(METHODS[name](), **options, images=limits.images)
-        if isinstance(method.source, Inversion):
-            method = replace(method, source=replace(method.source, workspace=limits.workspace))
-        return limits.of(method, seed)
-
-    return make
-
-
-def with_real_images(name: str) -> Callable[..., RecoveryMethod]:
+def with_real_images(name: str) -> Callable[[Subject], RecoveryMethod]:
     """The product's method, fed real images instead of what it makes: what data would be worth."""
 
-    def make(subject: Subject, seed: int, limits: Limits | None = None) -> RecoveryMethod:
+    def make(subject: Subject) -> RecoveryMethod:
         images = subject.unlabelled[:CALIBRATION]
         source = Given((images,), "real, without labels")
-        method = replace(METHODS[name](), source=source, images=len(images))
-        return limits.of(method, seed) if limits else seeded(method, seed)
+        made: Any = METHODS[name]()
+        return replace(made, source=source, images=len(images))
 
     return make
 
 
-def with_labels(subject: Subject, seed: int, limits: Limits) -> RecoveryMethod:
+def with_labels(subject: Subject) -> RecoveryMethod:
     """Fine-tuning on the images of the training, as far as there are some."""
     if subject.labelled is None:
         raise UsageError(f"no labelled training images for '{subject.source.name}'")
-    return FineTuning(*subject.labelled, like=limits.of(Supervise(), seed), seed=seed)
+    return FineTuning(*subject.labelled)
 
 
-def reconstruct_on(images: int) -> Callable[..., RecoveryMethod]:
+def reconstruct_on(images: int) -> Callable[[Subject], RecoveryMethod]:
     """The product's method, on so many images that are drawn."""
-    return lambda _, seed: Reconstruct(images=images, seed=seed)
-
-
-def seeded(method: RecoveryMethod, seed: int) -> RecoveryMethod:
-    """The method with its seed set, if it has one."""
-    has_seed = any(field.name == "seed" for field in fields(method))
-    return replace(method, seed=seed) if has_seed else method
+    return lambda _: Reconstruct(images=images)
 
 
 Fitted = partial(Row, draws=True, needs="reconstruct")
 Trained = partial(Row, draws=True, trains=True)
 
 ROWS: dict[str, Row] = {
-    "none": Row(lambda *_: NoRecovery()),
-    "nm-released": Row(lambda *_: NeuronMerging(released=True)),
-    "nm": Row(lambda *_: NeuronMerging()),
-    "lbyl-released": Row(lambda *_: Lbyl(released=True)),
-    "lbyl": Row(lambda *_: Lbyl()),
+    "none": Row(lambda _: NoRecovery()),
+    "nm-released": Row(lambda _: NeuronMerging(released=True)),
+    "nm": Row(lambda _: NeuronMerging()),
+    "lbyl-released": Row(lambda _: Lbyl(released=True)),
+    "lbyl": Row(lambda _: Lbyl()),
     "statistics": Row(by_name("statistics"), needs="statistics"),
     "analytic": Row(by_name("analytic"), needs="analytic"),
     "reconstruct-64": Fitted(reconstruct_on(64)),
@@ -154,9 +141,9 @@ ROWS: dict[str, Row] = {
     "reconstruct-256": Fitted(reconstruct_on(256)),
     "reconstruct-1024": Fitted(reconstruct_on(1024)),
     "oracle": Fitted(with_real_images("reconstruct")),
-    "supervise": Trained(trained("supervise"), needs="supervise"),
-    "supervise-dreams": Trained(trained("supervise", source=Inversion()), needs="supervise"),
+    "supervise": Trained(by_name("supervise"), needs="supervise"),
+    "supervise-dreams": Trained(lambda _: Supervise(source=Inversion()), needs="supervise"),
     "supervise-real": Trained(with_real_images("supervise"), needs="supervise"),
-    "distill": Trained(trained("distill"), needs="distill"),
+    "distill": Trained(by_name("distill"), needs="distill"),
     "finetune": Trained(with_labels, needs="supervise"),
 }

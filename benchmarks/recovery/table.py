@@ -10,7 +10,8 @@ do; ``macs-50`` half of all multiply-accumulates, the same share of all groups b
 ``line-50`` as much, by the product's own criterion and scope. All rows of a column recover the same
 pruned network. Rows that train take minutes each and are only run by name; they start from what
 ``reconstruct`` leaves. Each run is written to the JSON file as it ends, and is not done again;
-after a change of the code delete the file. No setting of any method is chosen on these images.
+after a change of the code delete the file, and the workspace. No setting of any method is chosen on
+these images.
 """
 
 from __future__ import annotations
@@ -157,7 +158,9 @@ def known(file: Path, limits: Limits) -> list[Record]:
         return []
     records = [r for r in json.loads(file.read_text(encoding="utf-8")) if "score" in r]
     if any(record.get("limits") not in (None, limits.told()) for record in records):
-        sys.exit(f"{file} holds runs with other --steps, --seconds or --images; choose another")
+        sys.exit(
+            f"{file} holds runs with other --steps, --seconds or --images; choose another --out"
+        )
     return records
 
 
@@ -196,7 +199,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=0, help="of rows that train; 0: theirs")
     parser.add_argument("--seconds", type=float, default=math.inf, help="of rows that train")
     parser.add_argument("--images", type=int, default=0, help="drawn or imagined to train on")
-    parser.add_argument("--workspace", type=Path, help="where imagined images are kept")
+    parser.add_argument("--workspace", type=Path, help="keeps images and training, to go on")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--out", type=Path, default=Path("recovery.json"))
     options = parser.parse_args()
