@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import ChannelGroup, InputSpec, SourceModel
-from edgeprune.recovery.lbyl import Lbyl
-from edgeprune.recovery.streams import StreamReader
+from edgeprune.recovery.closed_form.composed_filters import StreamReader
+from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.tracing import trace
 
 if TYPE_CHECKING:

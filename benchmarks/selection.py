@@ -20,8 +20,8 @@ from pathlib import Path
 
 import edgeprune as ep
 from edgeprune import evaluation
-from edgeprune.calibration.procedural import DeadLeaves
-from edgeprune.images import labelled
+from edgeprune.images.procedural import DeadLeaves
+from edgeprune.images.reading import labelled
 from edgeprune.pruning import CRITERIA, SCOPES, Allocation, prune_to_budget
 from edgeprune.recovery import METHODS
 from edgeprune.recovery.held_out import held_out_error

@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import ImageQuality
     from edgeprune.bench import BenchSettings
     from edgeprune.bench import compare as benchmark
-    from edgeprune.calibration.folder import Folder
-    from edgeprune.calibration.generator import Generated
-    from edgeprune.calibration.inversion import Inversion
-    from edgeprune.calibration.procedural import DeadLeaves, PinkNoise
-    from edgeprune.calibration.sources import Given
-    from edgeprune.config import CompressConfig
     from edgeprune.export import OnnxTarget
+    from edgeprune.images.folder import Folder
+    from edgeprune.images.given import Given
+    from edgeprune.images.procedural import DeadLeaves, PinkNoise
+    from edgeprune.images.synthesis.generator import Generated
+    from edgeprune.images.synthesis.inversion import Inversion
     from edgeprune.loading import load_run as load
     from edgeprune.loading import wrap
-    from edgeprune.pipeline import compress, survey
+    from edgeprune.pipeline.compress import compress, survey
+    from edgeprune.pipeline.config import CompressConfig
+    from edgeprune.pipeline.result import CompressionReport
     from edgeprune.pruning import Allocation, Macs, Params, Ratio, plan, prune
     from edgeprune.recovery import recover
-    from edgeprune.recovery.analytic import Analytic
     from edgeprune.recovery.auto import Auto
-    from edgeprune.recovery.distill import Distill
-    from edgeprune.recovery.lbyl import Lbyl
-    from edgeprune.recovery.neuron_merging import NeuronMerging
-    from edgeprune.recovery.reconstruct import Reconstruct
-    from edgeprune.recovery.supervise import Supervise
-    from edgeprune.report.compression import CompressionReport
+    from edgeprune.recovery.closed_form.analytic import Analytic
+    from edgeprune.recovery.closed_form.lbyl import Lbyl
+    from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
+    from edgeprune.recovery.layerwise.reconstruct import Reconstruct
+    from edgeprune.recovery.training.distill import Distill
+    from edgeprune.recovery.training.supervise import Supervise
     from edgeprune.tracing import trace
 
 __all__ = [
@@ -73,34 +73,34 @@ __all__ = [
 
 _HOMES = {
     "Allocation": "pruning",
-    "Analytic": "recovery.analytic",
+    "Analytic": "recovery.closed_form.analytic",
     "Auto": "recovery.auto",
     "BenchSettings": "bench",
-    "CompressConfig": "config",
-    "CompressionReport": "report.compression",
-    "DeadLeaves": "calibration.procedural",
-    "Distill": "recovery.distill",
-    "Folder": "calibration.folder",
-    "Generated": "calibration.generator",
-    "Given": "calibration.sources",
+    "CompressConfig": "pipeline.config",
+    "CompressionReport": "pipeline.result",
+    "DeadLeaves": "images.procedural",
+    "Distill": "recovery.training.distill",
+    "Folder": "images.folder",
+    "Generated": "images.synthesis.generator",
+    "Given": "images.given",
     "ImageQuality": "artifacts",
-    "Inversion": "calibration.inversion",
-    "Lbyl": "recovery.lbyl",
+    "Inversion": "images.synthesis.inversion",
+    "Lbyl": "recovery.closed_form.lbyl",
     "Macs": "pruning",
-    "NeuronMerging": "recovery.neuron_merging",
+    "NeuronMerging": "recovery.closed_form.neuron_merging",
     "OnnxTarget": "export",
     "Params": "pruning",
-    "PinkNoise": "calibration.procedural",
+    "PinkNoise": "images.procedural",
     "Ratio": "pruning",
-    "Reconstruct": "recovery.reconstruct",
-    "Supervise": "recovery.supervise",
+    "Reconstruct": "recovery.layerwise.reconstruct",
+    "Supervise": "recovery.training.supervise",
     "benchmark": "bench:compare",
-    "compress": "pipeline",
+    "compress": "pipeline.compress",
     "load": "loading:load_run",
     "plan": "pruning",
     "prune": "pruning",
     "recover": "recovery",
-    "survey": "pipeline",
+    "survey": "pipeline.compress",
     "trace": "tracing",
     "wrap": "loading",
 }

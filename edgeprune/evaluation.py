@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset
 
 from edgeprune.errors import UsageError
-from edgeprune.images import labelled, unlabelled
+from edgeprune.images.reading import labelled, unlabelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torchvision.datasets import ImageFolder
 
     from edgeprune.artifacts import Progress, SourceModel
-    from edgeprune.images import Part, Unlabelled
+    from edgeprune.images.reading import Part, Unlabelled
 
 BATCH = 50
 

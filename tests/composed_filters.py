@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from edgeprune.artifacts import Filtered, Filters, Gained, Normed, Total
-from edgeprune.recovery.streams import StreamReader
+from edgeprune.recovery.closed_form.composed_filters import StreamReader
 
 
 def stream_of(model, group, consumer):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgeprune import evaluation
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.errors import UsageError
-from edgeprune.images import labelled, unlabelled
+from edgeprune.images.reading import labelled, unlabelled
 
 if TYPE_CHECKING:
     from pathlib import Path

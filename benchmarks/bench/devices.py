@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 from runtimes import SUFFIX, Row, earlier, interval, matching, median_s, work
 
-from edgeprune import bench, closeness
+from edgeprune import bench, parity
 from edgeprune.bench import instructions, pairing, sessions
 from edgeprune.bench.devices import LocalDevice, QemuArm64Device, SshDevice, arm64_root
 
@@ -170,7 +170,7 @@ def apart(model: Path, device: Device) -> float:
     here = bench.outputs(model)
     there = bench.outputs(model, bench.BenchSettings(device=device))
     pairs = zip(here, there, strict=True)
-    return max(closeness.compare(one, other).max_rel_diff for one, other in pairs)
+    return max(parity.compare(one, other).max_rel_diff for one, other in pairs)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune import bench
 from edgeprune.artifacts import unwatched
-from edgeprune.bench import pairing, runs
+from edgeprune.bench import on_runtimes, pairing
 from edgeprune.errors import EdgepruneError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def measured(folder: Path, key: Row) -> Row:
     start = time.perf_counter()
     found = bench.compare(*models, settings)
     wall_s = time.perf_counter() - start
-    parity = runs.parity_of(models, settings, unwatched)
+    parity = on_runtimes.parity_of(models, settings, unwatched)
     return {
         **asdict(found),
         "version": runtime.installed(),
@@ -165,7 +165,7 @@ def cells(row: Row) -> list[str]:
 
 def outputs(row: Row) -> str:
     """How far the worse model's outputs are from ONNX Runtime's."""
-    if row["runtime"] == runs.REFERENCE:
+    if row["runtime"] == on_runtimes.REFERENCE:
         return "reference"
     return f"{max(row['max_rel_diff']):.0e}" if row["max_rel_diff"] else "not compared"
 

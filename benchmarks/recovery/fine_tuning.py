@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from torch.nn import functional as F
 
 from edgeprune.artifacts import RecoveryStep
-from edgeprune.recovery.imitation import varied
-from edgeprune.recovery.supervise import Supervise
+from edgeprune.recovery.training.supervise import Supervise
+from edgeprune.recovery.training.task import varied
 from edgeprune.training import fit, generator, indices
 
 if TYPE_CHECKING:

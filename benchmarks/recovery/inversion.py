@@ -27,14 +27,14 @@ from torchvision.models import resnet18
 
 import edgeprune as ep
 from edgeprune import training
-from edgeprune.calibration.generator import Generated
-from edgeprune.calibration.inversion import Inversion
-from edgeprune.calibration.logits import cyclic_labels, logits_of
-from edgeprune.calibration.natural import MEAN, STD, normalised
-from edgeprune.calibration.procedural import DeadLeaves
-from edgeprune.calibration.quality import quality
-from edgeprune.calibration.statistics_loss import StatisticsLoss, own_norms
-from edgeprune.followers import batch_norms
+from edgeprune.graph.batch_norms import batch_norms
+from edgeprune.images.procedural import DeadLeaves
+from edgeprune.images.quality import quality
+from edgeprune.images.synthesis.generator import Generated
+from edgeprune.images.synthesis.inversion import Inversion
+from edgeprune.images.synthesis.logits import cyclic_labels, logits_of
+from edgeprune.images.synthesis.statistics_loss import StatisticsLoss, own_norms
+from edgeprune.natural_images import MEAN, STD, normalised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
-    from edgeprune.calibration.sources import ImageSource
+    from edgeprune.images.source import ImageSource
 
 NETWORKS = ("resnet20", "resnet8", "resnet56", EXAMPLE, "mobilenet_v1_025", "ds_cnn")
 OURS = (50, 100, 200)

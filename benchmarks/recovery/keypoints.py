@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeprune.artifacts import InputSpec, SourceModel
-from edgeprune.calibration.procedural import DeadLeaves
+from edgeprune.images.procedural import DeadLeaves
 
 SIDE = 64
 MAP = 32  # side of the heat maps

@@ -8,7 +8,7 @@ The same share of every group of channels inside residual blocks goes, chosen by
 or distance to the geometric median; nothing is trained afterwards. λ are the papers' own: LBYL
 1e-5 and 1e-3 (ResNet-50 on CIFAR-100; LBYL publishes no ResNet-56), merging t = 0.1 and λ = 0.85
 (ResNet-56 on CIFAR-10). "Released" is what the authors' codes compute, which differs from what the
-papers derive; see ``edgeprune/recovery/released.py``. All methods of a line recover the same
+papers derive; see ``edgeprune/recovery/closed_form/released_code.py``. All methods of a line recover the same
 pruned network and are scored on the same images.
 """
 
@@ -26,15 +26,15 @@ from subjects import Folders, cut_inner, judge, load
 
 from edgeprune.pruning import CRITERIA
 from edgeprune.recovery import NoRecovery
-from edgeprune.recovery.lbyl import Lbyl
-from edgeprune.recovery.neuron_merging import NeuronMerging
+from edgeprune.recovery.closed_form.lbyl import Lbyl
+from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
 from edgeprune.tracing import trace
 
 if TYPE_CHECKING:
     from subjects import Subject
 
     from edgeprune.artifacts import TracedModel
-    from edgeprune.recovery import RecoveryMethod
+    from edgeprune.recovery.method import RecoveryMethod
 
 METHODS: dict[str, RecoveryMethod] = {
     "prune only": NoRecovery(),

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 from fine_tuning import FineTuning
 from subjects import CALIBRATION, Subject
 
-from edgeprune.calibration.inversion import Inversion
-from edgeprune.calibration.sources import Given
 from edgeprune.errors import UsageError
+from edgeprune.images.given import Given
+from edgeprune.images.synthesis.inversion import Inversion
 from edgeprune.recovery import METHODS, NoRecovery
-from edgeprune.recovery.equipment import equipped
-from edgeprune.recovery.lbyl import Lbyl
-from edgeprune.recovery.neuron_merging import NeuronMerging
-from edgeprune.recovery.reconstruct import Reconstruct
-from edgeprune.recovery.supervise import Supervise
+from edgeprune.recovery.closed_form.lbyl import Lbyl
+from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
+from edgeprune.recovery.context import equipped
+from edgeprune.recovery.layerwise.reconstruct import Reconstruct
+from edgeprune.recovery.training.supervise import Supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
-    from edgeprune.recovery import RecoveryMethod
+    from edgeprune.recovery.method import RecoveryMethod
 
 
 @dataclass(frozen=True)

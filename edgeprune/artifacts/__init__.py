@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from edgeprune.artifacts.counted import CountComparison, InstructionCounts
 from edgeprune.artifacts.exported import ExportedModel, Parity
-from edgeprune.artifacts.imagined import ImageQuality
+from edgeprune.artifacts.image_quality import ImageQuality
 from edgeprune.artifacts.measured import Comparison, Measurement, RatioInterval, Session
 from edgeprune.artifacts.progress import Halves, Progress, part_of, unwatched
 from edgeprune.artifacts.pruned import (
@@ -20,7 +20,7 @@ from edgeprune.artifacts.pruned import (
     RecoveryStep,
     SurgeryProof,
 )
-from edgeprune.artifacts.ran import RuntimeParity, RuntimeRun
+from edgeprune.artifacts.runtime_run import RuntimeParity, RuntimeRun
 from edgeprune.artifacts.source import IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
 from edgeprune.artifacts.traced import (
     ChannelGroup,

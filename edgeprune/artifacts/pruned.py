@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeprune.artifacts.imagined import ImageQuality
+    from edgeprune.artifacts.image_quality import ImageQuality
     from edgeprune.artifacts.source import InputSpec
 
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune.artifacts import Comparison, Measurement, unwatched
 from edgeprune.bench import notes, pairing, sessions, throttling
-from edgeprune.bench.conversation import Worker
 from edgeprune.bench.devices import DEVICES, Device, LocalDevice
 from edgeprune.bench.runtimes import RUNTIMES
+from edgeprune.bench.worker_process import Worker
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edgeprune import bench, closeness
+from edgeprune import bench, parity
 from edgeprune.artifacts import CountComparison, InstructionCounts, part_of, unwatched
 from edgeprune.bench.devices import Device, LocalDevice, QemuArm64Device
 
@@ -92,7 +92,7 @@ def measure(
         environment = {**process.ready.environment, "device": settings.device.name}
     here = bench.outputs(model, replace(settings, device=LocalDevice()), settings.seed)
     pairs = zip(here, there, strict=True)
-    differ = max(closeness.compare(one, other).max_rel_diff for one, other in pairs)
+    differ = max(parity.compare(one, other).max_rel_diff for one, other in pairs)
     counts = InstructionCounts(samples, differ if math.isfinite(differ) else None)
     notes = (CAUTION,) if differ <= FAR else (CAUTION, _far(model, differ))
     return SingleCount(counts, environment, notes)

@@ -25,7 +25,7 @@ from edgeprune.stats import UNDISTURBED, median, quantile
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgeprune.bench.conversation import Ready, Stopped, Worker
+    from edgeprune.bench.worker_process import Ready, Stopped, Worker
 
 Blocks: TypeAlias = "tuple[tuple[float, ...], ...]"
 Start: TypeAlias = "Callable[[int, list[int] | None], Worker]"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune import ranks
+from edgeprune import distributed
 from edgeprune.cli.console import Settings, common_options, report_bug, report_error
 from edgeprune.errors import DeviceFailed, EdgepruneError
 
@@ -140,12 +140,12 @@ def _own_process() -> None:
 def _among_processes() -> Iterator[None]:
     """Of the processes that torchrun started, let the first alone speak; part them in the end."""
     with contextlib.ExitStack() as stack:
-        if not ranks.first():
+        if not distributed.first():
             nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
             stack.enter_context(contextlib.redirect_stderr(nowhere))
         yield
-        if ranks.several() and "torch" in sys.modules:  # else nothing was trained
+        if distributed.several() and "torch" in sys.modules:  # else nothing was trained
             from edgeprune.training import leave
 
             leave()

@@ -10,7 +10,7 @@ import click
 
 from edgeprune import bench
 from edgeprune.artifacts import RuntimeParity
-from edgeprune.bench import devices, instructions, runs
+from edgeprune.bench import devices, instructions, on_runtimes
 from edgeprune.cli.check import fail_if_option, raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, typed_command
 from edgeprune.cli.measuring import (
@@ -98,9 +98,9 @@ def command(original: Path, compressed: Path | None, **flags: object) -> None:
     enough or time is up; it comes with its interval.
     """
     models = (original, compressed) if compressed else (original,)
-    runtimes = runs.chosen(str(flags.pop("runtime")), models)
+    runtimes = on_runtimes.chosen(str(flags.pop("runtime")), models)
     options = Options(runtimes=runtimes, **flags)  # type: ignore[arg-type]  # click checked them
-    runs.require(runtimes[0], options.settings.device)
+    on_runtimes.require(runtimes[0], options.settings.device)
     if options.counted and len(runtimes) > 1:
         raise UsageError(f"instructions are counted on one runtime, not on {', '.join(runtimes)}")
     lacks = paths.BENCH_LACKS if compressed else paths.BENCH_OF_ONE_LACKS
@@ -112,7 +112,9 @@ def command(original: Path, compressed: Path | None, **flags: object) -> None:
         else:
             report = _alone(original, options, stages)
         parity = _against_onnxruntime(models, options, stages("parity"))
-        others = runs.further(options.runtimes[1:], models, options.settings, stages("runtimes"))
+        others = on_runtimes.further(
+            options.runtimes[1:], models, options.settings, stages("runtimes")
+        )
     report = assemble.on_runtimes(report, parity, others)
     _save(report, options)  # before the gates: what was measured is not lost with a broken one
     judged = gates.judge(with_baseline(report, options.baseline), options.fail_if)
@@ -183,7 +185,7 @@ def _parity(
         progress(share / 2, f"outputs of {Path(model.described.path).name}")
         path = Path(model.described.path)
         answers.append(bench.outputs_of_seeds(path, settings, seeds))
-    found = runs.compared(*answers)
+    found = on_runtimes.compared(*answers)
     if found is None:
         return None, ("outputs not compared: the two models' have different shapes",)
     return found, ()
@@ -194,7 +196,9 @@ def _against_onnxruntime(
 ) -> RuntimeParity:
     """What the runtime computes; where instructions are counted, that has been compared."""
     return (
-        RuntimeParity() if options.counted else runs.parity_of(models, options.settings, progress)
+        RuntimeParity()
+        if options.counted
+        else on_runtimes.parity_of(models, options.settings, progress)
     )
 
 

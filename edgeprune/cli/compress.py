@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune import ranks
+from edgeprune import distributed
 from edgeprune.cli import options
 from edgeprune.cli.check import raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, say, typed_command
@@ -18,7 +18,7 @@ from edgeprune.report import formats
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel
-    from edgeprune.config import CompressConfig
+    from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pruning import Planned
     from edgeprune.report.document import ReportDocument
 
@@ -60,11 +60,11 @@ def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> Re
 
     Of several processes, the first alone writes; the others help it to recover.
     """
-    from edgeprune.pipeline import compress
+    from edgeprune.pipeline.compress import compress
 
     state = state_of(destination(given, source.name))
     config = replace(config, workspace=state)
-    if not ranks.first():
+    if not distributed.first():
         return compress(source, None, config).document
     with new_run(given, source.name) as new:
         with progress_bar() as stages:
@@ -87,9 +87,9 @@ def finish(report: ReportDocument, given: options.Flags) -> None:
 
 def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -> None:
     """Print what pruning would do."""
-    from edgeprune.pipeline import survey
+    from edgeprune.pipeline.compress import survey
+    from edgeprune.pipeline.stage_log import StageLog
     from edgeprune.pruning import plan
-    from edgeprune.report.stage_log import StageLog
 
     with progress_bar() as stages:
         traced, costs = survey(source, config.keep, StageLog(stages))

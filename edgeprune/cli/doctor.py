@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeprune import bench
+from edgeprune import units as q
 from edgeprune.bench import devices
 from edgeprune.bench.devices import arm64_root
 from edgeprune.choices import Choices
 from edgeprune.cli.console import common_options, progress_bar, warn
 from edgeprune.errors import DeviceFailed
 from edgeprune.report import environment
-from edgeprune.report import quantities as q
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -32,9 +32,9 @@ def command(**given: Any) -> None:
     Surgery is tried on a copy: groups that fail the proof are listed as locked. Nothing is
     written.
     """
-    from edgeprune.pipeline import survey
+    from edgeprune.pipeline.compress import survey
+    from edgeprune.pipeline.stage_log import StageLog
     from edgeprune.pruning import reachable
-    from edgeprune.report.stage_log import StageLog
 
     allocation = options.allocation({**given, "scope": "local"})
     source = options.source(given)

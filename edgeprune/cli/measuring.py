@@ -47,9 +47,9 @@ arena_option = click.option(
 
 def chosen_runtimes(text: str) -> tuple[str, ...]:
     """What a run measures on; see ``bench.runs.chosen``."""
-    from edgeprune.bench import runs
+    from edgeprune.bench import on_runtimes
 
-    return runs.chosen(text)
+    return on_runtimes.chosen(text)
 
 
 def fraction(flag: str, text: str) -> float:

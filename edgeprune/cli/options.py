@@ -32,11 +32,11 @@ from edgeprune.errors import UsageError
 if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel
     from edgeprune.bench import BenchSettings
-    from edgeprune.calibration.sources import ImageSource
-    from edgeprune.config import CompressConfig
     from edgeprune.export import Target
+    from edgeprune.images.source import ImageSource
+    from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pruning import Allocation, Budget
-    from edgeprune.recovery import RecoveryMethod
+    from edgeprune.recovery.method import RecoveryMethod
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Flags = Mapping[str, Any]
@@ -162,7 +162,7 @@ def source(given: Flags) -> SourceModel:
 
 def config(given: Flags, **changes: Any) -> CompressConfig:
     """The settings that the flags stand for; ``changes`` beat them."""
-    from edgeprune.config import CompressConfig
+    from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pruning import CRITERIA
 
     known: dict[str, Any] = {"seed": given["seed"]}
@@ -231,7 +231,7 @@ def methods(given: Flags) -> tuple[RecoveryMethod, ...]:
 
 def synthesis(given: Flags) -> ImageSource | None:
     """Where images come from; None for each method's own choice."""
-    from edgeprune.calibration.sources import SOURCES
+    from edgeprune.images.sources import SOURCES
 
     return None if given["synthesis"] is None else SOURCES[given["synthesis"]]()
 
@@ -260,7 +260,7 @@ def target(given: Flags) -> Target:
 
 def bench_settings(given: Flags) -> BenchSettings | None:
     """Where and how to measure; None for not at all."""
-    from edgeprune.bench import BenchSettings, devices, runs
+    from edgeprune.bench import BenchSettings, devices, on_runtimes
 
     settings = BenchSettings(
         chosen_runtimes(given["runtime"])[0],
@@ -273,7 +273,7 @@ def bench_settings(given: Flags) -> BenchSettings | None:
     )
     if not given["bench"]:
         return None
-    runs.require(settings.runtime, settings.device)
+    on_runtimes.require(settings.runtime, settings.device)
     return settings
 
 

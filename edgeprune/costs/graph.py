@@ -30,7 +30,7 @@ from edgeprune.errors import ModelUnsupported
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgeprune.recording import Value
+    from edgeprune.artifacts.recorded import Value
 
 
 def record(path: Path) -> Recording:

@@ -19,7 +19,7 @@ from math import inf
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # a recording of a module needs torch; counting an ONNX file does not
-    from edgeprune.recording import Value
+    from edgeprune.artifacts.recorded import Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprune import recording
 from edgeprune.costs.ledger import Recording, Step
+from edgeprune.graph import recording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

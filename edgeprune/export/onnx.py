@@ -19,7 +19,7 @@ from edgeprune.export.calling import in_eval_mode
 from edgeprune.export.exporters import write
 from edgeprune.export.parity import check, in_onnxruntime
 from edgeprune.export.simplify import simplify
-from edgeprune.noise import noise
+from edgeprune.random_inputs import noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import InputSpec, Parity
-from edgeprune.closeness import Closeness, Comparison
 from edgeprune.errors import VerificationFailed
 from edgeprune.export.calling import in_eval_mode, input_names, named_outputs
-from edgeprune.noise import noise
+from edgeprune.parity import Closeness, Comparison
+from edgeprune.random_inputs import noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from edgeprune.closeness import Array
+    from edgeprune.parity import Array
 
 Run: TypeAlias = "Callable[[list[str], dict[str, Array]], Sequence[Array]]"
 """Takes the names of the outputs and the inputs by name, gives the outputs."""

@@ -17,7 +17,7 @@ from edgeprune.artifacts import ExportedModel, unwatched
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
 from edgeprune.export.parity import check
-from edgeprune.noise import noise
+from edgeprune.random_inputs import noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from torch.export import ExportedProgram
 
-    from edgeprune.closeness import Array
     from edgeprune.export.parity import Run
+    from edgeprune.parity import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ from edgeprune.errors import VerificationFailed
 from edgeprune.pruning import plan_file
 from edgeprune.pruning.allocation import Allocated, Allocation, allocate
 from edgeprune.pruning.budgets import BUDGETS, Budget, Macs, Params, Ratio, parse_budget
-from edgeprune.pruning.importance import CRITERIA, Criterion, L2Norm, importance
-from edgeprune.pruning.rebuild import Rebuild
+from edgeprune.pruning.importance import CRITERIA, importance
+from edgeprune.pruning.importance.criterion import Criterion
+from edgeprune.pruning.importance.norms import L2Norm
+from edgeprune.pruning.importance.rebuild import Rebuild
 from edgeprune.pruning.scopes import SCOPES
 from edgeprune.pruning.surgery import check_fits, failing_groups, prune, trial_plan
 from edgeprune.pruning.widths import CostModel, cost_model

@@ -23,7 +23,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
 from edgeprune.errors import VerificationFailed, first_line
-from edgeprune.noise import noise
+from edgeprune.random_inputs import noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

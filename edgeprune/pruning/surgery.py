@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from edgeprune import dependency
 from edgeprune.artifacts import KeptChannels, PrunedModel, PruningPlan, TracedModel
 from edgeprune.errors import UsageError, VerificationFailed
-from edgeprune.noise import noise
+from edgeprune.graph import dependency
 from edgeprune.pruning.masking import compare_with_masked
+from edgeprune.random_inputs import noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,17 +7,18 @@ network and a progress callback. It returns a new network and leaves the one it 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edgeprune.choices import Choices
-from edgeprune.recovery.analytic import Analytic, Statistics
 from edgeprune.recovery.auto import Auto
-from edgeprune.recovery.distill import Distill
-from edgeprune.recovery.equipment import Clock, equipped, labels, takes_images, watched
-from edgeprune.recovery.lbyl import Lbyl
-from edgeprune.recovery.neuron_merging import NeuronMerging
-from edgeprune.recovery.reconstruct import Reconstruct
-from edgeprune.recovery.supervise import Supervise
+from edgeprune.recovery.closed_form.analytic import Analytic, Statistics
+from edgeprune.recovery.closed_form.lbyl import Lbyl
+from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
+from edgeprune.recovery.context import Clock, equipped, labels, takes_images, watched
+from edgeprune.recovery.layerwise.reconstruct import Reconstruct
+from edgeprune.recovery.method import RecoveryMethod
+from edgeprune.recovery.training.distill import Distill
+from edgeprune.recovery.training.supervise import Supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,25 +28,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["METHODS", "NoRecovery", "RecoveryMethod", "equipped", "recover", "takes_images"]
-
-
-class RecoveryMethod(Protocol):
-    """Recovers a pruned network; a row of :data:`METHODS`, or your own."""
-
-    def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
-    ) -> PrunedModel:
-        """Recover a pruned network.
-
-        Args:
-            traced: The original with its groups.
-            pruned: The result of surgery, or of an earlier method; not changed.
-            progress: Told the share done.
-
-        Returns:
-            A network with new weights, the step that was taken appended to ``recovered_by``.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,16 +19,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.artifacts import RecoveryStep
-from edgeprune.calibration.given import Given
-from edgeprune.calibration.procedural import DeadLeaves
-from edgeprune.followers import batch_norms
-from edgeprune.recovery.analytic import Analytic
-from edgeprune.recovery.course import Course, plenty
+from edgeprune.graph.batch_norms import batch_norms
+from edgeprune.images.given import Given
+from edgeprune.images.procedural import DeadLeaves
+from edgeprune.recovery.closed_form.analytic import Analytic
+from edgeprune.recovery.closed_form.lbyl import Lbyl
+from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
 from edgeprune.recovery.held_out import held_out_error
-from edgeprune.recovery.lbyl import Lbyl
-from edgeprune.recovery.neuron_merging import NeuronMerging
-from edgeprune.recovery.reconstruct import Reconstruct, enough
-from edgeprune.recovery.supervise import Supervise
+from edgeprune.recovery.layerwise.reconstruct import Reconstruct, enough
+from edgeprune.recovery.training.feature_training import Course, plenty
+from edgeprune.recovery.training.supervise import Supervise
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel
-    from edgeprune.calibration.sources import ImageSource
-    from edgeprune.recovery import RecoveryMethod
+    from edgeprune.images.source import ImageSource
+    from edgeprune.recovery.method import RecoveryMethod
 
 HELD_OUT = 4
 """For so many images to fit to, one other judges."""
@@ -78,7 +78,7 @@ class Auto:
     def __call__(
         self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.RecoveryMethod` says; the step tells what won, and why."""
+        """As :class:`edgeprune.recovery.method.RecoveryMethod` says; the step tells what won, and why."""
         start = time.perf_counter()
         fitting, judging = self._images(traced.source)
         error = partial(held_out_error, traced, inputs=judging, drawn=self.source.drawn)

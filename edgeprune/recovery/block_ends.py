@@ -18,10 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeprune import recording
 from edgeprune.artifacts import Filtered, Filters, Gained, Normed, Total
-from edgeprune.followers import called_once, norm_behind, shared_norms
-from edgeprune.recovery.kept import LAYERS, kept_outputs
+from edgeprune.graph import recording
+from edgeprune.graph.batch_norms import called_once, norm_behind, shared_norms
+from edgeprune.recovery.kept_channels import LAYERS, kept_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgeprune.artifacts import PrunedModel, Signal, TracedModel
-    from edgeprune.recording import Run
+    from edgeprune.artifacts.recorded import Run
 
 
 @dataclass(frozen=True, slots=True)

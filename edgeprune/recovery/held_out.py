@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from edgeprune.recovery.block_ends import block_ends
-from edgeprune.recovery.imitation import Listener
-from edgeprune.recovery.walk import Walk
+from edgeprune.recovery.layerwise.teacher_student import Walk
+from edgeprune.recovery.training.task import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgeprune.artifacts import PrunedModel, TracedModel
-    from edgeprune.recovery.lockstep import Stop
+    from edgeprune.recovery.layerwise.side_by_side import Stop
 
 
 def held_out_error(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from edgeprune.report import quantities as q
+from edgeprune import units as q
 from edgeprune.report.compare import file_bytes, ratio
-from edgeprune.report.quantities import UNKNOWN
 from edgeprune.report.runtime_rows import HEADER, parity_verdict, runtime_rows
+from edgeprune.units import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprune.artifacts.ran import WRONG
-from edgeprune.report import quantities as q
+from edgeprune import units as q
+from edgeprune.artifacts.runtime_run import WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

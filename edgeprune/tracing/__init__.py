@@ -10,7 +10,6 @@ import copy
 from math import lcm
 from typing import TYPE_CHECKING
 
-from edgeprune import dependency
 from edgeprune.artifacts import (
     ChannelGroup,
     Channels,
@@ -19,11 +18,12 @@ from edgeprune.artifacts import (
     SourceModel,
     TracedModel,
 )
-from edgeprune.dependency import OPTYPE, DependencyGraph, GraphItem, Node
 from edgeprune.errors import ModelUnsupported
-from edgeprune.noise import noise
+from edgeprune.graph import dependency
+from edgeprune.graph.dependency import OPTYPE, DependencyGraph, GraphItem, Node
+from edgeprune.random_inputs import noise
+from edgeprune.tracing.linear_paths import SignalReader
 from edgeprune.tracing.locks import lock_reason, matching_layers
-from edgeprune.tracing.signals import SignalReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

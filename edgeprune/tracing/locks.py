@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from edgeprune.dependency import OPTYPE, DependencyGraph, Node
 from edgeprune.errors import UsageError
-from edgeprune.filters import group_count
+from edgeprune.graph.dependency import OPTYPE, DependencyGraph, Node
+from edgeprune.graph.layers import group_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

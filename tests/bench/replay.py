@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgeprune.bench.conversation import Ready, Stopped
+from edgeprune.bench.worker_process import Ready, Stopped
 
 ENVIRONMENT = {
     "machine": "abacus",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprune.bench.devices import LocalDevice, QemuArm64Device, SshDevice, parse
-from edgeprune.bench.devices.freight import packed
+from edgeprune.bench.devices.transfer import packed
 from edgeprune.errors import UsageError
 
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1).filter(lambda w: w[0] != "-")

@@ -19,8 +19,8 @@ import pytest
 
 from edgeprune import bench
 from edgeprune.bench.devices import SshDevice
-from edgeprune.bench.devices.freight import packed
 from edgeprune.bench.devices.local import WORKER
+from edgeprune.bench.devices.transfer import packed
 from edgeprune.bench.runtimes import RUNTIMES
 from edgeprune.cli import main
 from edgeprune.errors import DeviceFailed, DeviceLost

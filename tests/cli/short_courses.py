@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 from edgeprune import cli
-from edgeprune.recovery import course
+from edgeprune.recovery.training import feature_training
 
 STEPS = 300
 
 if __name__ == "__main__":
-    course.STEPS = (STEPS, STEPS)
+    feature_training.STEPS = (STEPS, STEPS)
     sys.exit(cli.main(sys.argv[1:]))

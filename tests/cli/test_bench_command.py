@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeprune import bench
-from edgeprune.bench.runs import compared
+from edgeprune.bench.on_runtimes import compared
 from edgeprune.cli import main
 from edgeprune.cli.measuring import fraction
 from edgeprune.errors import UsageError

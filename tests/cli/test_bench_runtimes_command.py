@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeprune import bench
 from edgeprune.artifacts import Parity, RuntimeParity
-from edgeprune.bench import RUNTIMES, runs
+from edgeprune.bench import RUNTIMES, on_runtimes
 from edgeprune.cli import main
 from edgeprune.errors import DeviceFailed, UsageError
 from edgeprune.report import rows
@@ -56,7 +56,7 @@ def test_each_runtime_is_measured_and_one_that_cannot_is_told(model, tmp_path):
     assert ran.ratio.latency.low <= ran.ratio.latency.value <= ran.ratio.latency.high
     for parity in (ran.parity.original, ran.parity.compressed):
         assert parity.max_rel_diff < 1e-5
-        assert parity.n == runs.INPUTS
+        assert parity.n == on_runtimes.INPUTS
     table = next(each for each in rows.sections(report) if each.title == "Runtimes")
     assert [row[0] for row in table.rows] == ["onnxruntime", "litert", "openvino"]
     assert all(len(row) == len(table.header) for row in table.rows)
@@ -79,7 +79,7 @@ def test_another_first_runtime_is_compared_with_onnx_runtime(model, tmp_path):
 def test_outputs_that_are_not_onnx_runtimes_end_with_7_and_leave_the_report(
     model, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(runs, "compared", lambda wanted, got: Parity(3.0, 0.5, 0.1, 3, (1,)))
+    monkeypatch.setattr(on_runtimes, "compared", lambda wanted, got: Parity(3.0, 0.5, 0.1, 3, (1,)))
     written = tmp_path / "r.json"
     given = ["--runtime", "openvino", "--json", str(written)]
     assert main(["bench", str(model), *given, *FAST]) == 7
@@ -96,21 +96,21 @@ def test_a_runtime_that_is_not_installed_ends_with_8_and_what_to_type(model, mon
 
 
 def test_names_are_split_and_said_once_and_all_are_those_that_can(model):
-    assert runs.chosen("torch, onnxruntime,torch") == ("torch", "onnxruntime")
+    assert on_runtimes.chosen("torch, onnxruntime,torch") == ("torch", "onnxruntime")
     with pytest.raises(UsageError, match="there are onnxruntime"):
-        runs.chosen("onnxruntime,abacus")
-    able = runs.chosen("all", [model])
+        on_runtimes.chosen("onnxruntime,abacus")
+    able = on_runtimes.chosen("all", [model])
     assert able[0] == "onnxruntime"
     assert not {"torch", "executorch", "litert"} & set(able)
     model.with_suffix(".pt2").touch()
-    assert "torch" in runs.chosen("all", [model])
+    assert "torch" in on_runtimes.chosen("all", [model])
     model.with_suffix(".pt2").unlink()
 
 
 def test_all_of_nothing_is_a_failure(monkeypatch, model):
     monkeypatch.setattr(bench, "RUNTIMES", {})
     with pytest.raises(DeviceFailed, match="edgeprune doctor"):
-        runs.chosen("all", [model])
+        on_runtimes.chosen("all", [model])
 
 
 @pytest.mark.parametrize(
@@ -124,5 +124,5 @@ def test_a_runtime_is_wrong_from_a_hundredth_on(worst, complains):
 
 def test_outputs_of_other_shapes_do_not_compare():
     one, other = [[np.zeros((1, 3))]], [[np.zeros((1, 4))]]
-    assert runs.compared(one, other) is None
-    assert RuntimeParity((runs.OTHER_SHAPES,)).complaint
+    assert on_runtimes.compared(one, other) is None
+    assert RuntimeParity((on_runtimes.OTHER_SHAPES,)).complaint

@@ -14,9 +14,9 @@ import torch
 from invocation import CHAIN_SHAPE, edgeprune
 from torch import nn
 
-from edgeprune.bench.conversation import Worker
 from edgeprune.bench.devices import LocalDevice
 from edgeprune.bench.devices.local import WORKER
+from edgeprune.bench.worker_process import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

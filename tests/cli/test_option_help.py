@@ -8,9 +8,9 @@ import click
 import pytest
 
 from edgeprune.bench import DEVICES, RUNTIMES
-from edgeprune.calibration.sources import SOURCES
 from edgeprune.cli.compress import command
 from edgeprune.export import TARGETS
+from edgeprune.images.sources import SOURCES
 from edgeprune.pruning import BUDGETS, CRITERIA
 from edgeprune.recovery import METHODS
 

@@ -14,9 +14,9 @@ from invocation import CHAIN_SHAPE, edgeprune
 from safetensors.torch import save_file
 
 import edgeprune as ep
-from edgeprune.calibration import image_sets
 from edgeprune.cli.options import seconds
 from edgeprune.errors import UsageError
+from edgeprune.images import image_sets
 from edgeprune.report.files import decode
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from torch import nn
 
 import edgeprune as ep
 from edgeprune.cli import resuming
-from edgeprune.recovery import course
+from edgeprune.recovery.training import feature_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ STEP = re.compile(rf"step (\d+)/{STEPS}, loss [\d.e-]+")
 def brief() -> Iterator[None]:
     """Trainings here are as short as those of ``short_courses.py``."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(course, "STEPS", (STEPS, STEPS))
+        patched.setattr(feature_training, "STEPS", (STEPS, STEPS))
         yield
 
 

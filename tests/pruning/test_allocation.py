@@ -28,7 +28,8 @@ from edgeprune.pruning import (
     reachable,
 )
 from edgeprune.pruning.allocation import allocate
-from edgeprune.pruning.importance import BatchNormScale, Random, importance
+from edgeprune.pruning.importance import importance
+from edgeprune.pruning.importance.norms import BatchNormScale, Random
 from edgeprune.pruning.scopes import SCOPES
 from edgeprune.tracing import trace
 

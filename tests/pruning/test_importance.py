@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 from torch import nn
 from traced_zoo import source_of, traced
 
-from edgeprune.filters import filter_rows
-from edgeprune.pruning.importance import (
-    CRITERIA,
+from edgeprune.graph.layers import filter_rows
+from edgeprune.pruning.importance import CRITERIA, importance
+from edgeprune.pruning.importance.norms import (
     BatchNormScale,
     GeometricMedian,
     L1Norm,
     L2Norm,
     Random,
-    importance,
 )
 from edgeprune.tracing import trace
 

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 from traced_zoo import source_of, traced
 
-from edgeprune.calibration.moments import Propagation
-from edgeprune.filters import filter_rows
-from edgeprune.pruning import readers, rebuild
-from edgeprune.pruning.importance import importance
-from edgeprune.pruning.readers import Reader, readers_of
-from edgeprune.pruning.rebuild import Rebuild, Removal, eliminate, scores
+from edgeprune.graph.layers import filter_rows
+from edgeprune.moments.propagation import Propagation
+from edgeprune.pruning.importance import consumers, importance, rebuild
+from edgeprune.pruning.importance.consumers import Reader, readers_of
+from edgeprune.pruning.importance.rebuild import Rebuild, Removal, eliminate, scores
 from edgeprune.tracing import trace
 
 
@@ -232,7 +231,7 @@ def test_positions_share_a_score_in_every_block():
 
 def test_a_reader_of_unknown_channels_goes_by_the_norm_of_its_weights(monkeypatch):
     network = zoo.build("flatten")
-    monkeypatch.setattr(readers, "propagate", lambda source: Propagation({}, ("1",)))
+    monkeypatch.setattr(consumers, "propagate", lambda source: Propagation({}, ("1",)))
     found = importance(trace(source_of(network)), Rebuild())
     for group, layer, pixels in (("0.0", network[3], 16), ("3", network[5], 1)):
         weight = layer.weight.detach().double()
@@ -245,7 +244,7 @@ def test_channels_that_no_layer_reads_go_by_the_norm_of_their_filters():
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval()
     model = trace(source_of(module))
     group = model.groups[0]
-    alone = readers._made_by(module, group.having("producer")[0], group)
+    alone = consumers._made_by(module, group.having("producer")[0], group)
     norms = filter_rows(module[0]).square().sum(1)
     torch.testing.assert_close(costs(alone), norms / norms.sum())
 
@@ -257,7 +256,7 @@ def test_moments_are_propagated_once(monkeypatch):
         runs.append(source)
         return Propagation({}, ())
 
-    monkeypatch.setattr(readers, "propagate", counted)
+    monkeypatch.setattr(consumers, "propagate", counted)
     importance(traced("residual"), Rebuild())
     assert len(runs) == 1
 

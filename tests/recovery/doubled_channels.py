@@ -5,7 +5,7 @@ import zoo
 from torch import nn
 from traced_zoo import outputs
 
-from edgeprune.closeness import compare
+from edgeprune.parity import compare
 
 IMAGES = torch.randn(4, *zoo.INPUT_SHAPE[1:], generator=torch.Generator().manual_seed(8))
 

@@ -11,17 +11,17 @@ from torch import nn
 from traced_zoo import plan_without, random_plan, source_of, traced, traced_network, unchanged
 
 from edgeprune.artifacts import PruningPlan, part_of
-from edgeprune.calibration.procedural import DeadLeaves
-from edgeprune.calibration.sources import Given
+from edgeprune.images.given import Given
+from edgeprune.images.procedural import DeadLeaves
 from edgeprune.pruning import prune
 from edgeprune.recovery import auto as auto_module
-from edgeprune.recovery.analytic import Analytic
 from edgeprune.recovery.auto import Auto
+from edgeprune.recovery.closed_form.analytic import Analytic
+from edgeprune.recovery.closed_form.lbyl import Lbyl
+from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
 from edgeprune.recovery.held_out import held_out_error
-from edgeprune.recovery.lbyl import Lbyl
-from edgeprune.recovery.neuron_merging import NeuronMerging
-from edgeprune.recovery.reconstruct import Reconstruct
-from edgeprune.recovery.supervise import Supervise
+from edgeprune.recovery.layerwise.reconstruct import Reconstruct
+from edgeprune.recovery.training.supervise import Supervise
 from edgeprune.tracing import trace
 
 IMAGES = torch.randn(25, 3, 16, 16, generator=torch.Generator().manual_seed(1))

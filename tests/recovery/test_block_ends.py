@@ -10,12 +10,12 @@ import zoo
 from torch import nn
 from traced_zoo import outputs, plan_without, random_plan, traced, traced_network, unchanged
 
-from edgeprune import recording
 from edgeprune.artifacts import PruningPlan
+from edgeprune.graph import recording
 from edgeprune.pruning import prune
 from edgeprune.recovery import block_ends as block_ends_file
 from edgeprune.recovery.block_ends import block_ends
-from edgeprune.recovery.imitation import Listener
+from edgeprune.recovery.training.task import Listener
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 WHOLE = PruningPlan((), "0" * 64, {})

@@ -12,8 +12,8 @@ from torch import nn
 from traced_zoo import Calls, outputs, random_plan, traced, traced_network, unchanged
 
 from edgeprune.artifacts import PruningPlan
-from edgeprune.calibration.procedural import DeadLeaves
-from edgeprune.followers import batch_norms
+from edgeprune.graph.batch_norms import batch_norms
+from edgeprune.images.procedural import DeadLeaves
 from edgeprune.pruning import prune
 from edgeprune.recovery.block_ends import block_ends
 from edgeprune.recovery.held_out import held_out_error, relative_error

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_examples import benched, full, unmeasured
 
+from edgeprune import units as q
 from edgeprune.report import formats, gates, rows
-from edgeprune.report import quantities as q
 from edgeprune.report.document import ReportDocument
 from edgeprune.report.files import decode
 

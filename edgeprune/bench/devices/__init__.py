@@ -23,7 +23,7 @@ from edgeprune.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from edgeprune.bench.conversation import Worker
+    from edgeprune.bench.worker_process import Worker
 
 __all__ = ["DEVICES", "Device", "LocalDevice", "QemuArm64Device", "SshDevice", "parse"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from edgeprune.bench.conversation import Worker
+from edgeprune.bench.worker_process import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

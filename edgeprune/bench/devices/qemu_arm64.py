@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from edgeprune.bench.conversation import Worker
 from edgeprune.bench.devices import arm64_root
 from edgeprune.bench.devices.local import WORKER
+from edgeprune.bench.worker_process import Worker
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:

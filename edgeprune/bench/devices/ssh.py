@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from edgeprune.bench.conversation import Worker
 from edgeprune.bench.devices import ssh_errors
-from edgeprune.bench.devices.freight import packed
 from edgeprune.bench.devices.local import WORKER
+from edgeprune.bench.devices.transfer import packed
+from edgeprune.bench.worker_process import Worker
 from edgeprune.errors import DeviceFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgeprune.bench.devices.freight import Item
+    from edgeprune.bench.devices.transfer import Item
 
 FAR_SIDE = Path(__file__).with_name("far_side.py")
 OPTIONS = {

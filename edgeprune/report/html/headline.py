@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from edgeprune.report import quantities as q
+from edgeprune import units as q
 from edgeprune.report import rows
 from edgeprune.report.compare import file_bytes, ratio
-from edgeprune.report.quantities import UNKNOWN
+from edgeprune.units import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

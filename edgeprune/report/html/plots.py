@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from edgeprune import stats
-from edgeprune.report import quantities as q
+from edgeprune import units as q
 from edgeprune.report.compare import file_bytes
 from edgeprune.report.html.drawing import AFTER, BEFORE, FAINT, GRID, draw
 

@@ -1,0 +1,68 @@
+"""What stands behind a layer: who takes its mean, and how often it runs.
+
+A closed form that changes a layer's mean puts the difference into the BatchNorm that alone reads
+the layer, or into the layer's bias. A layer that runs more than once must serve several inputs at
+a time, and is left to the methods that look at weights alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts.recorded import Operation, Run, Value
+
+
+def norm_behind(run: Run) -> dict[str, str]:
+    """The normalisation that alone reads a layer, by the layer's name.
+
+    Args:
+        run: Of the original network.
+
+    Returns:
+        Names of layers with the name of the normalising layer behind them.
+    """
+    readers: dict[Value, list[Operation]] = {}
+    for operation in run.operations:
+        for seen in operation.reads:
+            readers.setdefault(seen.value, []).append(operation)
+    found = {}
+    for operation in run.operations:
+        if operation.macs and operation.writes:
+            behind = readers.get(operation.writes[0].value, [])
+            if len(behind) == 1 and behind[0].kind == "norm":
+                found[operation.layer] = behind[0].layer
+    return found
+
+
+def called_once(run: Run) -> set[str]:
+    """Layers that multiply-accumulate or normalise exactly once in an inference."""
+    calls = Counter(
+        operation.layer
+        for operation in run.operations
+        if operation.macs or operation.kind == "norm"
+    )
+    return {layer for layer, count in calls.items() if count == 1}
+
+
+def shared_norms(run: Run, original: nn.Module, pruned: nn.Module) -> set[str]:
+    """BatchNorms that two networks have and that run once.
+
+    Args:
+        run: Of the original.
+        original: The network before surgery.
+        pruned: What is left of it.
+    """
+    return called_once(run) & batch_norms(original).keys() & batch_norms(pruned).keys()
+
+
+def batch_norms(module: nn.Module) -> dict[str, nn.modules.batchnorm._BatchNorm]:
+    """The BatchNorms that have stored statistics, by dotted name."""
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None
+    }

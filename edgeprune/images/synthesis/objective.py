@@ -1,0 +1,151 @@
+"""What images that a network imagines should be like, and the network as judge of it.
+
+The statistics that the network has stored (``statistics_loss.py``) come first; the rest is there to
+choose among the many images that have them.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgeprune.images.synthesis import augmentation, priors
+from edgeprune.images.synthesis.logits import cyclic_labels, disagreement, logits_of
+from edgeprune.images.synthesis.statistics_loss import StatisticsLoss, own_norms
+from edgeprune.images.synthesis.swing import RandomPhases
+from edgeprune.natural_images import MEAN, STD, pixels_of
+from edgeprune.training.layout import by_pixel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprune.artifacts import SourceModel
+    from edgeprune.training import Processes
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What counts, next to the statistics, whose weight is 1.
+
+    Attributes:
+        first: Weight of the first BatchNorm among the others, whose is 1 (more: truer colours).
+        memory: Batches made before count in the statistics as at most so many as the present one
+            (more: the set as a whole comes nearer, single batches drift further).
+        labels: Weight of the cross entropy with a label, every class in turn, where the network
+            tells classes; 0: images have none (more: surer classes, plainer images).
+        variation: Weight of the difference between neighbouring pixels (more: smoother).
+        energy: Weight of the mean square of the pixels (more: less contrast).
+        rival: A network that images should be hard for: the pruned one; None: none.
+        rivalry: Weight of the agreement of the two, where they tell classes (more: images at the
+            rival's weak points, further from real ones).
+        jitter: Images are rolled by up to this share of a side at each step.
+        flip: Images are mirrored every second step or so.
+        phases: Strided convolutions see another phase at each step (slower; fewer checkerboards).
+    """
+
+    first: float = 1.0
+    memory: float = 1.0
+    labels: float = 0.02
+    variation: float = 1e-3
+    energy: float = 1e-4
+    rival: nn.Module | None = None
+    rivalry: float = 1.0
+    jitter: float = 1 / 16
+    flip: bool = True
+    phases: bool = False
+
+
+class Judge:
+    """The original, as judge of images; it remembers those that are done.
+
+    Args:
+        original: Copied to the processes' device.
+        objective: What counts.
+        processes: Those whose images count together.
+
+    Raises:
+        ModelUnsupported: If the network has stored no statistics.
+    """
+
+    def __init__(self, original: SourceModel, objective: Objective, processes: Processes) -> None:
+        names = own_norms(original)
+        self._objective, self._spec = objective, original.input
+        self._network = _frozen(original.module, processes)
+        self._rival = _frozen(objective.rival, processes) if objective.rival else None
+        self._phases = RandomPhases(self._network) if objective.phases else None
+        self.statistics = StatisticsLoss(
+            self._network, names, processes, first=objective.first, memory=objective.memory
+        )
+
+    def loss(self, inputs: Sequence[Tensor], places: Tensor, generator: torch.Generator) -> Tensor:
+        """The objective on this process's batch.
+
+        Args:
+            inputs: One tensor (N, …) for each input of the network, on its device.
+            places: Which images of the whole set they are, (N,).
+            generator: Of this step, on the CPU, the same in all processes.
+
+        Returns:
+            ().
+        """
+        wanted = self._objective
+        seen = [self._viewed(each, generator) for each in inputs]
+        if self._phases is not None:
+            self._phases.generator = generator
+        output = self._network(*seen)
+        loss = self.statistics()
+        for images in filter(is_image, seen):
+            standard = (pixels_of(images, self._spec) - MEAN) / STD
+            loss = loss + wanted.variation * priors.variation(standard)
+            loss = loss + wanted.energy * priors.energy(standard)
+        logits = logits_of(output)
+        return loss if logits is None else loss + self._of_classes(logits, seen, places)
+
+    @torch.no_grad()
+    def remember(self, inputs: Sequence[Tensor]) -> None:
+        """Let finished images count in the statistics of the next ones."""
+        if self._phases is not None:
+            self._phases.generator = None
+        self._network(*inputs)
+        self.statistics.remember()
+
+    @torch.no_grad()
+    def takes(self, inputs: Sequence[Tensor]) -> bool:
+        """Whether the network runs on inputs of such sizes."""
+        try:
+            self._network(*inputs)
+        except (RuntimeError, ValueError, IndexError, AssertionError):
+            return False
+        return True
+
+    def _viewed(self, given: Tensor, generator: torch.Generator) -> Tensor:
+        if not is_image(given):
+            return given
+        given = augmentation.jittered(given, self._objective.jitter, generator)
+        given = augmentation.flipped(given, generator) if self._objective.flip else given
+        return given.contiguous(memory_format=torch.channels_last)
+
+    def _of_classes(self, logits: Tensor, seen: Sequence[Tensor], places: Tensor) -> Tensor:
+        """What is asked of the classes, ()."""
+        wanted, loss = self._objective, logits.new_zeros(())
+        if wanted.labels:
+            labels = cyclic_labels(places, logits.shape[1]).to(logits.device)
+            loss = loss + wanted.labels * F.cross_entropy(logits, labels)
+        others = logits_of(self._rival(*seen)) if self._rival is not None else None
+        if others is not None and others.shape == logits.shape:
+            loss = loss + wanted.rivalry * (1 - disagreement(logits, others))
+        return loss
+
+
+def is_image(given: Tensor) -> bool:
+    """Whether an input is one of images, (N, C, H, W)."""
+    return given.dim() == 4
+
+
+def _frozen(module: nn.Module, processes: Processes) -> nn.Module:
+    return by_pixel(copy.deepcopy(module), processes.device).eval().requires_grad_(False)

@@ -1,0 +1,80 @@
+"""The training of images: its task and its schedule, whatever the images come out of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.errors import UsageError
+from edgeprune.training import Schedule, generator
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from edgeprune.artifacts import SourceModel
+    from edgeprune.images.synthesis.objective import Judge
+
+BETAS = (0.5, 0.9)
+"""Of Adam: statistics change quickly under images that change quickly."""
+
+SMALLEST = 1e-12
+"""Adam's ε: the gradient of a pixel among a million is far below the usual 1e-8, and images would
+depend on how many are made at a time."""
+
+SHORTEST = 0.1
+"""Seconds that a batch is given if no time is left for it."""
+
+
+@dataclass(slots=True)
+class ImageTask:
+    """A batch of images under training; each process has its own.
+
+    Attributes:
+        module: Called with the generator of a step, gives the inputs that the network sees.
+        judge: Whose objective is minimised.
+        places: Which images of the whole set they are, (N,).
+        seed: Of what the steps draw.
+        done: Steps of the whole set before the first of these.
+        shared: Whether the processes train the same module; they do not.
+    """
+
+    module: nn.Module
+    judge: Judge
+    places: Tensor
+    seed: int
+    done: int
+    shared: bool = False
+
+    def loss(self, module: nn.Module, step: int) -> Tensor:
+        """The objective at a step, ()."""
+        draw = generator(self.seed, self.done + step)
+        return self.judge.loss(module(draw), self.places, draw)
+
+    def error(self) -> None:
+        """There is nothing to judge by but the loss itself: the last images are taken."""
+
+
+def schedule(steps: int, learning_rate: float, seconds: float = math.inf) -> Schedule:
+    """Adam, slowing down to the end: that of the steps, or of the time if that comes first."""
+    return Schedule(steps, learning_rate, optimiser=adam, seconds=max(seconds, SHORTEST))
+
+
+def adam(parameters: list[nn.Parameter], rate: float) -> Optimizer:
+    """Adam as it serves images."""
+    return torch.optim.Adam(parameters, lr=rate, betas=BETAS, eps=SMALLEST)
+
+
+def require_images(original: SourceModel) -> None:
+    """Refuse networks that take no images.
+
+    Raises:
+        UsageError: Says what the network takes.
+    """
+    shapes = original.input.shapes
+    if all(len(shape) != 4 for shape in shapes):
+        taken = ", ".join("x".join(map(str, shape)) for shape in shapes)
+        raise UsageError(f"'{original.name}' takes {taken}: there are no images to imagine")

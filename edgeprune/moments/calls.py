@@ -1,0 +1,103 @@
+"""One recorded operator, with what is known of the tensors that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from edgeprune.artifacts.recorded import Operation, Seen
+from edgeprune.moments.feature import Moments, Signal
+
+Known: TypeAlias = Mapping[Seen, "Signal | Tensor"]
+"""Moments of the tensors that depend on the input, values of those that do not."""
+
+Rule: TypeAlias = Callable[["Call"], "tuple[Signal | None, ...] | Signal | None"]
+"""What is known of an operator's outputs; None where that is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One recorded operator.
+
+    Attributes:
+        operation: What ran.
+        known: What is known so far.
+        stored_var: Running variance of the BatchNorm that reads what this operator makes,
+            (C_out,); None where none does.
+        read: For the operator of a layer: moments of the channels that it reads.
+    """
+
+    operation: Operation
+    known: Known
+    stored_var: Tensor | None = None
+    read: Moments | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what it makes."""
+        return self.operation.writes[0].shape
+
+    def argument(self, position: int) -> Any:
+        """An argument as it was passed; None where the operator has fewer."""
+        arguments = self.operation.arguments
+        return arguments[position] if position < len(arguments) else None
+
+    def signal(self, position: int = 0) -> Signal | None:
+        """What is known of an argument that depends on the network's input."""
+        found = self._found(self.argument(position))
+        return found if isinstance(found, Signal) else None
+
+    def channels(self, position: int = 0) -> Signal | None:
+        """The same, if every index along its second dimension is one channel."""
+        signal = self.signal(position)
+        return signal if signal and signal.is_map else None
+
+    def constant(self, position: int) -> Tensor | None:
+        """The value of an argument that does not depend on the network's input."""
+        found = self._found(self.argument(position))
+        return found if isinstance(found, Tensor) else None
+
+    def operands(self) -> list[Signal | Tensor | None]:
+        """What is known of each tensor that it reads, in order."""
+        return [self._found(seen) for seen in self.operation.reads]
+
+    def _found(self, seen: object) -> Signal | Tensor | None:
+        return self.known.get(seen) if isinstance(seen, Seen) and seen.exact else None
+
+
+def rerun(operation: Operation, value_of: Callable[[Seen], Tensor]) -> Any:
+    """Run a recorded operator on other tensors.
+
+    Args:
+        operation: The operator; in-place ones run out of place.
+        value_of: The tensor to take in the place of each one recorded.
+
+    Returns:
+        What the operator returns; None where it does not take them.
+    """
+    packet = getattr(torch.ops.aten, operation.name, None)
+    passed = [_replaced(argument, value_of) for argument in operation.arguments]
+    for overload in packet.overloads() if packet else ():
+        variant = getattr(packet, overload)
+        schema = variant._schema.arguments
+        if len(schema) == len(passed) and not variant._schema.is_mutable:
+            pairs = list(zip(schema, passed, strict=True))
+            positional = [value for each, value in pairs if not each.kwarg_only]
+            named = {each.name: value for each, value in pairs if each.kwarg_only}
+            try:
+                return variant(*positional, **named)
+            except (RuntimeError, TypeError, ValueError, IndexError):
+                continue  # another overload may take these arguments
+    return None
+
+
+def _replaced(argument: object, value_of: Callable[[Seen], Tensor]) -> object:
+    if isinstance(argument, Seen):
+        return value_of(argument)
+    if isinstance(argument, tuple):
+        return [_replaced(each, value_of) for each in argument]
+    return argument

@@ -1,0 +1,137 @@
+"""What is known of a tensor on the way: the moments of its channels and where these lie."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from edgeprune.moments.gaussian import Curve, correlation, correlation_through, covariance, expand
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Mean and covariance of the channels of a feature map.
+
+    Attributes:
+        mean: (C,), float64.
+        cov: Covariance of the channels at one position, (C, C), float64.
+        decay: τ: correlation of a channel with itself one pixel away; at distance d the
+            covariance of all channels is τ^d times that at one position.
+    """
+
+    mean: Tensor
+    cov: Tensor
+    decay: float
+
+    @property
+    def variance(self) -> Tensor:
+        """(C,)."""
+        return self.cov.diagonal()
+
+    def scaled(self, gain: Tensor | float) -> Moments:
+        """Every channel multiplied by its own number, (C,) or one for all."""
+        gains = torch.as_tensor(gain).to(self.mean)
+        return Moments(self.mean * gains, (self.cov * gains).mul_(gains[..., None]), self.decay)
+
+    def of(self, channels: Tensor) -> Moments:
+        """Some channels, by index, in that order."""
+        return Moments(self.mean[channels], self.cov[channels][:, channels], self.decay)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A tensor whose moments are known: an element-wise function of Gaussian channels.
+
+    Attributes:
+        origin: Moments of the Gaussian channels.
+        curve: The function; None where it changes nothing. Kept rather than applied, so that
+            x·sigmoid(x), however it is spelled, is one function of x.
+        axis: The dimension of the tensor that its channels lie along.
+        grid: Extent of the map that a flatten laid along that dimension too, each channel's
+            pixels next to each other; empty where every channel has one index.
+        labels: The channel that each element belongs to, in the shape of the tensor, where the
+            channels lie along no single dimension (halfway through a channel shuffle).
+    """
+
+    origin: Moments
+    curve: Curve | None = None
+    axis: int = 1
+    grid: tuple[int, ...] = ()
+    labels: Tensor | None = None
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Moments of the tensor itself."""
+        if self.curve is None:
+            return self.origin
+        std = self.origin.variance.clamp_min(0).sqrt()
+        expansion = expand(self.curve, self.origin.mean, std)
+        return Moments(
+            expansion.mean,
+            covariance(expansion, correlation(self.origin.cov)),
+            correlation_through(expansion, self.origin.decay),
+        )
+
+    @property
+    def is_map(self) -> bool:
+        """Whether every index along the second dimension is one channel, as convolutions read."""
+        return self.labels is None and self.axis == 1 and not self.grid
+
+    def laid_out_like(self, other: Signal) -> bool:
+        """Whether two tensors of one shape have their channels in the same places."""
+        if self.labels is not None or other.labels is not None:
+            return self.labels is other.labels
+        return self.axis == other.axis and self.grid == other.grid
+
+
+def labels_of(signal: Signal, shape: tuple[int, ...]) -> Tensor:
+    """The channel that each element of the tensor belongs to, in the tensor's shape."""
+    if signal.labels is not None:
+        return signal.labels.reshape(shape)
+    channels = torch.arange(len(signal.origin.mean), dtype=torch.int32)
+    along = channels.repeat_interleave(math.prod(signal.grid))
+    others = [1] * (len(shape) - signal.axis - 1)
+    return along.reshape(-1, *others).expand(shape).contiguous()
+
+
+def relabelled(signal: Signal, labels: Tensor, shape: tuple[int, ...]) -> Signal:
+    """The signal after its elements have moved.
+
+    Args:
+        signal: What is known of the tensor before.
+        labels: The channel of each element after; any shape.
+        shape: The tensor's shape before, to tell the extent of a map that is now flattened.
+
+    Returns:
+        The signal with channels in their new order; some may be gone.
+    """
+    last = labels.dim() - 1
+    for axis in dict.fromkeys((min(1, last), last, *range(labels.dim()))):
+        along = labels.movedim(axis, 0).flatten(1)
+        if along.shape[1] and bool((along == along[:, :1]).all()):
+            order, runs = torch.unique_consecutive(along[:, 0], return_counts=True)
+            taps = int(runs[0])
+            distinct = len(order.unique()) == len(order) and bool((runs == taps).all())
+            if distinct and (taps == 1 or labels.dim() == 2):
+                grid = _flattened(signal, shape, taps)
+                return replace(_reordered(signal, order), axis=axis, grid=grid, labels=None)
+    return replace(signal, labels=labels)
+
+
+def _flattened(signal: Signal, shape: tuple[int, ...], taps: int) -> tuple[int, ...]:
+    """The extent of a map of so many pixels, as the tensor had it before."""
+    if taps == 1:
+        return ()
+    extent = signal.grid or tuple(n for d, n in enumerate(shape) if d not in (0, signal.axis))
+    return extent if math.prod(extent) == taps else (taps,)
+
+
+def _reordered(signal: Signal, order: Tensor) -> Signal:
+    """Channels by index; a curve may differ by channel, so it is applied first."""
+    if torch.equal(order.cpu(), torch.arange(len(signal.origin.mean), dtype=order.dtype)):
+        return signal
+    return Signal(signal.moments.of(order.long()))

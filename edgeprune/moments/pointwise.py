@@ -1,0 +1,176 @@
+"""Moments through element-wise operators: activations, sums, gains, gates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from edgeprune.moments.calls import rerun
+from edgeprune.moments.feature import Moments, Signal
+from edgeprune.moments.gaussian import relu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprune.artifacts.recorded import Operation, Seen
+    from edgeprune.moments.calls import Call
+    from edgeprune.moments.gaussian import Curve
+
+
+def pointwise(call: Call) -> Signal | None:
+    """Any element-wise operator: a new curve, if all it reads are curves of the same Gaussian.
+
+    Constants may differ by channel, not by position. Signals of different origin are handed on to
+    the rule for their sum or product.
+    """
+    operands = call.operands()
+    signals = [each for each in operands if isinstance(each, Signal)]
+    if not signals or any(each is None for each in operands):
+        return None
+    first = signals[0]
+    if any(each.origin is not first.origin for each in signals):
+        rule = COMBINED.get(call.operation.name)
+        return rule(call) if rule and len(operands) == len(signals) == 2 else None
+    if not all(each.laid_out_like(first) for each in signals):
+        return None
+    curve = _curve(call, first)
+    return replace(first, curve=curve) if curve and _holds(curve, first.origin) else None
+
+
+def _curve(call: Call, signal: Signal) -> Curve | None:
+    """The operator as a function of the signal's Gaussian channels."""
+    operation = call.operation
+    if operation.name == "relu" and signal.curve is None:
+        return relu
+    curves: dict[Seen, Curve | Tensor | None] = {}
+    for seen, known in zip(operation.reads, call.operands(), strict=True):
+        if isinstance(known, Tensor):
+            column = _by_channel(known, signal, call.shape)
+            if column is None:
+                return None
+            curves[seen] = column
+        elif isinstance(known, Signal):
+            curves[seen] = known.curve
+    return _composed(operation, curves)
+
+
+def _composed(operation: Operation, curves: dict[Seen, Curve | Tensor | None]) -> Curve:
+    def curve(values: Tensor) -> Tensor:
+        def value_of(seen: Seen) -> Tensor:
+            inner = curves[seen]
+            if isinstance(inner, Tensor):
+                return inner.to(values.device)
+            return values if inner is None else inner(values)
+
+        result = rerun(operation, value_of)
+        return result.double() if isinstance(result, Tensor) else values * torch.nan
+
+    return curve
+
+
+def _by_channel(constant: Tensor, signal: Signal, shape: Sequence[int]) -> Tensor | None:
+    """A constant as one number a channel, (C, 1), or one for all; None where it is neither."""
+    if constant.numel() == 1:
+        return constant.double().reshape(1, 1) if constant.dim() else constant.double()
+    from_right = constant.dim() - (len(shape) - signal.axis)
+    in_place = from_right >= 0 and constant.shape[from_right] == constant.numel()
+    if signal.labels is not None or signal.grid or not in_place:
+        return None
+    return constant.double().reshape(-1, 1)
+
+
+def _holds(curve: Curve, origin: Moments) -> bool:
+    """Whether the function can be evaluated where the channels live."""
+    std = origin.variance.clamp_min(0).sqrt()
+    values = curve(origin.mean[:, None] + std[:, None] * torch.linspace(-8, 8, 5).to(std))
+    return values.shape == (len(std), 5) and bool(values.isfinite().all())
+
+
+def plus(call: Call) -> Signal | None:
+    """A sum of two signals of different origin, taken to be independent."""
+    return _summed(call, float(call.argument(2)))
+
+
+def minus(call: Call) -> Signal | None:
+    """A difference of two signals of different origin, taken to be independent."""
+    return _summed(call, -float(call.argument(2)))
+
+
+def _summed(call: Call, factor: float) -> Signal | None:
+    pair = _aligned(call)
+    if pair is None:
+        return None
+    wide, one, other = pair[0], pair[1].moments, pair[2].moments
+    other = other if factor == 1 else other.scaled(factor)
+    variances = torch.stack([one.variance.mean(), other.variance.mean()])
+    decay = _weighted([one.decay, other.decay], variances)
+    return _like(wide, Moments(one.mean + other.mean, one.cov + other.cov, decay))
+
+
+def times(call: Call) -> Signal | None:
+    """A product: a gate without extent is replaced by its mean, maps are taken to be independent.
+
+    For independent a and b, Cov(a_i b_i, a_j b_j) = A_ij B_ij + A_ij β_i β_j + B_ij α_i α_j with
+    their means α, β and covariances A, B.
+    """
+    pair = _aligned(call)
+    if pair is None:
+        return None
+    wide, one, other = pair
+    extents = [_extent(seen.shape, wide.axis) for seen in call.operation.reads]
+    if extents[0] != extents[1]:
+        gate, gated = (one, other) if extents[0] < extents[1] else (other, one)
+        if len(gated.origin.mean) == len(wide.origin.mean):
+            return _like(wide, gated.moments.scaled(gate.moments.mean))
+    return _like(wide, _product(one.moments, other.moments))
+
+
+def _product(one: Moments, other: Moments) -> Moments:
+    both = one.cov * other.cov
+    from_one = one.cov * other.mean[:, None] * other.mean
+    from_other = other.cov * one.mean[:, None] * one.mean
+    parts = torch.stack([each.diagonal().mean() for each in (both, from_one, from_other)])
+    decay = _weighted([one.decay * other.decay, one.decay, other.decay], parts)
+    return Moments(one.mean * other.mean, both + from_one + from_other, decay)
+
+
+def _aligned(call: Call) -> tuple[Signal, Signal, Signal] | None:
+    """The signal with more channels, and both operands, if their channels meet one to one.
+
+    One operand may have a single channel for all those of the other.
+    """
+    one, other = call.signal(0), call.signal(1)
+    if one is None or other is None:
+        return None
+    (a, b), count = call.operation.reads, len(call.shape)
+    same = len(a.shape) == len(b.shape) == count and one.laid_out_like(other)
+    sizes = len(one.origin.mean), len(other.origin.mean)
+    if not same or (sizes[0] != sizes[1] and min(sizes) != 1):
+        return None
+    return (one if sizes[0] >= sizes[1] else other), one, other
+
+
+def _extent(shape: Sequence[int], axis: int) -> int:
+    """Positions of a map."""
+    positions = 1
+    for dimension, size in enumerate(shape):
+        positions *= 1 if dimension == axis else size
+    return positions
+
+
+def _like(signal: Signal, moments: Moments) -> Signal:
+    return replace(signal, origin=moments, curve=None)
+
+
+def _weighted(decays: Sequence[float], weights: Tensor) -> float:
+    """Mean of correlations, by the variance that each is of."""
+    total = float(weights.sum())
+    if total <= 0:
+        return max(decays)
+    return float(weights.cpu() @ torch.tensor(decays, dtype=weights.dtype)) / total
+
+
+COMBINED = {"add": plus, "sub": minus, "mul": times}

@@ -1,0 +1,205 @@
+"""What every layer reads, from BatchNorm statistics and weights alone: no image.
+
+A network is taken at its word: a BatchNorm stores mean and variance of what it read in training,
+so behind it every channel has mean β and standard deviation |γ|, exactly. How channels correlate
+follows from the filters in front of it, from a prior for natural images up to there, operator by
+operator; every channel behind a BatchNorm or a sum is taken as Gaussian. The rules are listed in
+``operators``, the model of a map in ``spatial``, that of activations in ``gaussian``.
+
+Where an operator has no rule its outputs are unknown; the next BatchNorm restores what it stores.
+Zero padding, and that images differ from each other more than pixels do, are not modelled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from edgeprune.artifacts.recorded import ROOT, Seen
+from edgeprune.graph import recording
+from edgeprune.moments.calls import Call, rerun
+from edgeprune.moments.feature import Moments, Signal
+from edgeprune.moments.rules import READERS, rule_of
+from edgeprune.natural_images import MEAN, STD, colour_correlation, normalisation
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from edgeprune.artifacts import InputSpec, SourceModel
+    from edgeprune.artifacts.recorded import Run, Value
+
+__all__ = ["Moments", "Propagation", "moments_in_order", "natural_images", "propagate"]
+
+PIXEL_DECAY = 0.9  # τ of photographs
+
+
+@dataclass(frozen=True, slots=True)
+class Propagation:
+    """What the layers of a network read.
+
+    Attributes:
+        reads: Moments of the channels that each convolution, linear and BatchNorm layer reads, by
+            dotted name, on its first call. A convolution in front of a BatchNorm has the τ that
+            fits its stored variances best; a linear layer behind a flatten has one entry for each
+            channel that was flattened, not for each of its inputs.
+        guessed: Layers that are not in ``reads``: an operator without a rule came before them,
+            without a BatchNorm since, or the BatchNorm itself was the next. What such a BatchNorm
+            makes is propagated with its own means and variances and without correlations.
+    """
+
+    reads: dict[str, Moments]
+    guessed: tuple[str, ...]
+
+
+def propagate(source: SourceModel) -> Propagation:
+    """Follow moments from the network's input to every layer, and keep them all.
+
+    Args:
+        source: The network; its operators are recorded on noise, and it is not changed.
+
+    Returns:
+        The moments that its layers read.
+    """
+    reads = dict(_walk(source))
+    return Propagation(
+        {layer: moments for layer, moments in reads.items() if moments},
+        tuple(layer for layer, moments in reads.items() if moments is None),
+    )
+
+
+def moments_in_order(
+    source: SourceModel, layers: Collection[str]
+) -> Iterator[tuple[str, Moments | None]]:
+    """The same for some layers, one after another, and for none beyond the last of them.
+
+    For who needs each only once: covariances of a whole network are larger than its weights.
+
+    Args:
+        source: The network; its operators are recorded on noise, and it is not changed.
+        layers: Dotted names.
+
+    Yields:
+        Each of the layers once, in the order of execution, and the moments that it reads on its
+        first call; None where they are unknown or the layer never runs.
+    """
+    waiting = dict.fromkeys(layers)
+    for layer, moments in _walk(source) if waiting else ():
+        if layer in waiting:
+            del waiting[layer]
+            yield layer, moments
+        if not waiting:
+            return
+    yield from waiting.items()
+
+
+@torch.no_grad()
+def _walk(source: SourceModel) -> Iterator[tuple[str, Moments | None]]:
+    """Every layer that runs, on its first call, and the moments that it reads."""
+    run = recording.record(source.module, source.input.shapes)
+    known = _known_at_first(source, run)
+    stored = _stored_variances(run, known)
+    last_read = {
+        seen.value: index for index, each in enumerate(run.operations) for seen in each.reads
+    }
+    passed = set()
+    for index, operation in enumerate(run.operations):
+        made = [seen.value for seen in operation.writes if seen.value in last_read]
+        call = Call(operation, known, stored.get(made[0]) if made else None)
+        if reader := READERS.get(operation.name):
+            call = replace(call, read=reader(call))
+            if operation.layer not in passed and _is_layer(source.module, operation.layer):
+                passed.add(operation.layer)
+                yield operation.layer, call.read
+        if made:
+            known.update(_results(call))
+        done = {seen.value for seen in operation.reads if last_read[seen.value] == index}
+        for seen in [each for each in known if each.value in done]:
+            del known[seen]
+
+
+def _known_at_first(source: SourceModel, run: Run) -> dict[Seen, Signal | Tensor]:
+    """Parameters and buffers by value, inputs by prior."""
+    module = source.module
+    tensors = dict(chain(module.named_parameters(), module.named_buffers()))
+    known: dict[Seen, Signal | Tensor] = {}
+    for value, name in run.tensors.items():
+        known[Seen(value, tuple(tensors[name].shape))] = tensors[name].detach()
+    device = next(module.parameters(), torch.empty(0)).device
+    for value, shape in zip(run.inputs, source.input.shapes, strict=True):
+        if len(shape) > 1:
+            prior = natural_images(shape[1], source.input)
+            on_device = Moments(prior.mean.to(device), prior.cov.to(device), prior.decay)
+            known[Seen(value, (1, *shape[1:]))] = Signal(on_device)
+    return known
+
+
+def natural_images(channels: int, spec: InputSpec) -> Moments:
+    """Moments of natural images, in the units that the network takes.
+
+    Args:
+        channels: Colours; three correlate as red, green and blue do, others all alike.
+        spec: Holds mean and std that images are normalised with; their averages count where
+            there is not one for each channel.
+
+    Returns:
+        The prior.
+    """
+    mean, std = normalisation(spec, channels)
+    colours = colour_correlation(channels) * STD**2
+    pixels = Moments(MEAN - mean, colours, PIXEL_DECAY)
+    return pixels.scaled(1 / std)
+
+
+def _stored_variances(run: Run, known: Mapping[Seen, Signal | Tensor]) -> dict[Value, Tensor]:
+    """Running variance of the BatchNorm in eval mode that reads a value, by value."""
+    stored = {}
+    for operation in run.operations:
+        if operation.name == "native_batch_norm" and not operation.arguments[5]:
+            variance = known.get(operation.reads[-1])
+            if isinstance(variance, Tensor):
+                stored[operation.reads[0].value] = variance.double()
+    return stored
+
+
+def _is_layer(module: nn.Module, name: str) -> bool:
+    """Whether the innermost module that runs is itself a layer, not a forward with bare weights."""
+    layer = module if name == ROOT else module.get_submodule(name)
+    return isinstance(layer, LAYERS)
+
+
+def _results(call: Call) -> dict[Seen, Signal | Tensor]:
+    """What is known of an operator's outputs."""
+    operation, operands = call.operation, call.operands()
+    if operands and all(isinstance(each, Tensor) for each in operands):
+        return _constants(call)
+    rule = rule_of(operation)
+    made = rule(call) if rule else None
+    signals = made if isinstance(made, tuple) else (made,)
+    return {
+        seen: signal
+        for seen, signal in zip(operation.writes, signals, strict=False)  # indices of a max-pool
+        if signal is not None
+    }
+
+
+def _constants(call: Call) -> dict[Seen, Signal | Tensor]:
+    """An operator on parameters alone, such as the transpose of a linear layer's weight."""
+    values = {seen: call.known[seen] for seen in call.operation.reads}
+
+    def value_of(seen: Seen) -> Tensor:
+        value = values[seen]
+        assert isinstance(value, Tensor)
+        return value
+
+    result = rerun(call.operation, value_of)
+    parts = [result] if isinstance(result, Tensor) else result or []
+    return dict(zip(call.operation.writes, parts, strict=False))
+
+
+LAYERS = (_ConvNd, nn.Linear, _BatchNorm)

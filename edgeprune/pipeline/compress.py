@@ -1,0 +1,233 @@
+"""The whole line: trace → prune → recover → export → verify → measure → report.
+
+One call a stage. Each stage is also a function of its own package, works on what the one before
+returned, and never changes the network it was given. Of several processes that ``torchrun``
+started, all recover together, and the first alone exports, measures and writes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeprune import costs, distributed, evaluation
+from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
+from edgeprune.errors import ModelUnsupported, VerificationFailed
+from edgeprune.export.weights import save_weights
+from edgeprune.loading import wrap
+from edgeprune.pipeline import export_and_measure
+from edgeprune.pipeline.config import CompressConfig
+from edgeprune.pipeline.result import CompressionReport, RunFolder
+from edgeprune.pipeline.stage_log import StageLog, Stages, unheard
+from edgeprune.pruning import (
+    lock_failing,
+    plan_file,
+    prune,
+    prune_to_budget,
+)
+from edgeprune.recovery import recover
+from edgeprune.report import assemble, compare, document, formats, gates
+from edgeprune.report.coverage import coverage
+from edgeprune.report.layers import layers
+from edgeprune.report.runtime_rows import emulation_complaint
+from edgeprune.tracing import trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from edgeprune.costs import Costs
+    from edgeprune.images.reading import Part
+    from edgeprune.loading.input_shape import Example
+    from edgeprune.recovery.method import RecoveryMethod
+
+
+WEIGHTS = "compressed.safetensors"
+SHORT = (
+    "the images imagined for {} do not look to the original like those of its training; "
+    "trust the result as far as --eval or your own images show"
+)
+
+
+def compress(
+    model: nn.Module | SourceModel,
+    example_input: Example = None,
+    config: CompressConfig = CompressConfig(),  # noqa: B008 - frozen
+    *,
+    directory: Path | None = None,
+    stages: Stages = unheard,
+    command: str = "",
+) -> CompressionReport:
+    """Compress a network.
+
+    Args:
+        model: Any network, or one that :func:`edgeprune.loading.load` read; never changed.
+        example_input: A tensor or a shape, where the input cannot be inferred.
+        config: Every setting.
+        directory: Where to write the run's files; a temporary one that lives as long as the
+            report unless given, and in all but the first of several processes.
+        stages: Told what runs, and how far it is.
+        command: What the user typed, for the report.
+
+    Returns:
+        The compressed network and the report.
+
+    Raises:
+        EdgepruneError: One of its kinds, each with its exit code: see ``errors.py``.
+    """
+    source = model if isinstance(model, SourceModel) else wrap(model, example_input)
+    images, methods, config = _opened(source, config)
+    folder = RunFolder(directory if distributed.first() else None)
+    log = StageLog(stages)
+    traced, counted = survey(source, config.keep, log)
+    traced, pruned, budget = _prune(traced, counted, config, log)
+    recovered = _recover(traced, pruned, config, methods, folder.path, log)
+    _save(recovered, folder.path, log)
+    original, compressed = export_and_measure.export(source, recovered, config, folder.path, log)
+    measured = export_and_measure.measure(original, compressed, config, log)
+    accuracy, agreement = _evaluate(images, (source, pruned, recovered), log)
+    remaining = costs.count(recovered.module, source.input)
+
+    run = assemble.RunResult(
+        command=command,
+        seed=config.seed,
+        source=source,
+        budget=budget,
+        original_costs=counted,
+        compressed_costs=remaining,
+        original_file=original,
+        compressed_file=compressed,
+        comparison=measured,
+        surgery=recovered.surgery,
+        coverage=coverage(traced, counted),
+        layers=layers((source.module, counted), (recovered.module, remaining)),
+        accuracy=accuracy,
+        agreement=agreement,
+        recovery=recovered.recovered_by,
+        stages=log.records,
+    )
+    return CompressionReport(_judged(run, config, folder.path, log), recovered, folder)
+
+
+def _judged(
+    run: assemble.RunResult, config: CompressConfig, folder: Path, log: StageLog
+) -> document.ReportDocument:
+    """The report, written before what it says may end the run."""
+    parity, others = export_and_measure.on_runtimes(
+        (run.original_file, run.compressed_file), config, log
+    )
+    whole = assemble.on_runtimes(assemble.assemble(run), parity, others)
+    report = gates.judge(whole, config.fail_if)
+    formats.write(report, folder)
+    if complaint := parity.complaint or emulation_complaint(report):
+        raise VerificationFailed(f"{report.environment['runtime']}: {complaint}")
+    return report
+
+
+def _opened(
+    source: SourceModel, config: CompressConfig
+) -> tuple[evaluation.Images, tuple[RecoveryMethod, ...], CompressConfig]:
+    """What the run works with, found to be there before any long work; its part of the settings."""
+    part: Part = "judging" if config.fits else "all"
+    images = evaluation.open_images(source, config.eval_images, config.photographs, part)
+    gates.require(config.fail_if, config.missing_figures(images))
+    methods = config.methods(source)
+    if distributed.first():
+        return images, methods, config
+    return evaluation.Images(None, None), methods, config.recovery_alone
+
+
+def survey(
+    source: SourceModel, keep: tuple[str, ...] = (), log: StageLog | None = None
+) -> tuple[TracedModel, Costs]:
+    """Find out what can be pruned, and what the network costs; changes nothing.
+
+    Args:
+        source: The network.
+        keep: Globs of layer names that keep their channels.
+        log: Records the stages.
+
+    Returns:
+        The network with its groups, those whose surgery fails the proof locked, and its costs.
+    """
+    log = log or StageLog()
+    with log.stage("trace") as stage:
+        traced = lock_failing(trace(source, keep=keep))
+        stage.detail = f"{len(traced.prunable)} of {len(traced.groups)} channel groups prunable"
+    with log.stage("count") as stage:
+        counted = costs.count(source.module, source.input)
+        stage.detail = f"{counted.macs / 1e6:.1f} MMACs, {counted.params / 1e6:.2f} M parameters"
+    return traced, counted
+
+
+def _prune(
+    traced: TracedModel, counted: Costs, config: CompressConfig, log: StageLog
+) -> tuple[TracedModel, PrunedModel, document.Budget]:
+    with log.stage("prune") as stage:
+        if config.plan is not None:
+            pruned = prune(traced, config.plan)
+            stage.detail = f"{len(config.plan.groups)} groups as planned"
+            reached = costs.count(pruned.module, pruned.input).macs / counted.macs
+            return traced, pruned, document.Budget("plan", reached, reached)
+        traced, pruned, allocated = prune_to_budget(
+            traced, counted, config.budget, **config.choosing
+        )
+        stage.detail = allocated.detail
+        if not allocated.on_target or pruned.surgery.rolled_back:
+            stage.status = "degraded"
+    return traced, pruned, document.Budget(allocated.kind, allocated.asked, allocated.reached)
+
+
+def _recover(
+    traced: TracedModel,
+    pruned: PrunedModel,
+    config: CompressConfig,
+    methods: tuple[RecoveryMethod, ...],
+    folder: Path,
+    log: StageLog,
+) -> PrunedModel:
+    if not methods:
+        log.skip("recover")
+        return pruned
+    with log.stage("recover") as stage:
+        limit = config.budget_time
+        recovered = recover(traced, pruned, methods, stage.progress, seconds=limit, folder=folder)
+        told = [f"{step.method}: {step.detail}" for step in recovered.recovered_by]
+        for step in recovered.recovered_by:
+            if step.quality is not None and step.quality.falls_short:
+                stage.status = "degraded"
+                told.append(SHORT.format(step.method))
+        stage.detail = "; ".join(told)
+    return recovered
+
+
+def _save(recovered: PrunedModel, folder: Path, log: StageLog) -> None:
+    """Write the plan and the weights; a network that has no plain form keeps only its plan."""
+    plan_file.write(recovered.plan, folder / plan_file.FILE_NAME)
+    with log.stage("save") as stage:
+        try:
+            save_weights(recovered, folder / WEIGHTS)
+        except ModelUnsupported as error:
+            stage.status, stage.detail = "degraded", f"no {WEIGHTS}: {error}"
+
+
+def _evaluate(
+    images: evaluation.Images,
+    judged: tuple[SourceModel, PrunedModel, PrunedModel],
+    log: StageLog,
+) -> tuple[document.Accuracy | None, document.Agreement | None]:
+    """Accuracy, and agreement with the first, on the user's images where there are any."""
+    networks = [each.module for each in judged]
+    accuracy = agreement = None
+    if images.labelled is not None:
+        with log.stage("accuracy") as stage:
+            whole, cut, final = evaluation.accuracies(networks, images.labelled, stage.progress)
+            accuracy = compare.accuracy(
+                n=len(images.labelled), original=whole, pruned=cut, recovered=final
+            )
+    if images.unlabelled is not None:
+        with log.stage("agreement") as stage:
+            cut, final = evaluation.agreements(networks, images.unlabelled, stage.progress)
+            origin = str(images.unlabelled.folder)
+            agreement = document.Agreement(len(images.unlabelled), cut, final, origin)
+    return accuracy, agreement

@@ -1,0 +1,157 @@
+"""Every setting of a compression, with the defaults that work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from edgeprune import bench
+from edgeprune.bench import instructions, on_runtimes
+from edgeprune.errors import UsageError
+from edgeprune.export import TARGETS, OnnxTarget, Target
+from edgeprune.images import image_sets
+from edgeprune.images.folder import Folder
+from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
+from edgeprune.recovery import RecoveryMethod, equipped, takes_images
+from edgeprune.recovery.auto import Auto
+from edgeprune.report import paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgeprune.artifacts import PruningPlan, SourceModel
+    from edgeprune.evaluation import Images
+    from edgeprune.images.source import ImageSource
+    from edgeprune.pruning import PlanOptions
+
+
+@dataclass(frozen=True, slots=True)
+class CompressConfig:
+    """Every setting of a compression.
+
+    Attributes:
+        budget: What to reach.
+        plan: A plan to replay; the budget, the criterion and the allocation then do nothing.
+        criterion: How channels are scored.
+        allocation: How the budget is spread over groups.
+        keep: Globs of layer names that keep their channels.
+        recover: Recovery methods, in the order of application.
+        target: How to export; None: do not.
+        bench: Where and how to measure; None: do not.
+        further_runtimes: Runtimes to measure on too; one that fails is told in the report.
+        eval_images: Labelled images, one sub-folder a class: accuracy is reported.
+        images: Unlabelled images: recovery fits to them, and agreement with the original is
+            reported on those that it did not see. A file: a set of images that an earlier run
+            kept, to fit to.
+        synthesis: Where recovery gets images that it fits to, if not from ``images``; None: each
+            method has its own way.
+        budget_time: Seconds that recovery may take, closed forms apart; two runs then no longer
+            give the same weights. None: what it takes.
+        workspace: A folder for the state of recovery methods that take long: a run with the same
+            settings goes on from it. Not removed. None: nothing is kept.
+        fail_if: Expressions that the report must not make true.
+        seed: Of everything that draws.
+    """
+
+    budget: Budget = Macs(0.5)  # noqa: RUF009 - frozen
+    plan: PruningPlan | None = None
+    criterion: Criterion = Rebuild()  # noqa: RUF009 - frozen
+    allocation: Allocation = Allocation()  # noqa: RUF009 - frozen
+    keep: tuple[str, ...] = ()
+    recover: tuple[RecoveryMethod, ...] = (Auto(),)
+    target: OnnxTarget | None = OnnxTarget()  # noqa: RUF009 - frozen
+    bench: bench.BenchSettings | None = bench.BenchSettings()  # noqa: RUF009 - frozen
+    further_runtimes: tuple[str, ...] = ()
+    eval_images: Path | None = None
+    images: Path | None = None
+    synthesis: ImageSource | None = None
+    budget_time: float | None = None
+    workspace: Path | None = None
+    fail_if: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what a run cannot make.
+
+        Raises:
+            UsageError: Says what can.
+        """
+        if self.target is not None and not isinstance(self.target, OnnxTarget):
+            raise UsageError(
+                f"a run makes and proves .onnx files: for {self.target.suffix} files add the "
+                "--runtime that reads them, or use edgeprune export on the run directory"
+            )
+        for name in self._runtimes:
+            if not bench.RUNTIMES[name].target:
+                raise UsageError(
+                    f"{name} runs {bench.RUNTIMES[name].takes} files, which no run makes"
+                )
+
+    @property
+    def runtime_targets(self) -> tuple[Target, ...]:
+        """What else to export for the runtimes that do not take ONNX."""
+        wanted = dict.fromkeys(bench.RUNTIMES[name].target for name in self._runtimes)
+        return tuple(TARGETS[name]() for name in wanted if name != "onnx")
+
+    @property
+    def beyond_onnxruntime(self) -> bool:
+        """Whether any other runtime is measured on."""
+        return self._runtimes not in ((), (on_runtimes.REFERENCE,))
+
+    @property
+    def _runtimes(self) -> tuple[str, ...]:
+        return () if self.bench is None else (self.bench.runtime, *self.further_runtimes)
+
+    @property
+    def choosing(self) -> PlanOptions:
+        """How channels are chosen, as :func:`edgeprune.pruning.plan` takes it."""
+        return {"criterion": self.criterion, "allocation": self.allocation, "seed": self.seed}
+
+    def methods(self, source: SourceModel) -> tuple[RecoveryMethod, ...]:
+        """The recovery methods with the run's images, workspace and seed.
+
+        Raises:
+            UsageError: If ``images`` is a file, and none of images that ``source`` takes.
+        """
+        return equipped(
+            self.recover,
+            images=self._own_images(source),
+            synthesis=self.synthesis,
+            workspace=self.workspace,
+            seed=self.seed,
+        )
+
+    @property
+    def photographs(self) -> Path | None:
+        """The folder of the user's own images, which agreement can be told on."""
+        return None if self.images is None or self.images.is_file() else self.images
+
+    @property
+    def fits(self) -> bool:
+        """Whether recovery fits to the user's images."""
+        return self.images is not None and any(map(takes_images, self.recover))
+
+    @property
+    def recovery_alone(self) -> CompressConfig:
+        """The same recovery, and nothing to look at: for all but the first of several processes."""
+        return replace(self, target=None, bench=None, eval_images=None, fail_if=())
+
+    def _own_images(self, source: SourceModel) -> ImageSource | None:
+        if self.images is None:
+            return None
+        is_set = self.images.is_file()
+        return image_sets.load(self.images, source.input) if is_set else Folder(self.images)
+
+    def missing_figures(self, images: Images) -> tuple[str, ...]:
+        """Blocks of the report that a run with these settings and images leaves empty."""
+        measured = self.bench is not None and self.target is not None
+        counted = self.bench is not None and instructions.counted_on(self.bench.device)
+        missing = {
+            ("accuracy",): images.labelled is None,
+            ("agreement",): images.unlabelled is None,
+            ("parity", "ratio.bytes"): self.target is None,
+            paths.MEASURED: not measured or counted,
+            paths.COUNTED: not (measured and counted),
+            (paths.BASELINE,): True,
+        }
+        return tuple(block for blocks, absent in missing.items() if absent for block in blocks)

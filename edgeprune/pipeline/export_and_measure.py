@@ -1,0 +1,98 @@
+"""Both networks as files, and how fast these run: the stages after recovery."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from edgeprune.artifacts import PrunedModel, RuntimeParity, RuntimeRun, SourceModel
+from edgeprune.bench import instructions
+from edgeprune.bench import on_runtimes as runtimes
+from edgeprune.errors import DeviceFailed, ModelUnsupported, VerificationFailed
+from edgeprune.pruning import plan_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgeprune.artifacts import Comparison, CountComparison, ExportedModel
+    from edgeprune.export import Target
+    from edgeprune.pipeline.config import CompressConfig
+    from edgeprune.pipeline.stage_log import StageLog
+
+ORIGINAL = "original.onnx"
+COMPRESSED = "compressed.onnx"
+
+ExportJob: TypeAlias = "tuple[SourceModel | PrunedModel, Path, dict[str, str]]"
+"""A network, its file, and what the file says of its origin."""
+
+
+def export(
+    source: SourceModel,
+    recovered: PrunedModel,
+    config: CompressConfig,
+    folder: Path,
+    log: StageLog,
+) -> tuple[ExportedModel | None, ExportedModel | None]:
+    """Export original and compressed in the same way."""
+    if config.target is None:
+        log.skip("export")
+        return None, None
+    origin = {"source_name": source.name, "source_sha256": source.sha256}
+    planned = {**origin, "plan_sha256": plan_file.digest(recovered.plan)}
+    pair = ((source, folder / ORIGINAL, origin), (recovered, folder / COMPRESSED, planned))
+    for target in config.runtime_targets:
+        for each in pair:
+            _export_beside(target, config.seed, log, each)
+    original, compressed = (_export_one(config.target, config.seed, log, each) for each in pair)
+    return original, compressed
+
+
+def _export_beside(target: Target, seed: int, log: StageLog, job: ExportJob) -> None:
+    """Export for a runtime that takes no ONNX; without the file, measuring there is what fails."""
+    path = job[1].with_suffix(target.suffix)
+    with log.stage(f"export {path.name}") as stage:
+        try:
+            target(job[0].module, job[0].input, path, job[2], stage.progress, seed)
+        except (DeviceFailed, ModelUnsupported, VerificationFailed) as error:
+            stage.status, stage.detail = "degraded", str(error)
+
+
+def _export_one(target: Target, seed: int, log: StageLog, job: ExportJob) -> ExportedModel:
+    network, path, metadata = job
+    with log.stage(f"export {path.stem}") as stage:
+        exported = target(network.module, network.input, path, metadata, stage.progress, seed)
+        parity = exported.parity
+        differs = f"largest relative difference {parity.max_rel_diff:.1e} on {parity.n} inputs"
+        stage.detail = "; ".join((differs, *exported.notes))
+        stage.status = "degraded" if exported.notes else "ok"
+    return exported
+
+
+def measure(
+    original: ExportedModel | None,
+    compressed: ExportedModel | None,
+    config: CompressConfig,
+    log: StageLog,
+) -> Comparison | CountComparison | None:
+    """Both files where the settings say; None where nothing is measured."""
+    if config.bench is None or original is None or compressed is None:
+        log.skip("bench")
+        return None
+    with log.stage("bench") as stage:
+        compare_on_device = instructions.comparing_on(config.bench.device)
+        measured = compare_on_device(original.path, compressed.path, config.bench, stage.progress)
+        stage.detail = "; ".join(measured.notes)
+    return measured
+
+
+def on_runtimes(
+    files: tuple[ExportedModel | None, ...], config: CompressConfig, log: StageLog
+) -> tuple[RuntimeParity, tuple[RuntimeRun, ...]]:
+    """What another runtime computes against ONNX Runtime, and both models on further ones."""
+    models = [file.path for file in files if file]
+    if config.bench is None or not models or not config.beyond_onnxruntime:
+        return RuntimeParity(), ()
+    with log.stage("runtimes") as stage:
+        parity = runtimes.parity_of(models, config.bench, stage.progress)
+        return parity, runtimes.further(
+            config.further_runtimes, models, config.bench, stage.progress
+        )

@@ -1,0 +1,60 @@
+"""How much each channel of a group matters: a criterion scores all groups of a network.
+
+criterion.py   the protocol
+norms.py       criteria that look at a layer's own weights
+rebuild.py     what the consumers of a channel lose with it
+consumers.py   the consumers of a group, as matrices
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from edgeprune.choices import Choices
+from edgeprune.pruning.importance.criterion import Criterion
+from edgeprune.pruning.importance.norms import (
+    BatchNormScale,
+    GeometricMedian,
+    L1Norm,
+    L2Norm,
+    Random,
+)
+from edgeprune.pruning.importance.rebuild import Rebuild
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+    from edgeprune.artifacts import TracedModel
+
+__all__ = ["CRITERIA", "Criterion", "L2Norm", "Rebuild", "importance"]
+
+
+def importance(traced: TracedModel, criterion: Criterion, *, seed: int = 0) -> Mapping[str, Tensor]:
+    """Score the channels of every prunable group.
+
+    Args:
+        traced: The network with its groups.
+        criterion: A row of :data:`CRITERIA`, or your own.
+        seed: For criteria that draw.
+
+    Returns:
+        As :class:`Criterion` says.
+    """
+    return criterion(traced, torch.Generator().manual_seed(seed))
+
+
+CRITERIA: Choices[Callable[[], Criterion]] = Choices(
+    "importance criterion",
+    {
+        "l1": L1Norm,
+        "l2": L2Norm,
+        "bn": BatchNormScale,
+        "geometric-median": GeometricMedian,
+        "random": Random,
+        "rebuild": Rebuild,
+    },
+)

@@ -1,0 +1,170 @@
+"""Rebuild: a channel matters as much as its readers lose that the other channels cannot rebuild.
+
+For a layer with weight V that reads channels of covariance C, let H = C + λ̄ I. If channel p goes
+and the weights of the others are changed as well as they can be, the layer's output still misses
+
+    Σ_o v_op R v_opᵀ / [H⁻¹]_pp        for the weights  V − V_p [H⁻¹]_p / [H⁻¹]_pp,
+
+and H⁻¹ loses a row and a column: H⁻¹ − [H⁻¹]_pᵀ [H⁻¹]_p / [H⁻¹]_pp. This is the Optimal Brain
+Surgeon (Hassibi & Stork, NIPS 1992) on a layer's least-squares problem (OBC, Frantar & Alistarh,
+arXiv:2208.11580), on whole channels, with C in closed form instead of from images. The channel
+that costs all readers least goes, again and again, until none is left; a channel's score is the
+highest cost up to its turn, so that those that stay are always those of the highest scores.
+
+Of a group that is cut alike in blocks, all channels S at a position go at once, at the exact cost
+Σ_o V_oS ([H⁻¹]_SS)⁻¹ V_oSᵀ; each scores its part of it. Costs are shares of a reader's variance,
+as ``readers.py`` says, so scores of different groups compare as they are.
+
+The weights v need not be kept: all that costs ask for is G = Σ_o v_o R v_oᵀ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from edgeprune.pruning.importance.consumers import Reader, readers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprune.artifacts import TracedModel
+
+TOGETHER = 64
+"""So many positions go before the matrices of those that stay are brought up to date."""
+
+TIE = 1e-9
+"""Share of the highest cost by which scores of equal cost differ, to tell who went first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """What the layers that read a channel lose with it, once the others make up for it.
+
+    Where what a layer reads is unknown, its channels count as uncorrelated and equally strong: the
+    squared L2 norm of the weights that read each. Where no layer reads them, that of the weights
+    that make each.
+
+    Attributes:
+        ridge: λ, added to the covariance as a share of its mean variance. Larger: less is
+            expected of the other channels, down to the norm of the weights that read each.
+    """
+
+    ridge: float = 1e-3
+
+    @torch.no_grad()
+    def __call__(self, traced: TracedModel, generator: torch.Generator) -> dict[str, Tensor]:
+        """Score as :class:`edgeprune.pruning.importance.criterion.Criterion` says."""
+        return {
+            group.name: scores(*eliminate(readers), group.blocks)
+            for group, readers in readers_of(traced, self.ridge)
+        }
+
+
+def eliminate(readers: Sequence[Reader]) -> tuple[Tensor, Tensor]:
+    """Remove position after position, the one that costs least first.
+
+    Args:
+        readers: Of one group; at least one, all with the same P positions.
+
+    Returns:
+        The positions in the order in which they go, (P,), and what each costs, (P,).
+    """
+    left = torch.arange(len(readers[0].columns))
+    order, paid = [left[:0]], []
+    while len(left):
+        removals = [Removal(reader, min(TOGETHER, len(left))) for reader in readers]
+        gone = torch.zeros(len(left), dtype=torch.bool)
+        while not gone.all() and int(gone.sum()) < TOGETHER:
+            each = torch.stack([removal.costs() for removal in removals]).sum(0)
+            each[gone] = torch.inf
+            cheapest = int(each.argmin())
+            gone[cheapest] = True
+            order.append(left[cheapest : cheapest + 1])
+            paid.append(float(each[cheapest]))
+            for removal in removals:
+                removal.take(cheapest)
+        readers = [removal.without(gone) for removal in removals]
+        left = left[~gone]
+    return torch.cat(order), torch.tensor(paid, dtype=torch.float64)
+
+
+class Removal:
+    """A reader from which some positions go.
+
+    V becomes V − V_S A with A = ([H⁻¹]_SS)⁻¹ [H⁻¹]_S, so G becomes G − AᵀB − BᵀA with
+    B = G_S − ½ G_SS A, and H⁻¹ becomes H⁻¹ − [H⁻¹]_Sᵀ A. These are put off: of the whole matrices
+    only the rows of what goes are needed at once, and the blocks that costs depend on.
+
+    Args:
+        reader: Of P positions with k columns each.
+        count: How many positions will go at most.
+    """
+
+    def __init__(self, reader: Reader, count: int) -> None:
+        self._reader = reader
+        rows, columns = reader.columns[:, :, None], reader.columns[:, None, :]
+        self._inverse_blocks = reader.inverse[rows, columns]  # (P, k, k)
+        self._gram_blocks = reader.gram[rows, columns]
+        size = count * reader.columns.shape[1]
+        self._rows, self._shares, self._halves = reader.gram.new_empty(3, size, len(reader.gram))
+        self._done = 0
+
+    def costs(self) -> Tensor:
+        """What the reader loses with each position, (P,): tr G_SS ([H⁻¹]_SS)⁻¹."""
+        if self._inverse_blocks.shape[1] == 1:
+            lost = self._gram_blocks / self._inverse_blocks
+        else:
+            lost = torch.linalg.solve(self._inverse_blocks, self._gram_blocks)
+        return lost.diagonal(dim1=1, dim2=2).sum(1).clamp_min(0)
+
+    def take(self, position: int) -> None:
+        """Remove one position, and let the others make up for it."""
+        went, done = self._reader.columns[position], self._done
+        rows, shares, halves = self._rows[:done], self._shares[:done], self._halves[:done]
+        row = self._reader.inverse[went] - rows[:, went].T @ shares
+        gram = self._reader.gram[went] - shares[:, went].T @ halves - halves[:, went].T @ shares
+        share = torch.linalg.solve(row[:, went], row)
+        half = gram - gram[:, went] @ share / 2
+        self._done += len(went)
+        for stack, new in ((self._rows, row), (self._shares, share), (self._halves, half)):
+            stack[done : self._done] = new
+        ours = (each[:, self._reader.columns] for each in (row, share, half))  # (k, P, k) each
+        row, share, half = ours
+        crossed = torch.einsum("spa,spb->pab", share, half)
+        self._inverse_blocks -= torch.einsum("spa,spb->pab", row, share)
+        self._gram_blocks -= crossed + crossed.mT
+        self._inverse_blocks[position] = torch.eye(len(went)).to(row)
+        self._gram_blocks[position] = 0
+
+    def without(self, gone: Tensor) -> Reader:
+        """The reader of what is left, (P,) true for the positions that went."""
+        rows, shares, halves = (
+            each[: self._done] for each in (self._rows, self._shares, self._halves)
+        )
+        crossed = shares.T @ halves
+        stays = torch.ones(len(crossed), dtype=torch.bool)
+        stays[self._reader.columns[gone].flatten()] = False
+        gram = (self._reader.gram - crossed - crossed.T)[stays][:, stays]
+        inverse = (self._reader.inverse - rows.T @ shares)[stays][:, stays]
+        columns = (stays.cumsum(0) - 1)[self._reader.columns[~gone]]
+        return Reader(gram, inverse, columns)
+
+
+def scores(order: Tensor, paid: Tensor, blocks: int) -> Tensor:
+    """Scores that keep those that went last.
+
+    Args:
+        order: Positions in the order in which they went, (P,).
+        paid: What each cost, (P,).
+        blocks: Channels at each position.
+
+    Returns:
+        (P · blocks,).
+    """
+    highest = paid.cummax(0).values
+    highest = highest + highest[-1] * TIE * torch.linspace(0, 1, len(paid)).double()
+    return torch.empty_like(paid).scatter_(0, order, highest / blocks).repeat(blocks)

@@ -1,0 +1,208 @@
+"""What a layer reads, as if its channels were made by one set of filters.
+
+Between the layers that make a group's channels and a layer that reads them lie BatchNorm,
+depthwise filters, sums and gains. With activation functions left out, channel i is then
+
+    n_i = ũ_i ⋆ x + c_i
+
+for a composed filter ũ_i and a constant c_i. The closed forms need only inner products of these
+filters, and those compose without ever forming a filter: BatchNorm scales them (g_i g_j), a sum
+adds them, a depthwise filter multiplies them entry by entry: exact behind a 1×1 convolution, where
+depthwise filters stand; behind a wider one overlapping taps count as distinct.
+
+With g_i = γ_i/σ_i, σ_i = √(var_i + ε), the folded filter of a convolution and its BatchNorm is
+g_i u_i and its constant β_i + g_i (bias_i − μ_i).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.artifacts import (
+    ChannelGroup,
+    Filtered,
+    Filters,
+    Normed,
+    Role,
+    Signal,
+    Total,
+)
+from edgeprune.graph.layers import filter_rows, group_count, own_indices
+
+if TYPE_CHECKING:
+    from edgeprune.moments.propagation import Moments
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """A convolution and the one BatchNorm behind it, taken apart. All tensors are float64.
+
+    Attributes:
+        gram: Inner products of the convolution's own filters u, (C, C).
+        mean: BatchNorm's running mean μ, less the convolution's bias, (C,).
+        var: Its running variance, without ε, (C,).
+        scale: Its γ, (C,).
+        shift: Its β, (C,).
+    """
+
+    gram: Tensor
+    mean: Tensor
+    var: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def of(self, channels: Tensor) -> Unfolded:
+        """The same layers, of some channels only."""
+        values = (self.mean, self.var, self.scale, self.shift)
+        return Unfolded(self.gram[channels][:, channels], *(value[channels] for value in values))
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The channels that a layer reads. All tensors are float64.
+
+    Attributes:
+        gram: Inner products of the composed filters, (C, C).
+        constant: What each channel carries without input, (C,).
+        raw: Squared norms of the filters before BatchNorm and gains, (C,).
+        normed: Whether a BatchNorm lies on the way.
+        unfolded: What the channels are made of where that is one convolution and one BatchNorm,
+            the only case that the papers know; None elsewhere.
+        moments: Mean and covariance of the channels behind their activations, as the layer reads
+            them; None where they are unknown or nobody asked.
+        demand: Squared norm of the layer's weights on each channel, (C,); None as above.
+    """
+
+    gram: Tensor
+    constant: Tensor
+    raw: Tensor
+    normed: bool
+    unfolded: Unfolded | None = None
+    moments: Moments | None = None
+    demand: Tensor | None = None
+
+    @property
+    def gain(self) -> Tensor:
+        """g² of each channel: what BatchNorm makes of a unit filter, (C,)."""
+        return self.gram.diagonal() / self.raw.clamp_min(torch.finfo(self.raw.dtype).tiny)
+
+    def of(self, channels: Tensor) -> Stream:
+        """The same stream, of some channels only."""
+        return Stream(
+            self.gram[channels][:, channels],
+            self.constant[channels],
+            self.raw[channels],
+            self.normed,
+            self.unfolded and self.unfolded.of(channels),
+            self.moments and self.moments.of(channels),
+            None if self.demand is None else self.demand[channels],
+        )
+
+
+class StreamReader:
+    """Composes the streams inside one channel group.
+
+    Args:
+        module: The original network.
+        group: The group whose channels are read.
+    """
+
+    def __init__(self, module: nn.Module, group: ChannelGroup) -> None:
+        self._module = module
+        self._group = group
+        self._known: dict[int, Stream] = {}
+
+    def read(self, signal: Signal) -> Stream:
+        """Compose the stream of ``signal``; each part only once, however often it is read."""
+        key = id(signal)
+        if key not in self._known:
+            self._known[key] = self._compose(signal)
+        return self._known[key]
+
+    def _compose(self, signal: Signal) -> Stream:
+        if isinstance(signal, Filters):
+            return self._filters(signal.layer)
+        if isinstance(signal, Total):
+            return _summed([self.read(term) for term in signal.terms])
+        composed = self.read(signal.of)
+        if isinstance(signal, Normed):
+            normed = self._normed(composed, signal.layer)
+            if isinstance(signal.of, Filters):
+                normed = replace(normed, unfolded=self._unfolded(composed, signal.layer))
+            return normed
+        if isinstance(signal, Filtered):
+            return self._filtered(composed, signal.layer)
+        gain = self._of_channels(
+            signal.parameter, "parameter", self._module.get_parameter(signal.parameter).flatten()
+        )
+        return _scaled(composed, gain)
+
+    def _filters(self, layer: str) -> Stream:
+        module = self._module.get_submodule(layer)
+        rows = self._of_channels(layer, "producer", filter_rows(module))
+        gram = rows @ rows.T
+        groups = group_count(module)
+        if groups > 1:  # filters of different groups read different channels
+            block = torch.arange(groups).repeat_interleave(len(filter_rows(module)) // groups)
+            belongs = self._of_channels(layer, "producer", block)
+            gram = gram * (belongs[:, None] == belongs[None, :])
+        return Stream(gram, self._bias(layer, "producer"), gram.diagonal().clone(), normed=False)
+
+    def _filtered(self, composed: Stream, layer: str) -> Stream:
+        rows = self._of_channels(layer, "depthwise", filter_rows(self._module.get_submodule(layer)))
+        inner = rows @ rows.T
+        constant = composed.constant * rows.sum(1) + self._bias(layer, "depthwise")
+        raw = composed.raw * inner.diagonal()
+        return Stream(composed.gram * inner, constant, raw, composed.normed)
+
+    def _normed(self, composed: Stream, layer: str) -> Stream:
+        norm = self._module.get_submodule(layer)
+        mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        gain = self._of_channels(layer, "norm", 1 / (var.double() + float(norm.eps)).sqrt())  # type: ignore[arg-type]
+        if norm.weight is not None:
+            gain = gain * self._of_channels(layer, "norm", norm.get_parameter("weight"))
+        shift = composed.constant - self._of_channels(layer, "norm", mean)
+        stream = _scaled(replace(composed, constant=shift), gain)
+        return replace(stream, constant=stream.constant + self._bias(layer, "norm"), normed=True)
+
+    def _unfolded(self, convolution: Stream, layer: str) -> Unfolded:
+        """The BatchNorm ``layer`` and the convolution it follows."""
+        norm = self._module.get_submodule(layer)
+        mean = self._of_channels(layer, "norm", norm.get_buffer("running_mean"))
+        var = self._of_channels(layer, "norm", norm.get_buffer("running_var"))
+        scale = torch.ones_like(mean)
+        if norm.weight is not None:
+            scale = self._of_channels(layer, "norm", norm.get_parameter("weight"))
+        shift = self._bias(layer, "norm")
+        return Unfolded(convolution.gram, mean - convolution.constant, var, scale, shift)
+
+    def _bias(self, layer: str, role: Role) -> Tensor:
+        bias = self._module.get_submodule(layer).bias
+        if not isinstance(bias, Tensor):
+            return torch.zeros(self._group.width, dtype=torch.float64)
+        return self._of_channels(layer, role, bias)
+
+    def _of_channels(self, layer: str, role: Role, values: Tensor) -> Tensor:
+        """A layer's values in the order of the group's channels."""
+        member = next(m for m in self._group.having(role) if m.layer == layer)
+        return values.detach().double()[own_indices(member).to(values.device)]
+
+
+def _scaled(stream: Stream, gain: Tensor) -> Stream:
+    """Each channel times its own gain, (C,)."""
+    gram = stream.gram * gain[:, None] * gain[None, :]
+    return replace(stream, gram=gram, constant=stream.constant * gain, unfolded=None)
+
+
+def _summed(streams: list[Stream]) -> Stream:
+    """The sum of streams whose filters read different things."""
+    return Stream(
+        gram=torch.stack([stream.gram for stream in streams]).sum(0),
+        constant=torch.stack([stream.constant for stream in streams]).sum(0),
+        raw=torch.stack([stream.raw for stream in streams]).sum(0),
+        normed=any(stream.normed for stream in streams),
+    )

@@ -1,0 +1,51 @@
+"""The convolution groups of a layer: its weight as outputs x inputs x taps, one block a group.
+
+Every layer that reads channels takes this form: convolutions, grouped and transposed ones, and
+linear layers, so that a closed form is written once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeprune.graph.layers import group_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One convolution group of the original, without the outputs it lost.
+
+    Attributes:
+        weight: (O, I, T) over all of its original inputs.
+        start: Index of its first input in the layer.
+        place: Where each input that stays is found in the pruned weight.
+    """
+
+    weight: Tensor
+    start: int
+    place: dict[int, int]
+
+
+def blocks(layer: nn.Module, rows_lost: set[int], columns_lost: set[int]) -> Iterator[Block]:
+    """The convolution groups of an original layer; one for layers that are not grouped."""
+    for number, weight in enumerate(views(layer)):
+        outputs, inputs = weight.shape[:2]
+        rows = [o for o in range(outputs) if number * outputs + o not in rows_lost]
+        start = number * inputs
+        stay = [start + i for i in range(inputs) if start + i not in columns_lost]
+        yield Block(weight[rows].double(), start, {own: at for at, own in enumerate(stay)})
+
+
+def views(layer: nn.Module) -> tuple[Tensor, ...]:
+    """Views of a layer's weight, (O, I, T) for each of its convolution groups."""
+    weight = layer.get_parameter("weight").data
+    groups = group_count(layer)
+    split = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
+    transposed = getattr(layer, "transposed", False)
+    return (split.transpose(1, 2) if transposed else split).unbind(0)

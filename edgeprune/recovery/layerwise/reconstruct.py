@@ -1,0 +1,109 @@
+"""Reconstruct: fit what is left, layer by layer, to what the original computes.
+
+In the order of execution, each layer of the pruned network is fitted by least squares
+(``least_squares.py``) to what the original's layer gives, from what it now really reads: the
+errors of all layers before it included, so that each layer also mends what the ones before could
+not (asymmetric reconstruction: He et al., arXiv:1707.06168; Luo et al., ThiNet,
+arXiv:1707.06342). BatchNorm statistics follow (``batchnorm.py``). One pass, no gradient, no label;
+the weights it starts from, and is held to, are those of ``analytic.py``.
+
+What this needs is images, and with BatchNorm any will do that are textured enough: they are drawn
+by rule, and the original normalises each batch by its own statistics. The user's own images, where
+there are some, are taken as they are.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+
+from edgeprune.artifacts import Halves, RecoveryStep
+from edgeprune.images.procedural import DeadLeaves
+from edgeprune.recovery.closed_form.analytic import Analytic
+from edgeprune.recovery.layerwise.least_squares import can_refit, refit
+from edgeprune.recovery.layerwise.teacher_student import Walk
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
+    from edgeprune.images.source import ImageSource
+    from edgeprune.recovery.layerwise.side_by_side import Stop
+
+PIXELS = 256 * 64 * 64
+"""So many pixels are enough, in 64 to 256 images."""
+
+RIDGE = {True: 1.0, False: 1e-2}
+"""Ridge by whether images are drawn: what they say counts where they vary more than on average;
+real ones are believed wherever they vary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruct:
+    """Fit every layer behind a cut by least squares, on images.
+
+    Layers that no BatchNorm follows are fitted on real images only: nothing brings what they read
+    of drawn ones back to the level of real ones.
+
+    Attributes:
+        source: Where images come from.
+        images: How many; 0: by the size of the input, 256 up to 64x64 pixels, 64 from 128x128
+            on. More: better, slower, more memory.
+        ridge: Pull towards the analytic solution, as a share of the inputs' mean square; 0: 1 for
+            drawn images, 0.01 for real ones. Larger: safer, and less is mended.
+        seed: Of the images, and of the positions in them; None: the run's, or 0.
+    """
+
+    source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
+    images: int = 0
+    ridge: float = 0.0
+    seed: int | None = None
+
+    def __call__(
+        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+    ) -> PrunedModel:
+        """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
+
+        Raises:
+            UsageError: If the source has no images that the network takes.
+        """
+        start = time.perf_counter()
+        wanted = self.images or enough(pruned.input)
+        parts = Halves(progress)
+        inputs = self.source(traced.source, wanted, self.seed or 0, parts.first)
+        walk = Walk(traced, Analytic()(traced, pruned), drawn=self.source.drawn)
+        fitted = self._mend(walk, inputs, parts.second())
+        count = len(inputs[0])
+        detail = f"{fitted} layers fitted on {count} images {self.source.origin}"
+        step = RecoveryStep("reconstruct", time.perf_counter() - start, count, detail)
+        return replace(pruned, module=walk.student, recovered_by=(*pruned.recovered_by, step))
+
+    def _mend(self, walk: Walk, inputs: tuple[torch.Tensor, ...], progress: Progress | None) -> int:
+        """Fit every layer that the walk comes to; how many there were."""
+        generator = torch.Generator().manual_seed(self.seed or 0)
+        ridge = self.ridge or RIDGE[self.source.drawn]
+        fitted = 0
+
+        def visit(stop: Stop) -> None:
+            nonlocal fitted
+            if not walk.differs(stop):
+                return
+            layer, normed = walk.student.get_submodule(stop.layer), stop.layer in walk.normed
+            if stop.layer in walk.norms:
+                walk.carry(stop)
+            elif can_refit(layer) and (normed or not self.source.drawn):
+                wanted = walk.staying(stop)
+                refit(layer, stop.actual, wanted, ridge=ridge, normed=normed, generator=generator)
+                fitted += 1
+
+        walk.run(inputs, visit, progress)
+        walk.settle()
+        return fitted
+
+
+def enough(spec: InputSpec) -> int:
+    """How many images of the network's size are enough: more of small ones."""
+    pixels = max(prod(shape[2:]) for shape in spec.shapes)
+    return min(256, max(64, PIXELS // pixels))

@@ -1,0 +1,145 @@
+"""The original as teacher and a pruned network as student, walking through the same images.
+
+Wraps ``lockstep.py`` with what every walk needs: copies that may be changed, the channels that
+each layer keeps, and BatchNorm at the level that the images ask for (``batchnorm.py``).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.graph import recording
+from edgeprune.graph.batch_norms import called_once, norm_behind, shared_norms
+from edgeprune.recovery.kept_channels import all_outputs, channel_axis, kept_outputs
+from edgeprune.recovery.layerwise.bn_statistics import CarriedStatistics
+from edgeprune.recovery.layerwise.side_by_side import Stop, Visit, side_by_side
+from edgeprune.training import normalise_by_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+
+STOPS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+"""Layers besides BatchNorm in front of which a walk stops."""
+
+ROUNDING = 1e-4
+"""Features nearer than this share of their size are the same: BatchNorm by batch rounds otherwise
+than BatchNorm by stored statistics."""
+
+
+class Walk:
+    """A walk of teacher and student.
+
+    Args:
+        traced: The original with its groups; copied.
+        pruned: The network being recovered or judged; copied.
+        drawn: Whether images will be drawn by rule: the teacher then normalises each batch by its
+            own statistics.
+
+    Attributes:
+        teacher: The copy of the original.
+        student: The copy of the pruned network.
+        norms: BatchNorms that both have and that run once.
+        normed: Layers whose output nothing but a BatchNorm reads.
+    """
+
+    def __init__(self, traced: TracedModel, pruned: PrunedModel, *, drawn: bool) -> None:
+        run = recording.record(traced.source.module, traced.source.input.shapes)
+        once = called_once(run)
+        self.student = copy.deepcopy(pruned.module)
+        self.teacher = copy.deepcopy(traced.source.module)
+        self.norms = shared_norms(run, self.teacher, self.student)
+        self.normed = {layer for layer, norm in norm_behind(run).items() if norm in self.norms}
+        layers = _with_own_weight(self.teacher) & once
+        self._kept = kept_outputs(traced, pruned.plan, layers | self.norms)
+        staying = {name: self._kept.get(name, all_outputs(traced, name)) for name in self.norms}
+        self._statistics = CarriedStatistics(self.teacher, self.student, staying, by_batch=drawn)
+        if drawn:
+            normalise_by_batch(self.teacher, self.norms)
+        self._stops = self.norms | {n for n in layers if _is_there(self.student, n)}
+
+    def run(
+        self, inputs: Sequence[Tensor], visit: Visit, progress: Progress | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Walk through ``inputs``; ``visit`` is called in front of each layer.
+
+        Returns:
+            All outputs of the teacher and of the student.
+        """
+        passed = 0
+
+        def stop(at: Stop) -> None:
+            nonlocal passed
+            visit(at)
+            if at.layer in self.norms:
+                self._statistics.level(at.layer, at.original)
+            passed += 1
+            if progress is not None:
+                progress(passed / len(self._stops), at.layer)
+
+        return side_by_side(self.teacher, self.student, inputs, self._stops, stop)
+
+    def carry(self, stop: Stop) -> None:
+        """Move the statistics of the BatchNorm at ``stop`` by what pruning changed."""
+        self._statistics.carry(stop.layer, stop.original, stop.actual)
+
+    def settle(self) -> None:
+        """Give the student its lasting statistics; without this it keeps a batch's."""
+        self._statistics.settle()
+
+    def staying(self, stop: Stop) -> Tensor:
+        """What the student's layer at ``stop`` should give: the teacher's channels that stay."""
+        axis = channel_axis(self.student.get_submodule(stop.layer))
+        if stop.layer not in self._kept:
+            return stop.wanted
+        return stop.wanted.index_select(axis, self._kept[stop.layer].to(stop.wanted.device))
+
+    def differs(self, stop: Stop) -> bool:
+        """Whether the student reads something else than the teacher at ``stop``, rounding apart."""
+        if stop.actual.shape != stop.original.shape:
+            return True
+        gap = torch.linalg.vector_norm(stop.actual - stop.original)
+        return bool(gap > ROUNDING * torch.linalg.vector_norm(stop.original))
+
+
+def resettled(traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor]) -> nn.Module:
+    """A pruned network with new BatchNorm statistics: the original's, moved by what has changed.
+
+    Args:
+        traced: The original with its groups.
+        pruned: The network; its weights stay.
+        inputs: Images, (N, …) for each input; each layer's features are held at once.
+
+    Returns:
+        A copy.
+    """
+    walk = Walk(traced, pruned, drawn=True)
+
+    def carry(stop: Stop) -> None:
+        if stop.layer in walk.norms:
+            walk.carry(stop)
+
+    walk.run(inputs, carry)
+    walk.settle()
+    return walk.student
+
+
+def _with_own_weight(module: nn.Module) -> set[str]:
+    """The layers to stop at; one that shares a parameter would change the others with it."""
+    holders = Counter(p for part in module.modules() for p in part.parameters(recurse=False))
+    return {
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, STOPS) and all(holders[p] == 1 for p in part.parameters(recurse=False))
+    }
+
+
+def _is_there(module: nn.Module, name: str) -> bool:
+    """Whether surgery left the layer in place."""
+    return isinstance(dict(module.named_modules()).get(name), STOPS)

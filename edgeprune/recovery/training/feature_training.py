@@ -1,0 +1,235 @@
+"""A course of lessons: how long a pruned network is trained to imitate the original, and on what.
+
+Everything is chosen by rule, from the size of the input and the cost of a step; under a time limit
+the learning rate cools down as time passes. Held-out images judge on the way, and the best weights
+stay.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, ClassVar
+
+from edgeprune import costs
+from edgeprune.artifacts import Halves, RecoveryStep
+from edgeprune.errors import UsageError
+from edgeprune.graph import recording
+from edgeprune.graph.batch_norms import batch_norms, shared_norms
+from edgeprune.images.observed import is_imagined
+from edgeprune.images.procedural import DeadLeaves
+from edgeprune.recovery.block_ends import block_ends
+from edgeprune.recovery.layerwise.reconstruct import enough
+from edgeprune.recovery.layerwise.teacher_student import resettled
+from edgeprune.recovery.training.task import Compared, Imitation, Pool
+from edgeprune.training import Checkpoint, Schedule, fit, join
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
+    from edgeprune.images.source import ImageSource
+    from edgeprune.recovery.block_ends import BlockEnd
+    from edgeprune.recovery.training.task import Answer
+    from edgeprune.training import Fitted, Processes
+
+WORK = 2.5e12
+"""Multiply-accumulates that training takes by default: some minutes on two cores."""
+
+STEPS = (100, 1000)
+"""By default no fewer steps and no more, whatever they cost."""
+
+TIMED_STEPS = 20_000
+"""No more steps than this under a time limit."""
+
+PIXELS = 4096 * 32 * 32
+"""So many pixels are enough, in 512 to 4096 images."""
+
+FEW = 2
+"""Images that the original imagines take long: so many times what is enough to fit to."""
+
+BATCH_PIXELS = 64 * 32 * 32
+"""So many pixels a step, in 16 to 64 images."""
+
+JUDGEMENTS = 20
+"""How often a run of so many steps looks whether it gets better."""
+
+BACKWARD = 2
+"""A backward pass costs as much as so many forward ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course(ABC):
+    """What all lessons have in common.
+
+    Attributes:
+        source: Where images come from.
+        images: How many; 0: by the size of the input, 4096 of 32x32 pixels, 512 from 91x91 on,
+            but 512 to 128 where the original has to imagine them. More: more variety, more memory.
+        steps: Updates; 0: what 2.5e12 multiply-accumulates allow, some minutes on two cores, but
+            100 to 1000. More: better, slower.
+        batch: Images a step and process; 0: by the size of the input, 64 up to 32x32 pixels, 16
+            from 64x64 on.
+        learning_rate: Of Adam, at its peak.
+        seconds: What it may take, the making of images included. The steps are then as many as
+            there is time for, and two runs no longer give the same weights.
+        workspace: A folder for the state of a run, from which it goes on if it was cut short;
+            None: it starts anew.
+        seed: Of the images, their order and variation; None: the run's, or 0.
+    """
+
+    source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
+    images: int = 0
+    steps: int = 0
+    batch: int = 0
+    learning_rate: float = 3e-3
+    seconds: float = math.inf
+    workspace: Path | None = None
+    seed: int | None = None
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def loss(self, wanted: Answer, given: Answer) -> Tensor:
+        """How far what the pruned network gives is from what is wanted, ()."""
+
+    def __call__(
+        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+    ) -> PrunedModel:
+        """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
+
+        A network of which no layer can be compared is left as it is.
+
+        Raises:
+            UsageError: If images are drawn and no BatchNorm brings them to the level of real ones.
+        """
+        start = time.perf_counter()
+        if self.source.drawn and not batch_norms(traced.source.module):
+            raise UsageError(
+                f"cannot {self.name} on images that are {self.source.origin}: without BatchNorm "
+                "they are not at the level of real ones; pass --images"
+            )
+        ends = block_ends(traced, pruned, normed=self.source.drawn)
+        if not ends:
+            left_alone = RecoveryStep(self.name, 0.0, 0, "left as it was: nothing to compare")
+            return replace(pruned, recovered_by=(*pruned.recovered_by, left_alone))
+        parts = Halves(progress)
+        processes = join()
+        pool = self._pool(traced, parts, processes)
+        task = self._task(traced, pruned, ends, pool, processes)
+        left = processes.agreed(self.seconds - (time.perf_counter() - start))
+        fitted = fit(
+            task,
+            self._schedule(traced, pruned, left),
+            seed=self.seed or 0,
+            checkpoint=self._checkpoint(traced, pruned),
+            progress=parts.second(),
+            processes=processes,
+        )
+        trained = replace(pruned, module=task.finish())
+        some = enough(traced.source.input)
+        module = resettled(traced, trained, [each[:some] for each in pool.inputs])
+        step = self._step(fitted, len(pool.inputs[0]), time.perf_counter() - start)
+        return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
+
+    def _pool(self, traced: TracedModel, parts: Halves, processes: Processes) -> Pool:
+        """Images to train on, and one batch of others to judge by."""
+        spec, seed = traced.source.input, self.seed or 0
+        batch = self._batch(spec)
+        judges = batch * processes.count
+        wanted = (self.images or plenty(self.source, spec)) + judges
+        inputs = self.source(traced.source, wanted, seed, parts.first)
+        judges = min(judges, len(inputs[0]) // 5)
+        if judges < 2 * processes.count:  # too few to spare any
+            return Pool(inputs, inputs, batch, seed)
+        fitting, judging = (
+            [each[at] for each in inputs] for at in (slice(judges, None), slice(judges))
+        )
+        return Pool(fitting, judging, batch, seed)
+
+    def _task(
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        ends: tuple[BlockEnd, ...],
+        pool: Pool,
+        processes: Processes,
+    ) -> Imitation:
+        original = traced.source.module
+        run = recording.record(original, traced.source.input.shapes)
+        return Imitation(
+            original,
+            copy.deepcopy(pruned.module),
+            Compared(sorted(shared_norms(run, original, pruned.module)), ends),
+            self.loss,
+            pool,
+            processes,
+        )
+
+    def _schedule(self, traced: TracedModel, pruned: PrunedModel, seconds: float) -> Schedule:
+        steps = self.steps or TIMED_STEPS
+        if not self.steps and math.isinf(seconds):
+            spec = traced.source.input
+            original, left = (
+                costs.count(m, spec).macs for m in (traced.source.module, pruned.module)
+            )
+            step = original + (1 + BACKWARD) * left
+            steps = int(min(max(WORK / (step * self._batch(spec)), STEPS[0]), STEPS[1]))
+        return Schedule(
+            steps,
+            self.learning_rate,
+            warmup=0.02,
+            clip=1.0,
+            averaging=0.98,
+            judge_every=max(10, min(steps, STEPS[1]) // JUDGEMENTS),
+            seconds=max(seconds, 1.0),
+        )
+
+    def _batch(self, spec: InputSpec) -> int:
+        return self.batch or min(64, max(16, BATCH_PIXELS // _pixels(spec)))
+
+    def _checkpoint(self, traced: TracedModel, pruned: PrunedModel) -> Checkpoint | None:
+        if self.workspace is None:
+            return None
+        self.workspace.mkdir(parents=True, exist_ok=True)
+        untimed = replace(self, seconds=math.inf, workspace=None)
+        start = _digest(pruned.module)
+        identity = f"{untimed!r} {traced.source.sha256} {pruned.plan} {start}"
+        return Checkpoint(self.workspace / f"{self.name}.pt", identity)
+
+    def _step(self, fitted: Fitted, images: int, seconds: float) -> RecoveryStep:
+        before, after = fitted.errors[0][1], min(error for _, error in fitted.errors)
+        detail = (
+            f"{fitted.steps} steps on {images} images {self.source.origin}; loss on others "
+            f"{before:.3g} → {after:.3g} at step {fitted.best_step}"
+        )
+        if fitted.detail:
+            detail += f"; {fitted.detail}"
+        return RecoveryStep(self.name, seconds, images, detail, fitted.errors)
+
+
+def plenty(source: ImageSource, spec: InputSpec) -> int:
+    """How many images to train on: more of small ones, fewer of those that take long to make."""
+    if is_imagined(source):
+        return FEW * enough(spec)
+    return min(4096, max(512, PIXELS // _pixels(spec)))
+
+
+def _digest(module: nn.Module) -> str:
+    """Of the weights that a run starts from: another start is another run."""
+    whole = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        whole.update(name.encode())
+        whole.update(value.double().cpu().numpy().tobytes())  # float64 holds them all
+    return whole.hexdigest()
+
+
+def _pixels(spec: InputSpec) -> int:
+    return max(prod(shape[2:]) for shape in spec.shapes)

@@ -1,0 +1,213 @@
+"""A pruned network that learns to give what the original gives, on images without labels.
+
+What is trained for, and by how much each difference counts, is up to the lesson
+(``supervise.py``, ``distill.py``); here is what all of them share. Both networks normalise each
+batch by that batch's own statistics (``batchnorm.py`` says why), the batch being that of all
+processes; stored statistics are carried over once training is done. Batches, flips and shifts
+follow from the step alone, so that a run can be resumed, or shared.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils import _pytree as pytree
+
+from edgeprune.recovery.kept_channels import channel_axis
+from edgeprune.training import generator, indices, normalise_by_batch
+from edgeprune.training.layout import by_channel, by_pixel, images_by_pixel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+
+    from edgeprune.recovery.block_ends import BlockEnd
+    from edgeprune.training import Processes
+
+SHIFT = 1 / 16
+"""Images are moved by up to this share of their height and width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a network gives for some images.
+
+    Attributes:
+        features: At each block end, (N, K, …), the channels that the pruned network still has.
+        outputs: Its outputs, (N, …) each.
+    """
+
+    features: list[Tensor]
+    outputs: list[Tensor]
+
+
+Lesson: TypeAlias = "Callable[[Answer, Answer], Tensor]"
+"""From what the original answers and what the pruned network answers to a loss, ()."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What teacher and student have in common.
+
+    Attributes:
+        norms: BatchNorms of both that are to go by the batch.
+        ends: Where features are compared.
+    """
+
+    norms: Sequence[str]
+    ends: Sequence[BlockEnd]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Images, and in what portions they are looked at.
+
+    Attributes:
+        inputs: What to train on, one (N, …) for each input of the network.
+        judging: What to judge by, likewise; nothing else is done with them.
+        batch: Images a step and process.
+        seed: Of the order of images, and of how they are flipped and shifted.
+    """
+
+    inputs: Sequence[Tensor]
+    judging: Sequence[Tensor]
+    batch: int
+    seed: int
+
+
+class Imitation:
+    """The task that :func:`edgeprune.training.fit` trains.
+
+    Args:
+        teacher: The original; copied.
+        student: The pruned network; trained in place.
+        compared: Where they are compared.
+        lesson: The loss.
+        pool: The images.
+        processes: Those that train.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        student: nn.Module,
+        compared: Compared,
+        lesson: Lesson,
+        pool: Pool,
+        processes: Processes,
+    ) -> None:
+        self._trainable = {name for name, p in student.named_parameters() if p.requires_grad}
+        self.module = by_pixel(student, processes.device).requires_grad_()
+        original = by_pixel(copy.deepcopy(teacher), processes.device).requires_grad_(False)
+        self._teacher = Listener(original, compared.ends, only_kept=True)
+        self._student = Listener(self.module, compared.ends, only_kept=False)
+        self._undo = [
+            normalise_by_batch(network, compared.norms, processes)
+            for network in (self.module, original)
+        ]
+        self._lesson, self._pool, self._processes = lesson, pool, processes
+
+    def loss(self, module: nn.Module, step: int) -> Tensor:
+        """As :class:`edgeprune.training.Task` says."""
+        pool = self._pool
+        count = pool.batch * self._processes.count
+        some = indices(len(pool.inputs[0]), count, step, pool.seed)
+        # Drawn anew for each input: images of one sample are flipped and moved alike.
+        shown = [varied(each[some], generator(pool.seed, step)) for each in pool.inputs]
+        return self._compare(shown)
+
+    def error(self) -> float:
+        """The lesson's loss on the images to judge by."""
+        judging, processes = self._pool.judging, self._processes
+        count = len(judging[0]) // processes.count * processes.count
+        return float(self._compare([each[:count] for each in judging]))
+
+    def finish(self) -> nn.Module:
+        """Take off what listens and normalises; the student, on the CPU."""
+        for listener in (self._teacher, self._student):
+            listener.remove()
+        for undo in self._undo:
+            undo.close()
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(name in self._trainable)
+        return by_channel(self.module)
+
+    def _compare(self, images: Sequence[Tensor]) -> Tensor:
+        places = self._processes.share(torch.arange(len(images[0])))
+        own = [images_by_pixel(each[places], self._processes.device) for each in images]
+        with torch.no_grad():
+            wanted = self._teacher(own)
+        return self._lesson(wanted, self._student(own))
+
+
+class Listener:
+    """Runs a network and keeps what it gives at block ends.
+
+    Args:
+        network: Hooked until :meth:`remove`.
+        ends: Where.
+        only_kept: Whether to keep only those channels that the pruned network has, too.
+    """
+
+    def __init__(self, network: nn.Module, ends: Sequence[BlockEnd], *, only_kept: bool) -> None:
+        self._network = network
+        self._heard: dict[str, Tensor] = {}
+        self._kept = {end.layer: end.kept if only_kept else None for end in ends}
+        self._hooks = [
+            network.get_submodule(layer).register_forward_hook(self._listen(layer))
+            for layer in self._kept
+        ]
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Answer:
+        """Run."""
+        outputs = pytree.tree_leaves(self._network(*inputs))
+        return Answer(self.take(), [each for each in outputs if isinstance(each, Tensor)])
+
+    def take(self) -> list[Tensor]:
+        """What was heard in the last run, at each block end; it is heard no more."""
+        return [self._heard.pop(layer) for layer in self._kept]
+
+    def remove(self) -> None:
+        """Take the hooks off."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _listen(self, layer: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        kept = self._kept[layer]
+
+        def hear(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+            if kept is None:
+                self._heard[layer] = output
+                return
+            self._heard[layer] = output.index_select(channel_axis(module), kept.to(output.device))
+
+        return hear
+
+
+def varied(images: Tensor, draw: torch.Generator) -> Tensor:
+    """Images flipped at random, and all moved by as much; what is no image stays as it is.
+
+    Args:
+        images: (N, C, H, W), or anything else.
+        draw: On the CPU.
+
+    Returns:
+        Of the same shape.
+    """
+    if images.dim() != 4:
+        return images
+    flip = torch.rand(len(images), generator=draw) < 0.5
+    images = torch.where(flip[:, None, None, None], images.flip(3), images)
+    height, width = images.shape[2:]
+    reach = [min(int(size * SHIFT), size - 1) for size in (height, width)]
+    down, right = (int(torch.randint(2 * r + 1, (), generator=draw)) for r in reach)
+    padded = F.pad(images, (reach[1], reach[1], reach[0], reach[0]), mode="reflect")
+    return padded[:, :, down : down + height, right : right + width]

@@ -1,0 +1,28 @@
+"""What each of several processes imagines in ``test_inversion.py``; not a test itself.
+
+Run by ``torchrun`` with the file to write to and the images that each process takes at a time; also
+imported, so that one process does the same.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from imagined import original
+
+from edgeprune.images.synthesis.inversion import Inversion
+from edgeprune.images.synthesis.objective import Objective
+from edgeprune.training import join
+
+
+def imagine(each):
+    """Sixteen images in two batches or four."""
+    model, _ = original("residual")
+    wanted = Objective(labels=0.1, phases=True)
+    return Inversion(steps=4, batch=each, smooth=True, objective=wanted)(model, 16, 3)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    images = imagine(int(sys.argv[2]))
+    torch.save(images, Path(f"{sys.argv[1]}.{join().rank}"))

@@ -1,0 +1,108 @@
+"""LBYL's λ by rule: of the grid, the pair that leaves the least predicted error."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+import zoo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_lbyl import conv_and_norm, split, stream_read
+from torch import nn
+from traced_zoo import plan_without, random_plan, source_of, traced
+
+from edgeprune.moments.propagation import Moments
+from edgeprune.pruning import prune
+from edgeprune.recovery.closed_form.lbyl import CONSTANT_WEIGHTS, RIDGES, Lbyl
+from edgeprune.recovery.closed_form.redistribution import deliver, moments_of_readers
+from edgeprune.tracing import trace
+
+GRID = (CONSTANT_WEIGHTS, RIDGES)
+
+
+def informed(network, seed=0):
+    """The stream of ``conv_and_norm`` with moments and demand that are drawn at random."""
+    stream = stream_read(network)
+    draw = torch.Generator().manual_seed(seed)
+    channels = len(stream.constant)
+    root = torch.randn(channels, channels, generator=draw).double()
+    mean = torch.randn(channels, generator=draw).double()
+    demand = torch.rand(channels, generator=draw).double()
+    return replace(stream, moments=Moments(mean, root @ root.T, 0.5), demand=demand)
+
+
+def predicted_error(stream, kept, removed, mixing):
+    """Σ_p ‖V_p‖² E|a_p − S_p a_K|², one channel at a time."""
+    second = stream.moments.cov + torch.outer(stream.moments.mean, stream.moments.mean)
+    total = 0.0
+    for row, p in zip(mixing, removed.tolist(), strict=True):
+        difference = torch.zeros(len(second)).double()
+        difference[p] = 1
+        difference[kept] = -row
+        total += float(stream.demand[p] * (difference @ second @ difference))
+    return total
+
+
+@settings(max_examples=20, deadline=None)
+@given(channels=st.integers(4, 24), seed=st.integers(0, 99))
+def test_the_rule_takes_the_pair_with_the_least_predicted_error(channels, seed):
+    stream = informed(conv_and_norm(channels, seed=seed), seed)
+    kept, removed = split(channels, channels // 2, seed)
+    errors = [
+        predicted_error(stream, kept, removed, Lbyl(*pair).mixing(stream, kept, removed))
+        for pair in product(CONSTANT_WEIGHTS, RIDGES)
+    ]
+    found = predicted_error(stream, kept, removed, Lbyl().mixing(stream, kept, removed))
+    assert found == pytest.approx(min(errors), rel=1e-9)
+
+
+def test_what_is_given_is_not_chosen():
+    stream = informed(conv_and_norm(16))
+    kept, removed = split(16, 8, 0)
+    for pair in ((1e-2, 0.3), (1e-2, None), (None, 0.3)):
+        candidates = product(*([v] if v else g for v, g in zip(pair, GRID, strict=True)))
+        possible = [Lbyl(*each).mixing(stream, kept, removed) for each in candidates]
+        found = Lbyl(*pair).mixing(stream, kept, removed)
+        assert any(torch.equal(found, each) for each in possible)
+
+
+def test_nothing_known_of_a_reader_leaves_the_usual_values():
+    stream = stream_read(conv_and_norm(16))
+    kept, removed = split(16, 8, 0)
+    usual = Lbyl(1e-5, 1e-3).mixing(stream, kept, removed)
+    assert torch.equal(Lbyl().mixing(stream, kept, removed), usual)
+
+
+def test_released_coefficients_are_not_chosen_by_rule():
+    stream = informed(conv_and_norm(16))
+    kept, removed = split(16, 8, 0)
+    usual = Lbyl(1e-5, 1e-3, released=True).mixing(stream, kept, removed)
+    assert torch.equal(Lbyl(released=True).mixing(stream, kept, removed), usual)
+
+
+def test_without_a_norm_only_the_ridge_is_chosen():
+    network = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
+    model = trace(source_of(network, (1, 6)))
+    pruned = prune(model, plan_without(model, "0", {1, 4, 5}))
+    found = Lbyl()(model, pruned).module.state_dict()
+    possible = [Lbyl(9.0, ridge)(model, pruned).module.state_dict() for ridge in RIDGES]
+    assert any(all(torch.equal(found[key], one[key]) for key in found) for one in possible)
+
+
+@pytest.mark.parametrize("name", zoo.NETWORKS)
+def test_every_reader_of_the_zoo_knows_its_demand_and_most_their_moments(name):
+    """Demand is the squared norm of the columns that the reader has for a channel."""
+    model = traced(name)
+    plan = random_plan(model, 4, most=0.7)
+    pruned, seen = prune(model, plan), []
+
+    def watched(stream, kept, removed):
+        seen.append(stream)
+        return torch.zeros(len(removed), len(kept)).double()
+
+    known = moments_of_readers(model, pruned)
+    deliver(model, pruned, watched, known=known)
+    assert all(len(stream.demand) == len(stream.constant) for stream in seen)
+    assert all(len(s.moments.mean) == len(s.constant) for s in seen if s.moments is not None)
+    assert not known or any(stream.moments is not None for stream in seen)
