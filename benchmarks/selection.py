@@ -54,7 +54,7 @@ def judged(
         for name in recoveries:
             recovered = ep.recover(locked, pruned, [METHODS[name]()])
             (share,) = evaluation.accuracies([recovered.module], images)
-            error = held_out_error(locked, recovered, drawn, drawn=True)
+            error = held_out_error(locked, recovered, drawn, synthetic=True)
             found[name].append((share, error))
     return {
         name: tuple(statistics.mean(column) for column in zip(*rows, strict=True))

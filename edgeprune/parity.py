@@ -39,7 +39,7 @@ class Closeness:
     argmax_agreement: float = 1.0
 
 
-class Comparison:
+class OutputComparison:
     """Compares one output over many inputs without keeping them.
 
     Args:
@@ -95,8 +95,8 @@ class Comparison:
 
 
 def compare(reference: Array, candidate: Array, *, tie: float = TIE) -> Closeness:
-    """Closeness of one pair of outputs; see ``Comparison``."""
-    comparison = Comparison(tie=tie)
+    """Closeness of one pair of outputs; see ``OutputComparison``."""
+    comparison = OutputComparison(tie=tie)
     comparison.add(reference, candidate)
     return comparison.result()
 

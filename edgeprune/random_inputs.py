@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import InputSpec
 
 
-def noise(spec: InputSpec, *, batch: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def random_inputs(spec: InputSpec, *, batch: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
     """Draw standard normal inputs.
 
     Args:

@@ -6,7 +6,7 @@ of Location Based on Rank Tests", Annals of Mathematical Statistics 34(2), 1963)
 the median of all pairwise means, and the interval ends at the k-th smallest and k-th largest of
 them, where k comes from the exact distribution of the signed-rank statistic. It is right for a
 handful of values of any symmetric distribution, where a bootstrap is too narrow, and a value gone
-astray hardly moves it. Ranks of fewer than six values cannot be 95 % sure; Student's t can, if the
+outliers hardly moves it. Ranks of fewer than six values cannot be 95 % sure; Student's t can, if the
 values are normally distributed.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FEWEST_FOR_RANKS = 6
 
-UNDISTURBED = 0.05
+P5 = 0.05
 """The quantile of a session's latencies that stands for runs which nothing interrupted."""
 
 
@@ -69,7 +69,7 @@ def student(share: float, freedom: float) -> float:
     return float(ndtri(share) if math.isinf(freedom) else stdtrit(freedom, share))
 
 
-def astray(values: Sequence[float], *, floor: float) -> int:
+def outlier_count(values: Sequence[float], *, floor: float) -> int:
     """How many values lie further from the median than chance would put them.
 
     Further than 3.5 standard deviations, which are estimated from the median absolute deviation:

@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
-from edgeprune.artifacts import Filtered, Filters, Gained, Normed, Total
-from edgeprune.recovery.closed_form.composed_filters import StreamReader
+from edgeprune.artifacts import BatchNormed, Depthwise, Filters, Scaled, Sum
+from edgeprune.recovery.closed_form.composed_filters import FilterComposer
 
 
 def stream_of(model, group, consumer):
     found = next(g for g in model.groups if g.name == group)
     reads = next(m.reads for m in found.having("consumer") if m.layer == consumer)
-    return found, reads, StreamReader(model.source.module, found).read(reads)
+    return found, reads, FilterComposer(model.source.module, found).read(reads)
 
 
 def composed(module, group, signal):
@@ -19,21 +19,21 @@ def composed(module, group, signal):
     A sum's filters stand side by side, since they read different things; a depthwise filter
     multiplies every tap of the filter before it.
     """
-    if isinstance(signal, Total):
+    if isinstance(signal, Sum):
         parts = [composed(module, group, term) for term in signal.terms]
         filters, constants, raws = zip(*parts, strict=True)
         return torch.cat(filters, 1), sum(constants), torch.cat(raws, 1)
     if isinstance(signal, Filters):
         return convolved(module.get_submodule(signal.layer), own(group, signal.layer, "producer"))
     before = composed(module, group, signal.of)
-    if isinstance(signal, Gained):
+    if isinstance(signal, Scaled):
         order = own(group, signal.parameter, "parameter")
         gain = module.get_parameter(signal.parameter).detach().double().flatten()[order]
         return before[0] * gain[:, None], before[1] * gain, before[2]
     layer = module.get_submodule(signal.layer)
-    if isinstance(signal, Normed):
+    if isinstance(signal, BatchNormed):
         return normed(layer, own(group, signal.layer, "norm"), before)
-    assert isinstance(signal, Filtered)
+    assert isinstance(signal, Depthwise)
     return filtered(layer, own(group, signal.layer, "depthwise"), before)
 
 

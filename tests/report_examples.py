@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from edgeprune.artifacts import (
-    Comparison,
     ExportedModel,
+    ImageKind,
     ImageQuality,
     InputSpec,
+    LatencyComparison,
     Measurement,
     Parity,
     RatioInterval,
@@ -51,8 +52,8 @@ def measurement(factor: float = 1.0, peak: int = 4_000_000) -> Measurement:
     )
 
 
-def comparison() -> Comparison:
-    return Comparison(
+def comparison() -> LatencyComparison:
+    return LatencyComparison(
         original=measurement(),
         compressed=measurement(0.5, 3_000_000),
         latency=RatioInterval(0.5, 0.48, 0.54, 0.95),
@@ -62,7 +63,7 @@ def comparison() -> Comparison:
 
 
 def quality() -> ImageQuality:
-    return ImageQuality(128, 0.5, 2.0, 0.75, 10, imagined=True)
+    return ImageQuality(128, 0.5, 2.0, 0.75, 10, kind=ImageKind.SYNTHESIZED)
 
 
 def full_run() -> assemble.RunResult:

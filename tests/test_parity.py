@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgeprune.errors import VerificationFailed
-from edgeprune.parity import Closeness, Comparison, compare
+from edgeprune.parity import Closeness, OutputComparison, compare
 
 rng = np.random.default_rng(0)
 
@@ -69,7 +69,7 @@ def test_whole_numbers_are_compared_without_wrapping_around():
 def test_piecewise_is_the_same_as_all_at_once():
     reference = rng.normal(size=(6, 5))
     candidate = reference + 0.1 * rng.normal(size=reference.shape)
-    comparison = Comparison()
+    comparison = OutputComparison()
     for row in range(6):
         comparison.add(reference[row : row + 1], candidate[row : row + 1])
     assert comparison.result() == compare(reference, candidate)
@@ -77,4 +77,4 @@ def test_piecewise_is_the_same_as_all_at_once():
 
 def test_another_shape_is_named():
     with pytest.raises(VerificationFailed, match=r"'mask' has shape \(1, 3\) and not \(1, 2\)"):
-        Comparison("mask").add(np.zeros((1, 2)), np.zeros((1, 3)))
+        OutputComparison("mask").add(np.zeros((1, 2)), np.zeros((1, 3)))

@@ -14,10 +14,10 @@ from scipy import stats as scipy_stats
 
 from edgeprune.stats import (
     FEWEST_FOR_RANKS,
-    astray,
     centre,
     median,
     median_absolute_deviation,
+    outlier_count,
     quantile,
 )
 
@@ -145,4 +145,4 @@ def test_ranks_are_used_as_soon_as_they_can_be_sure():
     ],
 )
 def test_values_far_from_the_others_are_counted(values, floor, expected):
-    assert astray(values, floor=floor) == expected
+    assert outlier_count(values, floor=floor) == expected

@@ -96,8 +96,8 @@ def test_cutting_any_prunable_group_leaves_the_shape_of_the_outputs(name):
     model, image = traced(name), torch.randn(zoo.INPUT_SHAPE)
     shapes = [value.shape for value in outputs(model.source.module, image)]
     for group in model.prunable:
-        block = group.width // group.blocks
-        removed = set(range(0, group.width, block)) if group.blocks > 1 else {1}
+        block = group.width // group.partitions
+        removed = set(range(0, group.width, block)) if group.partitions > 1 else {1}
         module = remove_channels(model, plan_without(model, group.name, removed))
         assert [value.shape for value in outputs(module, image)] == shapes
 
@@ -107,7 +107,7 @@ def test_cutting_any_prunable_group_leaves_the_shape_of_the_outputs(name):
     [("chunk", "0.0", 2), ("grouped", "0.0", 4), ("grouped", "1.0", 4), ("group-norm", "0", 4)],
 )
 def test_blocks_of_which_equal_parts_must_go(name, group, blocks):
-    assert group_of(traced(name), group).blocks == blocks
+    assert group_of(traced(name), group).partitions == blocks
 
 
 def test_a_feature_map_that_is_also_returned_is_locked():

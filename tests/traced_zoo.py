@@ -60,7 +60,7 @@ def random_plan(model: TracedModel, seed: int, *, most: float = 1.0) -> PruningP
     draw = random.Random(seed)
     entries = []
     for group in model.prunable:
-        block = group.width // group.blocks
+        block = group.width // group.partitions
         stay = set(draw.sample(range(block), draw.randint(1, max(1, int(most * block)))))
         kept = tuple(index for index in range(group.width) if index % block in stay)
         if len(kept) < group.width:

@@ -144,7 +144,7 @@ def side_by_side(model: Path, seconds: float) -> Row:
 
 def sides(series: sessions.Series) -> Iterator[tuple]:
     """The sessions' first sides, and their second."""
-    return zip(*(held.sides for held in series.held), strict=True)
+    return zip(*(held.sides for held in series.sessions), strict=True)
 
 
 def ratio(model: Path, device: Device, seconds: float) -> Row:

@@ -33,7 +33,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeprune import bench
-from edgeprune.artifacts import unwatched
+from edgeprune.artifacts import no_progress
 from edgeprune.costs import count_onnx
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def compared(models: dict[str, Path], kind: str, seconds: float) -> dict[str, An
 
 def usual_mean(model: Path, settings: bench.BenchSettings) -> float:
     """The mean of many inferences in one process, after warming up; in seconds."""
-    with bench.start_worker(model, settings, unwatched) as worker:
+    with bench.start_worker(model, settings, no_progress) as worker:
         return statistics.fmean(worker.run(USUAL_RUNS))
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeprune import bench
-from edgeprune.artifacts import unwatched
+from edgeprune.artifacts import no_progress
 from edgeprune.bench import on_runtimes, pairing
 from edgeprune.errors import EdgepruneError
 
@@ -103,7 +103,7 @@ def measured(folder: Path, key: Row) -> Row:
     start = time.perf_counter()
     found = bench.compare(*models, settings)
     wall_s = time.perf_counter() - start
-    parity = on_runtimes.parity_of(models, settings, unwatched)
+    parity = on_runtimes.parity_of(models, settings, no_progress)
     return {
         **asdict(found),
         "version": runtime.installed(),

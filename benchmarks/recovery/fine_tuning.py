@@ -51,7 +51,7 @@ class FineTuning:
         like, seed = Supervise(steps=self.steps, seconds=self.seconds), self.seed or 0
         length = like._schedule(traced, pruned, self.seconds)
         plain = {"learning_rate": 1e-3, "warmup": 0.0, "clip": 0.0, "averaging": 0.0}
-        schedule = replace(length, judge_every=0, **plain)
+        schedule = replace(length, validate_every=0, **plain)
         task = _Classes(self, copy.deepcopy(pruned.module), like._batch(pruned.input), seed)
         fitted = fit(task, schedule, seed=seed, progress=progress)
         network = task.module.eval().requires_grad_(False)

@@ -16,7 +16,6 @@ import copy
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from torchvision.models import resnet18
 
 import edgeprune as ep
 from edgeprune import training
+from edgeprune.artifacts import ImageKind
 from edgeprune.graph.batch_norms import batch_norms
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.images.quality import quality
@@ -150,12 +150,12 @@ class Bench:
             "noise_shift": found.noise_shift,
             "confidence": found.confidence,
             "metric": self.subject.metric,
-            "score_drawn": self._score(images, drawn=True),
-            "score_as_real": self._score(images, drawn=False),
+            "score_drawn": self._score(images, synthetic=True),
+            "score_as_real": self._score(images, synthetic=False),
         }
 
-    def _score(self, images: Tensor, *, drawn: bool) -> float:
-        source = replace(ep.Given((images,)), drawn=drawn)
+    def _score(self, images: Tensor, *, synthetic: bool) -> float:
+        source = ep.Given((images,), kind=ImageKind.PROCEDURAL if synthetic else ImageKind.REAL)
         method = ep.Reconstruct(source=source, images=len(images), seed=self.seed)
         mended = method(self.traced, self.pruned)
         return judge(self.subject, mended.module, self.folders).score

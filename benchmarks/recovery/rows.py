@@ -52,7 +52,7 @@ class Limits:
         """A method that trains, within these limits."""
         method = replace(method, steps=self.steps, seconds=self.seconds)
         source = getattr(method, "source", None)
-        return replace(method, images=self.images) if source and source.drawn else method
+        return replace(method, images=self.images) if source and source.kind.synthetic else method
 
     def told(self) -> list[str]:
         """As they stand in a file of results."""

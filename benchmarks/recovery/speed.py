@@ -66,7 +66,7 @@ def measured(name: str, method: str, threads: int) -> dict:
     module, shape = network_of(name)
     traced = trace(ep.wrap(module, shape, name=name))
     groups = tuple(
-        KeptChannels(group.name, group.width, tuple(_staying(group.width, group.blocks)))
+        KeptChannels(group.name, group.width, tuple(_staying(group.width, group.partitions)))
         for group in traced.prunable
     )
     pruned = prune(traced, PruningPlan(groups, traced.source.sha256, {}))

@@ -148,7 +148,7 @@ def cut_by_default(
 
 def _best(scores: Tensor, group: ChannelGroup, stays: float) -> tuple[int, ...]:
     """The highest scores, the same places in every block of a group that must be cut alike."""
-    block = group.width // group.blocks
+    block = group.width // group.partitions
     order = scores[:block].argsort(descending=True, stable=True)
     stay = sorted(order[: max(1, round(stays * block))].tolist())
     return tuple(start + place for start in range(0, group.width, block) for place in stay)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from edgeprune.artifacts.counted import CountComparison, InstructionCounts
 from edgeprune.artifacts.exported import ExportedModel, Parity
-from edgeprune.artifacts.image_quality import ImageQuality
-from edgeprune.artifacts.measured import Comparison, Measurement, RatioInterval, Session
-from edgeprune.artifacts.progress import Halves, Progress, part_of, unwatched
+from edgeprune.artifacts.image_quality import ImageKind, ImageQuality
+from edgeprune.artifacts.measured import LatencyComparison, Measurement, RatioInterval, Session
+from edgeprune.artifacts.progress import Halves, Progress, no_progress, part_of
 from edgeprune.artifacts.pruned import (
     KeptChannels,
     PrunedModel,
@@ -23,25 +23,25 @@ from edgeprune.artifacts.pruned import (
 from edgeprune.artifacts.runtime_run import RuntimeParity, RuntimeRun
 from edgeprune.artifacts.source import IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
 from edgeprune.artifacts.traced import (
+    BatchNormed,
     ChannelGroup,
     Channels,
-    Filtered,
+    Depthwise,
     Filters,
-    Gained,
+    LinearPath,
     Member,
-    Normed,
     Role,
+    Scaled,
     Side,
-    Signal,
-    Total,
+    Sum,
     TracedModel,
 )
 
 __all__ = [
-    "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "Comparison", "CountComparison",
-    "ExportedModel", "Filtered", "Filters", "Gained", "Halves", "ImageQuality", "InputSpec",
-    "InstructionCounts", "KeptChannels", "Measurement", "Member", "Normed", "Parity", "Progress",
+    "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "LatencyComparison", "CountComparison",
+    "ExportedModel", "Depthwise", "Filters", "Scaled", "Halves", "ImageKind", "ImageQuality", "InputSpec",
+    "InstructionCounts", "KeptChannels", "Measurement", "Member", "BatchNormed", "Parity", "Progress",
     "PrunedModel", "PruningPlan", "RatioInterval", "RecoveryStep", "Role", "RuntimeParity",
-    "RuntimeRun", "Session", "Side", "Signal", "SourceModel", "SurgeryProof", "Total",
-    "TracedModel", "part_of", "unwatched",
+    "RuntimeRun", "Session", "Side", "LinearPath", "SourceModel", "SurgeryProof", "Sum",
+    "TracedModel", "part_of", "no_progress",
 ]  # fmt: skip

@@ -38,7 +38,7 @@ class CountComparison:
     Attributes:
         original: Counts of the first model.
         compressed: Counts of the second.
-        environment: As in ``Comparison``, of the emulated machine.
+        environment: As in ``LatencyComparison``, of the emulated machine.
         notes: What a reader must know before believing the figures.
         latency: Never known here.
     """

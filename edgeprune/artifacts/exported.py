@@ -37,7 +37,7 @@ class ExportedModel:
         opset: Of the default operator domain; None where the file is not ONNX.
         bytes: Size of the file.
         sha256: Digest of the file, in hexadecimal.
-        parity: Comparison with PyTorch.
+        parity: LatencyComparison with PyTorch.
         notes: Fallbacks that had to be taken, for people; empty when all went well.
     """
 

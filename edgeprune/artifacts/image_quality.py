@@ -1,8 +1,23 @@
-"""calibration → ImageQuality: whether the original knows the images it is shown."""
+"""images → ImageQuality: what kind of images, and whether the original knows them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+
+
+class ImageKind(str, Enum):
+    """Where images come from."""
+
+    PROCEDURAL = "procedural"
+    SYNTHESIZED = "synthesized"
+    REAL = "real"
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether no camera saw them: statistics of features are not those of real images."""
+        return self is not ImageKind.REAL
+
 
 FAR_BELOW = 0.5
 """Images are good enough when their shift is below this share of noise's."""
@@ -19,8 +34,8 @@ class ImageQuality:
         noise_shift: The same for as many images of white noise: the yardstick.
         confidence: Mean probability of the likeliest class; None where the network tells none.
         classes: How many classes are the likeliest of some image; None likewise.
-        imagined: Whether the original imagined them, so that they are to pass: images drawn by rule
-            serve methods that need no such images.
+        kind: Synthesized images are to pass; procedural ones serve methods that need no such
+            images.
     """
 
     images: int
@@ -28,7 +43,7 @@ class ImageQuality:
     noise_shift: float
     confidence: float | None = None
     classes: int | None = None
-    imagined: bool = False
+    kind: ImageKind = ImageKind.PROCEDURAL
 
     @property
     def passed(self) -> bool:
@@ -38,7 +53,7 @@ class ImageQuality:
     @property
     def falls_short(self) -> bool:
         """Whether they are not what they were made to be."""
-        return self.imagined and not self.passed
+        return self.kind is ImageKind.SYNTHESIZED and not self.passed
 
     def __str__(self) -> str:
         text = (

@@ -71,7 +71,7 @@ class RatioInterval:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class LatencyComparison:
     """Two models measured alternately on the same runtime and device.
 
     Attributes:

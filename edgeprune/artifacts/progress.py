@@ -11,7 +11,7 @@ Progress: TypeAlias = "Callable[[float, str], None]"
 """How long work reports itself: the share done, 0 to 1, and what is being done, in a few words."""
 
 
-def unwatched(share: float, doing: str) -> None:
+def no_progress(share: float, doing: str) -> None:
     """Progress that nobody watches."""
 
 

@@ -20,7 +20,7 @@ ROOT = "(root)"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TensorView:
     """How an operator saw a tensor.
 
     Attributes:
@@ -45,7 +45,7 @@ class Operation:
             ``aten.relu_.default``; an operator of another library keeps its full name.
         kind: Reshapes write the value that they read, in another shape.
         arguments: One for each argument of the operator's schema, in its order, with defaults
-            filled in; tensors as ``Seen``, lists as tuples, everything else as it was passed.
+            filled in; tensors as ``TensorView``, lists as tuples, everything else as it was passed.
         reads: All tensors among the arguments, in order.
         writes: Tensors it made or, in place, changed; none where a number leaves the network
             (``item()``).
@@ -56,13 +56,13 @@ class Operation:
     name: str
     kind: Kind
     arguments: tuple[object, ...]
-    reads: tuple[Seen, ...]
-    writes: tuple[Seen, ...]
+    reads: tuple[TensorView, ...]
+    writes: tuple[TensorView, ...]
     macs: int
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class OperatorTrace:
     """Everything that ran, in order.
 
     Attributes:

@@ -27,37 +27,37 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Normed:
+class BatchNormed:
     """The channels of ``of`` pass a BatchNorm."""
 
     layer: str
-    of: Signal
+    of: LinearPath
 
 
 @dataclass(frozen=True, slots=True)
-class Filtered:
+class Depthwise:
     """Each channel of ``of`` passes its own depthwise filter."""
 
     layer: str
-    of: Signal
+    of: LinearPath
 
 
 @dataclass(frozen=True, slots=True)
-class Gained:
+class Scaled:
     """The channels of ``of`` are multiplied by a parameter, as layer scale does."""
 
     parameter: str
-    of: Signal
+    of: LinearPath
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
+class Sum:
     """The sum of several signals: a residual stream."""
 
-    terms: tuple[Signal, ...]
+    terms: tuple[LinearPath, ...]
 
 
-Signal: TypeAlias = Filters | Normed | Filtered | Gained | Total
+LinearPath: TypeAlias = Filters | BatchNormed | Depthwise | Scaled | Sum
 """How the channels that a layer reads came about, activation functions and pooling left out."""
 
 
@@ -76,7 +76,7 @@ class Member:
     layer: str
     role: Role
     channels: Channels
-    reads: Signal | None = None
+    reads: LinearPath | None = None
 
     @property
     def side(self) -> Side:
@@ -92,7 +92,7 @@ class ChannelGroup:
         name: Dotted name of the layer whose output channels count the group.
         width: Number of channels.
         members: Every layer that shrinks with the group.
-        blocks: Grouped convolutions and GroupNorm split the channels into so many equal blocks;
+        partitions: Grouped convolutions and GroupNorm split the channels into so many equal partitions;
             the same positions must go from each.
         locked_because: Why no channel of it may be removed; None when they may.
     """
@@ -100,7 +100,7 @@ class ChannelGroup:
     name: str
     width: int
     members: tuple[Member, ...]
-    blocks: int = 1
+    partitions: int = 1
     locked_because: str | None = None
 
     def having(self, *roles: Role) -> tuple[Member, ...]:

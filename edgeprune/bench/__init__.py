@@ -1,6 +1,6 @@
 """Latency and memory of ONNX files, on a device, without torch.
 
-    compare(original, compressed) → Comparison: alternately, with the ratio's interval
+    compare(original, compressed) → LatencyComparison: alternately, with the ratio's interval
     measure(model) → Measurement: one model on its own
     outputs(model, seed=…) → what the file computes there
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.artifacts import Comparison, Measurement, unwatched
+from edgeprune.artifacts import LatencyComparison, Measurement, no_progress
 from edgeprune.bench import notes, pairing, sessions, throttling
 from edgeprune.bench.devices import DEVICES, Device, LocalDevice
 from edgeprune.bench.runtimes import RUNTIMES
@@ -59,7 +59,7 @@ class BenchSettings:
         device: One of ``DEVICES``, made, or your own.
         threads: That one inference may use.
         seconds: The most a measurement may take, with all it starts. Larger: surer, up to
-            ``within``. Two sessions are held even if they take longer.
+            ``within``. Two sessions are run even if they take longer.
         seed: Of the inputs.
         within: How sure the latency is to be: a measurement ends before its time when it is
             known to this fraction to either side, with 95 % confidence. Smaller: surer, longer.
@@ -94,7 +94,7 @@ class BenchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """One model measured on its own, with the environment and notes that ``Comparison`` has."""
+    """One model measured on its own, with the environment and notes that ``LatencyComparison`` has."""
 
     measurement: Measurement
     environment: dict[str, object]
@@ -106,7 +106,7 @@ def compare(
     compressed: Path,
     settings: BenchSettings | None = None,
     progress: Progress | None = None,
-) -> Comparison:
+) -> LatencyComparison:
     """Measure two models alternately, session after session.
 
     Args:
@@ -120,11 +120,11 @@ def compare(
         DeviceFailed: When the device, the runtime or a model does not do its part.
     """
     settings = settings or BenchSettings()
-    series = _series((original, compressed), settings, progress or unwatched)
+    series = _series((original, compressed), settings, progress or no_progress)
     before, after = _measurements(series)
     environment = _environment(series, settings)
     medians = pairing.median_latency(after.blocks_s) / pairing.median_latency(before.blocks_s)
-    return Comparison(
+    return LatencyComparison(
         original=before,
         compressed=after,
         latency=series.ratio,
@@ -133,7 +133,7 @@ def compare(
             *notes.of_series(series, seconds=settings.seconds, within=settings.within),
             *notes.of_ratio(series.ratio, medians),
             *notes.of_machine(pairing.round_medians(before.blocks_s), environment),
-            *throttling.notes([held.clocks for held in series.held], environment),
+            *throttling.notes([session.clocks for session in series.sessions], environment),
         ),
     )
 
@@ -150,13 +150,13 @@ def measure_alone(
 ) -> Single:
     """As ``measure``, with what a report says about the machine."""
     settings = settings or BenchSettings()
-    series = _series((model,), settings, progress or unwatched)
+    series = _series((model,), settings, progress or no_progress)
     (measurement,) = _measurements(series)
     environment = _environment(series, settings)
     told = (
         *notes.of_series(series, seconds=settings.seconds, within=settings.within),
         *notes.of_machine(pairing.round_medians(measurement.blocks_s), environment),
-        *throttling.notes([held.clocks for held in series.held], environment),
+        *throttling.notes([session.clocks for session in series.sessions], environment),
     )
     return Single(measurement, environment, told)
 
@@ -179,7 +179,9 @@ def outputs_of_seeds(
     asked = tuple(seeds)
 
     def answers() -> list[list[NDArray[Any]]]:
-        with start_worker(model, settings or BenchSettings(), unwatched, warm_up_s=0.0) as process:
+        with start_worker(
+            model, settings or BenchSettings(), no_progress, warm_up_s=0.0
+        ) as process:
             return [process.outputs(seed) for seed in asked]
 
     return sessions.persist(answers, [])
@@ -229,24 +231,24 @@ def _series(models: tuple[Path, ...], settings: BenchSettings, progress: Progres
         _prepared(model, settings)
 
     def start(number: int, cores: list[int] | None) -> Worker:
-        return start_worker(models[number], settings, unwatched, cores=cores)
+        return start_worker(models[number], settings, no_progress, cores=cores)
 
-    hold = partial(pairing.hold, start, len(models))
+    run_session = partial(pairing.run_session, start, len(models))
     return sessions.gather(
-        hold, seconds=settings.seconds, within=settings.within, progress=progress
+        run_session, seconds=settings.seconds, within=settings.within, progress=progress
     )
 
 
 def _measurements(series: Series) -> tuple[Measurement, ...]:
-    sides = zip(*(held.sides for held in series.held), strict=True)
-    return tuple(map(Measurement, sides, series.held[0].profiles))
+    sides = zip(*(session.sides for session in series.sessions), strict=True)
+    return tuple(map(Measurement, sides, series.sessions[0].profiles))
 
 
 def _environment(series: Series, settings: BenchSettings) -> dict[str, object]:
-    """What the first worker said of its machine, with what held from start to end."""
-    first, last = series.held[0], series.held[-1]
+    """What the first worker said of its machine, with what was true from start to end."""
+    first, last = series.sessions[0], series.sessions[-1]
     loads = {"start": first.load_averages[0], "end": last.load_averages[1]}
-    pinned = {core for held in series.held for core in held.environment["pinned"] or ()}
+    pinned = {core for session in series.sessions for core in session.environment["pinned"] or ()}
     return {
         **first.environment,
         "device": settings.device.name,

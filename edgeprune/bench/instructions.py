@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeprune import bench, parity
-from edgeprune.artifacts import CountComparison, InstructionCounts, part_of, unwatched
+from edgeprune.artifacts import CountComparison, InstructionCounts, no_progress, part_of
 from edgeprune.bench.devices import Device, LocalDevice, QemuArm64Device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edgeprune.artifacts import Comparison, Progress
+    from edgeprune.artifacts import LatencyComparison, Progress
 
 RUNS = 3
 """Inferences that are counted."""
@@ -82,7 +82,7 @@ def measure(
     model: Path, settings: bench.BenchSettings, progress: Progress | None = None
 ) -> SingleCount:
     """As ``compare``, of one model alone."""
-    progress = progress or unwatched
+    progress = progress or no_progress
     with bench.start_worker(model, settings, progress, warm_up_s=0.0) as process:
         progress(0.4, f"counting the instructions of {model.name}")
         left_out = MORE_RUNS if process.instructions(1)[0] < SMALL else 0
@@ -98,7 +98,7 @@ def measure(
     return SingleCount(counts, environment, notes)
 
 
-def comparing_on(device: Device) -> Callable[..., Comparison | CountComparison]:
+def comparing_on(device: Device) -> Callable[..., LatencyComparison | CountComparison]:
     """What compares two models on a device: ``compare`` here where it counts, or by the clock."""
     return compare if counted_on(device) else bench.compare
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.bench import sessions
-from edgeprune.stats import astray, median, median_absolute_deviation
+from edgeprune.stats import median, median_absolute_deviation, outlier_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ def of_series(series: Series, *, seconds: float, within: float) -> Iterator[str]
         seconds: The most they were to take.
         within: The half-width asked for, as a fraction.
     """
-    count = len(series.held)
+    count = len(series.sessions)
     if count < sessions.ENOUGH:
         needed = math.ceil(series.seconds / count * (sessions.ENOUGH + 1))
         yield (
@@ -50,7 +50,9 @@ def of_series(series: Series, *, seconds: float, within: float) -> Iterator[str]
             f"the latency is known within {series.within:.1%}, not within the {within:.1%} asked "
             f"for: {count} sessions took the {seconds:g} s allowed; give it more"
         )
-    if outliers := astray([held.figure for held in series.held], floor=PROCESS_LUCK):
+    if outliers := outlier_count(
+        [session.figure for session in series.sessions], floor=PROCESS_LUCK
+    ):
         yield (
             f"{outliers} of {count} sessions gave a latency far from the others'; the interval "
             f"allows for it, but something disturbed the machine: {QUIETER}"
@@ -84,7 +86,7 @@ def of_machine(medians: list[float], environment: Mapping[str, Any]) -> Iterator
     Args:
         medians: Of the rounds of one model, in the order measured; the same model throughout, so
             that whatever moves is the machine.
-        environment: As in ``Comparison``: reads cores, load_average and memory.
+        environment: As in ``LatencyComparison``: reads cores, load_average and memory.
     """
     spread = median_absolute_deviation(medians) / median(medians)
     if spread > NOISY_SPREAD:

@@ -155,7 +155,7 @@ def compared(references: list[list[Array]], candidates: list[list[Array]]) -> Pa
         return None
     found = []
     for output in range(len(references[0])):
-        comparison = parity.Comparison()
+        comparison = parity.OutputComparison()
         for one, other in pairs:
             comparison.add(one[output], other[output])
         found.append(comparison.result())

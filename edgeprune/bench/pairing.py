@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeprune.artifacts import Session
-from edgeprune.stats import UNDISTURBED, median, quantile
+from edgeprune.stats import P5, median, quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ MOST_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SessionResult:
     """A session that took place.
 
     Attributes:
@@ -60,11 +60,11 @@ class Held:
     @property
     def figure(self) -> float:
         """The logarithm of the undisturbed latency, or of the ratio of two, the second above."""
-        *below, last = (math.log(undisturbed(side.blocks_s)) for side in self.sides)
+        *below, last = (math.log(p5_latency(side.blocks_s)) for side in self.sides)
         return last - sum(below)
 
 
-def hold(start: Start, models: int, number: int) -> Held:
+def run_session(start: Start, models: int, number: int) -> SessionResult:
     """Start every model, let them take turns, and end them.
 
     Args:
@@ -87,7 +87,7 @@ def hold(start: Start, models: int, number: int) -> Held:
         stopped = tuple(worker.stop(profile=number == 0) for worker in workers)
     seen = started[order[0]].ready.environment
     ready = (worker.ready for worker in workers)
-    return Held(
+    return SessionResult(
         sides=tuple(map(_side, blocks, ready, stopped)),
         profiles=tuple(last.profile_peak_bytes for last in stopped),
         environment=seen,
@@ -122,9 +122,9 @@ def round_count(round_s: float) -> int:
     return min(MOST_ROUNDS, max(FEWEST_ROUNDS, round(SESSION_S / max(round_s, 1e-9))))
 
 
-def undisturbed(blocks: Blocks) -> float:
+def p5_latency(blocks: Blocks) -> float:
     """The latency of runs that nothing interrupted, in seconds."""
-    return quantile([sample for block in blocks for sample in block], UNDISTURBED)
+    return quantile([sample for block in blocks for sample in block], P5)
 
 
 def median_latency(blocks: Blocks) -> float:

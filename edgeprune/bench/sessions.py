@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeprune.artifacts import Progress
-    from edgeprune.bench.pairing import Held
+    from edgeprune.bench.pairing import SessionResult
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ BEFORE_LOOKING = 0.965
 FEWEST = 2
 ENOUGH = FEWEST_FOR_RANKS
 LOOKS = (ENOUGH, 9, 14, 21, 32, 48, 72, 100)
-"""After how many sessions the interval is looked at; the last is the most that are held."""
+"""After how many sessions the interval is looked at; the last is the most that are run."""
 
 MOST_LOSSES = 2
 
@@ -46,13 +46,13 @@ class Series:
     """The sessions of a measurement.
 
     Attributes:
-        held: In order.
+        sessions: In order.
         estimate: The centre of their figures and its interval: logarithms.
         seconds: What they took.
         losses: What became of sessions that had to be repeated.
     """
 
-    held: tuple[Held, ...]
+    sessions: tuple[SessionResult, ...]
     estimate: Interval
     seconds: float
     losses: tuple[DeviceLost, ...]
@@ -70,13 +70,17 @@ class Series:
 
 
 def gather(
-    hold: Callable[[int], Held], *, seconds: float, within: float, progress: Progress
+    run_session: Callable[[int], SessionResult],
+    *,
+    seconds: float,
+    within: float,
+    progress: Progress,
 ) -> Series:
     """Hold sessions until the interval is narrow enough or the next would take too long.
 
     Args:
-        hold: Holds the session of this number.
-        seconds: The most it may take; two sessions are held even if they take longer.
+        run_session: Runs the session of this number.
+        seconds: The most it may take; two sessions are run even if they take longer.
         within: The half-width that is narrow enough, as a fraction of the figure.
         progress: Hears how much of the time is over, and at the end that all is done.
 
@@ -84,21 +88,21 @@ def gather(
         DeviceFailed: When the device, the runtime or a model does not do its part.
         DeviceLost: When the device was lost a third time.
     """
-    held: list[Held] = []
+    sessions: list[SessionResult] = []
     losses: list[DeviceLost] = []
     start, longest, spent = time.perf_counter(), 0.0, 0.0
-    while not _sure([one.figure for one in held], within):
-        if len(held) >= FEWEST and spent + longest > seconds:
+    while not _sure([one.figure for one in sessions], within):
+        if len(sessions) >= FEWEST and spent + longest > seconds:
             break
-        progress(min(1.0, spent / seconds), f"session {len(held) + 1}")
-        held.append(persist(partial(hold, len(held)), losses))
+        progress(min(1.0, spent / seconds), f"session {len(sessions) + 1}")
+        sessions.append(persist(partial(run_session, len(sessions)), losses))
         now = time.perf_counter() - start
-        if len(held) > 1:  # the first may have copied files to the device
+        if len(sessions) > 1:  # the first may have copied files to the device
             longest = max(longest, now - spent)
         spent = now
-    progress(1.0, f"{len(held)} sessions")
-    figures = [one.figure for one in held]
-    return Series(tuple(held), interval(figures), spent, tuple(losses))
+    progress(1.0, f"{len(sessions)} sessions")
+    figures = [one.figure for one in sessions]
+    return Series(tuple(sessions), interval(figures), spent, tuple(losses))
 
 
 def persist(attempt: Callable[[], T], losses: list[DeviceLost]) -> T:

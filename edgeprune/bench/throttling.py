@@ -22,7 +22,7 @@ def notes(sessions: Sequence[tuple[Clock, Clock]], environment: Mapping[str, Any
 
     Args:
         sessions: The clock at the start and at the end of each.
-        environment: As in ``Comparison``: reads governor.
+        environment: As in ``LatencyComparison``: reads governor.
     """
     told = [clock for session in sessions for clock in session if clock]
     margins = [clock["margin_c"] for clock in told if clock["margin_c"] is not None]

@@ -103,7 +103,8 @@ def read(path: Path) -> StoredNetwork:
     except (ValueError, KeyError, RecursionError) as error:
         raise ModelRefused(f"the blueprint in '{path}' is damaged: {error!r}") from error
     with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        # Copied: kernels may round otherwise where weights lie in memory as they do in the file.
+        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     return StoredNetwork(blueprint, tensors, notes)
 
 

@@ -60,7 +60,7 @@ def _as_dict(traced: TracedModel, costs: Costs, least: dict[str, float]) -> dict
         "prunable_macs_share": covered.prunable_macs_share,
         "reachable": least,
         "groups": [
-            {"name": group.name, "width": group.width, "blocks": group.blocks,
+            {"name": group.name, "width": group.width, "blocks": group.partitions,
              "locked_because": group.locked_because,
              "layers": sorted({member.layer for member in group.members})}
             for group in traced.groups

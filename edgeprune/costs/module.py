@@ -23,7 +23,7 @@ def record(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Recording:
     Returns:
         The recording; parameters that are tied count as one.
     """
-    run = recording.record(module, shapes)
+    run = recording.trace_operators(module, shapes)
     sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
     return Recording(
         steps=tuple(

@@ -13,13 +13,13 @@ import onnx
 import torch
 from torch import nn
 
-from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, unwatched
+from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, no_progress
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode
 from edgeprune.export.exporters import write
 from edgeprune.export.parity import check, in_onnxruntime
 from edgeprune.export.simplify import simplify
-from edgeprune.random_inputs import noise
+from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,7 +80,7 @@ class OnnxTarget:
             ModelUnsupported: When the network cannot be written as ONNX.
             VerificationFailed: When the file computes something else than the network.
         """
-        tell = progress or unwatched
+        tell = progress or no_progress
 
         def prove(draft: Path) -> Parity:
             _finish(draft, metadata)
@@ -111,7 +111,7 @@ class OnnxTarget:
         plain, simple = folder / "plain.onnx", folder / "simple.onnx"
         batch = 2 if self.dynamic_batch else 1  # an example batch of 1 would be taken as fixed
         like = next(module.parameters(), torch.empty(0))
-        inputs = [tensor.to(like.device) for tensor in noise(input, batch=batch)]
+        inputs = [tensor.to(like.device) for tensor in random_inputs(input, batch=batch)]
         with in_eval_mode(module):
             notes = write(module, inputs, plain, opset=self.opset, dynamic_batch=self.dynamic_batch)
         if not self.simplify:

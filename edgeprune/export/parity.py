@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from edgeprune.artifacts import InputSpec, Parity
 from edgeprune.errors import VerificationFailed
 from edgeprune.export.calling import in_eval_mode, input_names, named_outputs
-from edgeprune.parity import Closeness, Comparison
-from edgeprune.random_inputs import noise
+from edgeprune.parity import Closeness, OutputComparison
+from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +66,7 @@ def check(  # noqa: PLR0913
             ``MOST_REL_DIFF`` of its scale, or another channel wins anywhere.
     """
     reference = _on_cpu(module)
-    comparisons: dict[str, Comparison] = {}
+    comparisons: dict[str, OutputComparison] = {}
     batch_sizes: list[int] = []
     started = time.monotonic()
     with in_eval_mode(reference), torch.no_grad():
@@ -105,11 +105,11 @@ def _on_cpu(module: nn.Module) -> nn.Module:
 
 def _inputs(spec: InputSpec, seed: int, batches: tuple[int, ...]) -> Iterator[tuple[Tensor, ...]]:
     for draw, batch in zip(count(seed), cycle(batches), strict=False):
-        yield noise(spec, batch=batch, seed=draw)
+        yield random_inputs(spec, batch=batch, seed=draw)
 
 
 def _compare(
-    run: Run, module: nn.Module, inputs: tuple[Tensor, ...], so_far: dict[str, Comparison]
+    run: Run, module: nn.Module, inputs: tuple[Tensor, ...], so_far: dict[str, OutputComparison]
 ) -> None:
     names = input_names(len(inputs))
     feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
@@ -119,7 +119,7 @@ def _compare(
     except Exception as cause:  # runtimes' exceptions share no base
         raise VerificationFailed(f"the exported file cannot be run: {cause}") from cause
     for (name, tensor), array in zip(wanted.items(), got, strict=True):
-        so_far.setdefault(name, Comparison(name)).add(tensor.numpy(), array)
+        so_far.setdefault(name, OutputComparison(name)).add(tensor.numpy(), array)
 
 
 def _verdict(outputs: dict[str, Closeness], batch_sizes: list[int]) -> Parity:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from edgeprune.artifacts import ExportedModel, unwatched
+from edgeprune.artifacts import ExportedModel, no_progress
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
 from edgeprune.export.parity import check
-from edgeprune.random_inputs import noise
+from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,7 @@ class ProgramTarget(ABC):
             ModelUnsupported: When the network cannot be traced, or not be written in it.
             VerificationFailed: When the file computes something else than the network.
         """
-        progress = progress or unwatched
+        progress = progress or no_progress
         program = program_of(module, input)
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
@@ -97,7 +97,7 @@ def program_of(module: nn.Module, input: InputSpec) -> ExportedProgram:  # noqa:
         ModelUnsupported: When PyTorch cannot trace it.
     """
     like = next(module.parameters(), torch.empty(0))
-    inputs = tuple(tensor.to(like.device) for tensor in noise(input, batch=1))
+    inputs = tuple(tensor.to(like.device) for tensor in random_inputs(input, batch=1))
     with in_eval_mode(module):
         try:
             return torch.export.export(Flat(module), inputs)

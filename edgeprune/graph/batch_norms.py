@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts.recorded import Operation, Run, Value
+    from edgeprune.artifacts.recorded import Operation, OperatorTrace, Value
 
 
-def norm_behind(run: Run) -> dict[str, str]:
+def norm_after(run: OperatorTrace) -> dict[str, str]:
     """The normalisation that alone reads a layer, by the layer's name.
 
     Args:
@@ -38,7 +38,7 @@ def norm_behind(run: Run) -> dict[str, str]:
     return found
 
 
-def called_once(run: Run) -> set[str]:
+def called_once(run: OperatorTrace) -> set[str]:
     """Layers that multiply-accumulate or normalise exactly once in an inference."""
     calls = Counter(
         operation.layer
@@ -48,7 +48,7 @@ def called_once(run: Run) -> set[str]:
     return {layer for layer, count in calls.items() if count == 1}
 
 
-def shared_norms(run: Run, original: nn.Module, pruned: nn.Module) -> set[str]:
+def shared_norms(run: OperatorTrace, original: nn.Module, pruned: nn.Module) -> set[str]:
     """BatchNorms that two networks have and that run once.
 
     Args:

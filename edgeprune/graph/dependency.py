@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["OPTYPE", "DependencyGraph", "GraphItem", "Node", "build", "cut", "groups", "time_limit"]
 
 
-MAKERS = (OPTYPE.CONV, OPTYPE.DEPTHWISE_CONV, OPTYPE.LINEAR)
+PRODUCERS = (OPTYPE.CONV, OPTYPE.DEPTHWISE_CONV, OPTYPE.LINEAR)
 """Layers that make channels of their own."""
 
 
@@ -40,21 +40,21 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
 
     Attributes:
         outputs: Nodes whose value the network returns.
-        opaque: Nodes after which channel indices mean nothing: views with more dimensions than
+        splits_channels: Nodes after which channel indices mean nothing: views with more dimensions than
             images have, as channel shuffle takes.
         live: Names of the parameters that take part in inference.
     """
 
     model: nn.Module
     outputs: set[Node]
-    opaque: set[Node]
+    splits_channels: set[Node]
     live: set[str]
 
     def _build_dependency(self, module2node: dict[object, Node]) -> None:
         split = {node for node in module2node.values() if _splits_channels(node)}
         merged = {after for node in split for after in node.outputs if after.type == OPTYPE.RESHAPE}
-        self.opaque = split | merged
-        for node in self.opaque:
+        self.splits_channels = split | merged
+        for node in self.splits_channels:
             node.type = OPTYPE.ELEMENTWISE  # its own index arithmetic would fail on these
         super()._build_dependency(module2node)
 
@@ -114,7 +114,7 @@ def groups(graph: DependencyGraph) -> Iterator[tuple[Node, Sequence[GraphItem], 
         no layers and the reason, where the graph's index arithmetic fails.
     """
     seen: set[object] = set()
-    roots = [node for node in graph.module2node.values() if node.type in MAKERS]
+    roots = [node for node in graph.module2node.values() if node.type in PRODUCERS]
     for root in roots:
         if root.module in seen:
             continue

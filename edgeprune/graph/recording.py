@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from edgeprune.artifacts.recorded import ROOT, Kind, Operation, Run, Seen, Value
+from edgeprune.artifacts.recorded import ROOT, Kind, Operation, OperatorTrace, TensorView, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 
-def record(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Run:
-    """Run the module once on noise, in eval mode, and write down what it does.
+def trace_operators(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> OperatorTrace:
+    """OperatorTrace the module once on noise, in eval mode, and write down what it does.
 
     Args:
         module: The network; its weights, modes and gradient flags end up as they were.
@@ -42,15 +42,15 @@ def record(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Run:
     like = next(module.parameters(), torch.empty(0))
     noise = torch.Generator().manual_seed(0)
     inputs = [torch.randn(1, *shape[1:], generator=noise).to(like) for shape in shapes]
-    recorder = _Recorder(module)
+    recorder = _OperatorRecorder(module)
     with _measurable(module), recorder.naming_layers():
         inputs_seen = [recorder.made(tensor, depends=True) for tensor in inputs]
         with recorder:
             result = module(*inputs)
-    return Run(
+    return OperatorTrace(
         operations=tuple(recorder.operations),
         inputs=tuple(seen.value for seen in inputs_seen),
-        outputs=tuple(recorder.seen(tensor).value for tensor in _tensors(result)),
+        outputs=tuple(recorder.view_of(tensor).value for tensor in _tensors(result)),
         tensors=recorder.tensors,
         activation_bytes=recorder.activation_bytes,
     )
@@ -72,7 +72,7 @@ def _measurable(module: nn.Module) -> Iterator[None]:
         yield
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator; knows which value each tensor holds at the moment."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -112,7 +112,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         passed = _arguments(func, args, kwargs)
         arguments = tuple(map(self._noted, passed))
-        reads = tuple(leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Seen))
+        reads = tuple(leaf for leaf in tree_leaves(arguments) if isinstance(leaf, TensorView))
         result = func(*args, **kwargs)
         depends = any(seen.value in self.activation_bytes for seen in reads)
         made, changed = _tensors(result), _changed(func, passed)
@@ -129,15 +129,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
         return result
 
-    def seen(self, tensor: Tensor) -> Seen:
+    def view_of(self, tensor: Tensor) -> TensorView:
         """The value that a tensor holds; a tensor never seen before holds a constant."""
         held = self._held(tensor)
         if not held:
             return self.made(tensor, depends=False)
         geometry, whole = _geometry(tensor), next(iter(held.values()))
-        return Seen(held.get(geometry, whole), tuple(tensor.shape), exact=geometry in held)
+        return TensorView(held.get(geometry, whole), tuple(tensor.shape), exact=geometry in held)
 
-    def made(self, tensor: Tensor, *, depends: bool) -> Seen:
+    def made(self, tensor: Tensor, *, depends: bool) -> TensorView:
         """Give a tensor a new value."""
         value = self._next_value
         self._next_value += 1
@@ -145,7 +145,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.activation_bytes[value] = tensor.numel() * tensor.element_size()
         return self._hold(tensor, value)
 
-    def _rewritten(self, tensor: Tensor, *, depends: bool) -> Seen:
+    def _rewritten(self, tensor: Tensor, *, depends: bool) -> TensorView:
         """A new value for a tensor that was written to, and for all views of its storage."""
         self._held(tensor).clear()
         seen = self.made(tensor, depends=depends)
@@ -154,14 +154,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return seen
 
     def _noted(self, argument: object) -> object:
-        """An argument with ``Seen`` in the place of every tensor."""
+        """An argument with ``TensorView`` in the place of every tensor."""
         if isinstance(argument, (list, tuple)):
             return tuple(map(self._noted, argument))
-        return self.seen(argument) if isinstance(argument, Tensor) else argument
+        return self.view_of(argument) if isinstance(argument, Tensor) else argument
 
-    def _hold(self, tensor: Tensor, value: Value) -> Seen:
+    def _hold(self, tensor: Tensor, value: Value) -> TensorView:
         self._held(tensor)[_geometry(tensor)] = value
-        return Seen(value, tuple(tensor.shape))
+        return TensorView(value, tuple(tensor.shape))
 
     def _held(self, tensor: Tensor) -> dict[object, Value]:
         """The values in the storage of a tensor; the first is that of the whole storage."""

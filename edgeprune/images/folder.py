@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from edgeprune.artifacts import ImageKind
 from edgeprune.images.reading import unlabelled
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ class Folder:
 
     path: Path
 
-    drawn: ClassVar[bool] = False
+    kind: ClassVar[ImageKind] = ImageKind.REAL
 
     @property
     def origin(self) -> str:
         """Where the images are from, to follow "500 images"."""
-        return f"of {self.path}"
+        return f"from {self.path}"
 
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None

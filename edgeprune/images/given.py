@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgeprune.artifacts import ImageKind
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,14 +20,12 @@ class Given:
     Attributes:
         images: One tensor (N, …) for each input, as the network takes them.
         origin: Where they are from.
-        drawn: Whether no camera saw them.
-        imagined: Whether a network made them, to look to it like those of its training.
+        kind: Procedural, synthesized or real.
     """
 
     images: tuple[Tensor, ...]
     origin: str = "given"
-    drawn: bool = False
-    imagined: bool = False
+    kind: ImageKind = ImageKind.REAL
 
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torchvision.utils import make_grid, save_image
 
+from edgeprune.artifacts import ImageKind
 from edgeprune.errors import UsageError
 from edgeprune.images.given import Given
 from edgeprune.natural_images import pixels_of
@@ -38,23 +39,21 @@ class ImageSet:
 
     Attributes:
         origin: Where they are from, to follow "256 images".
-        drawn: Whether no camera saw them.
+        kind: Procedural, synthesized or real.
         seed: That they were made with.
         model_sha256: Digest of the network that they were made for.
         mean: That they are normalised with, in units of [0, 1] pixels.
         std: Likewise.
         settings: Of what made them, for people.
-        imagined: Whether the network made them.
     """
 
     origin: str
-    drawn: bool
+    kind: ImageKind
     seed: int
     model_sha256: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
     settings: dict[str, str] = field(default_factory=dict)
-    imagined: bool = False
 
 
 def save(inputs: Sequence[Tensor], about: ImageSet, path: Path) -> None:
@@ -87,11 +86,18 @@ def read(path: Path) -> tuple[tuple[Tensor, ...], ImageSet]:
             inputs = tuple(file.get_tensor(f"input{place}") for place in range(len(file.keys())))
         if header["format"] != FORMAT:
             raise KeyError(header["format"])
-        known = json.loads(header["about"])
-        spread = {name: tuple(known[name]) for name in ("mean", "std")}
-        return inputs, ImageSet(**(known | spread))
+        return inputs, _about(json.loads(header["about"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"'{path}' is no set of images that edgeprune saved") from error
+
+
+def _about(known: dict[str, Any]) -> ImageSet:
+    """What the header says; sets written before there were kinds have two booleans instead."""
+    if "kind" not in known:
+        synthesized, synthetic = known.pop("imagined", False), known.pop("drawn")
+        known["kind"] = "synthesized" if synthesized else "procedural" if synthetic else "real"
+    spread = {name: tuple(known[name]) for name in ("mean", "std")}
+    return ImageSet(**(known | spread | {"kind": ImageKind(known["kind"])}))
 
 
 def load(path: Path, spec: InputSpec) -> Given:
@@ -115,7 +121,7 @@ def load(path: Path, spec: InputSpec) -> Given:
             f"'{path}' is normalised with mean {about.mean} and std {about.std}, the network's "
             f"images with {spec.mean} and {spec.std}"
         )
-    return Given(inputs, about.origin, about.drawn, about.imagined)
+    return Given(inputs, about.origin, about.kind)
 
 
 def contact_sheet(images: Tensor, spec: InputSpec, path: Path) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeprune import distributed
+from edgeprune.artifacts import ImageKind
 from edgeprune.errors import ModelUnsupported
 from edgeprune.images import image_sets
 from edgeprune.images.given import Given
 from edgeprune.images.quality import quality
 from edgeprune.images.synthesis.objective import is_image
-from edgeprune.images.time_limit import in_time
+from edgeprune.images.time_limit import within_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ JUDGED = 1 << 20
 
 
 @dataclass(slots=True, repr=False)
-class Kept:
+class ObservedSource:
     """A source, and what it gave last; as that source in all else, its ``repr`` included.
 
     Attributes:
@@ -55,14 +56,9 @@ class Kept:
         return self.source.origin
 
     @property
-    def drawn(self) -> bool:
+    def kind(self) -> ImageKind:
         """The source's."""
-        return self.source.drawn
-
-    @property
-    def imagined(self) -> bool:
-        """The source's, if it says."""
-        return is_imagined(self.source)
+        return self.source.kind
 
     def __repr__(self) -> str:
         return repr(self.source)
@@ -73,7 +69,7 @@ class Kept:
         """The source's images."""
         inputs = self._made(original, count, seed, progress)
         self.quality = self._judged(original, inputs, seed)
-        fresh = self.imagined and not isinstance(self.source, Given)
+        fresh = self.kind is ImageKind.SYNTHESIZED and not isinstance(self.source, Given)
         if fresh and self.folder is not None and distributed.first():
             self._write(original, inputs, seed, self.folder)
         return inputs
@@ -84,15 +80,15 @@ class Kept:
         source: Any = self.source
         if hasattr(source, "seconds"):
             source = replace(source, seconds=min(source.seconds, self.seconds))
-        elif self.drawn and not isinstance(source, Given):
-            return in_time(source, original, count, seed, DRAWING * self.seconds, progress)
+        elif self.kind.synthetic and not isinstance(source, Given):
+            return within_time(source, original, count, seed, DRAWING * self.seconds, progress)
         inputs: tuple[Tensor, ...] = source(original, count, seed, progress)
         return inputs
 
     def _judged(
         self, original: SourceModel, inputs: Sequence[Tensor], seed: int
     ) -> ImageQuality | None:
-        if not self.drawn or not len(inputs[0]):
+        if not self.kind.synthetic or not len(inputs[0]):
             return None
         pixels = max((each[0, 0].numel() for each in inputs if is_image(each)), default=1)
         some = min(256, max(64, JUDGED // pixels))
@@ -100,7 +96,7 @@ class Kept:
             found = quality(original, [each[:some] for each in inputs], seed)
         except ModelUnsupported:
             return None
-        return replace(found, imagined=self.imagined)
+        return replace(found, kind=self.kind)
 
     def _write(
         self, original: SourceModel, inputs: Sequence[Tensor], seed: int, folder: Path
@@ -108,13 +104,12 @@ class Kept:
         spec = original.input
         about = image_sets.ImageSet(
             origin=self.origin,
-            drawn=self.drawn,
+            kind=self.kind,
             seed=seed,
             model_sha256=original.sha256,
             mean=spec.mean,
             std=spec.std,
             settings={"source": repr(self.source), "quality": str(self.quality)},
-            imagined=True,
         )
         file = _unused(folder, self.name)
         image_sets.save(inputs, about, file)
@@ -122,11 +117,6 @@ class Kept:
         for place, each in enumerate(pictures, 1):
             tail = f"-input{place}" if len(pictures) > 1 else ""
             image_sets.contact_sheet(each, spec, file.with_name(f"{file.stem}{tail}.png"))
-
-
-def is_imagined(source: ImageSource) -> bool:
-    """Whether the original makes the images of a source; the user's own source need not say."""
-    return bool(getattr(source, "imagined", False))
 
 
 def _unused(folder: Path, name: str) -> Path:

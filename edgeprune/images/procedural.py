@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgeprune.artifacts import ImageKind
 from edgeprune.natural_images import MEAN, STD, colour_correlation, normalised
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class DeadLeaves:
     exposure: float = 0.1
     noise: float = 0.012
 
-    drawn: ClassVar[bool] = True
-    origin: ClassVar[str] = "drawn by rule (dead leaves)"
+    kind: ClassVar[ImageKind] = ImageKind.PROCEDURAL
+    origin: ClassVar[str] = "(procedural, dead leaves)"
 
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
@@ -120,8 +121,8 @@ class PinkNoise:
 
     exponent: float = 1.0
 
-    drawn: ClassVar[bool] = True
-    origin: ClassVar[str] = "drawn by rule (pink noise)"
+    kind: ClassVar[ImageKind] = ImageKind.PROCEDURAL
+    origin: ClassVar[str] = "(procedural, pink noise)"
 
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None

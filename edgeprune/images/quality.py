@@ -24,7 +24,7 @@ from edgeprune.images.synthesis.logits import logits_of
 from edgeprune.images.synthesis.objective import is_image
 from edgeprune.images.synthesis.statistics_loss import around, own_norms
 from edgeprune.natural_images import MEAN, STD, normalised
-from edgeprune.random_inputs import noise
+from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def shift_of(offset: Tensor, square: Tensor, variance: Tensor, eps: float) -> Te
 
 def _white_noise(spec: InputSpec, count: int, seed: int) -> list[Tensor]:
     """Noise as bright and as rich in contrast as photographs are, normalised."""
-    drawn = noise(spec, batch=count, seed=seed)
+    drawn = random_inputs(spec, batch=count, seed=seed)
     return [normalised(MEAN + STD * each, spec) if is_image(each) else each for each in drawn]
 
 

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgeprune.artifacts import Progress, SourceModel
+    from edgeprune.artifacts import ImageKind, Progress, SourceModel
 
 
 class ImageSource(Protocol):
     """Makes inputs of a network; a row of :data:`~edgeprune.images.sources.SOURCES`, a folder, or your own.
 
-    Where it has ``imagined``, and that is true, its images are kept with the run, and judged. Where
-    it has the fields ``seconds`` or ``workspace``, a run sets them.
+    Synthesized images are judged and kept with the run. Where a source has the fields ``seconds``
+    or ``workspace``, a run sets them.
     """
 
     @property
     def origin(self) -> str:
-        """Where the images are from, to follow "256 images": "drawn by rule (dead leaves)"."""
+        """Where the images are from, to follow "256 images": "(procedural, dead leaves)"."""
         ...
 
     @property
-    def drawn(self) -> bool:
-        """Whether no camera saw them: statistics of features are then not those of real images."""
+    def kind(self) -> ImageKind:
+        """Procedural, synthesized or real: what statistics of features on them are worth."""
         ...
 
     def __call__(
@@ -33,7 +33,7 @@ class ImageSource(Protocol):
         """Make inputs.
 
         Args:
-            original: The network that takes them; not changed. Sources that draw by rule look at
+            original: The network that takes them; not changed. Procedural sources look at
                 its input alone.
             count: Images, N, at least 1; a source that has fewer returns all it has.
             seed: The same seed gives the same images.

@@ -18,7 +18,7 @@ TRIED = 64
 """Images that a source is timed on; no fewer are asked for."""
 
 
-def in_time(
+def within_time(
     source: ImageSource,
     original: SourceModel,
     count: int,

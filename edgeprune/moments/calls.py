@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from edgeprune.artifacts.recorded import Operation, Seen
-from edgeprune.moments.feature import Moments, Signal
+from edgeprune.artifacts.recorded import Operation, TensorView
+from edgeprune.moments.feature import FeatureMoments, Moments
 
-Known: TypeAlias = Mapping[Seen, "Signal | Tensor"]
+Known: TypeAlias = Mapping[TensorView, "FeatureMoments | Tensor"]
 """Moments of the tensors that depend on the input, values of those that do not."""
 
-Rule: TypeAlias = Callable[["Call"], "tuple[Signal | None, ...] | Signal | None"]
+Rule: TypeAlias = Callable[["Call"], "tuple[FeatureMoments | None, ...] | FeatureMoments | None"]
 """What is known of an operator's outputs; None where that is nothing."""
 
 
@@ -46,30 +46,30 @@ class Call:
         arguments = self.operation.arguments
         return arguments[position] if position < len(arguments) else None
 
-    def signal(self, position: int = 0) -> Signal | None:
+    def feature(self, position: int = 0) -> FeatureMoments | None:
         """What is known of an argument that depends on the network's input."""
         found = self._found(self.argument(position))
-        return found if isinstance(found, Signal) else None
+        return found if isinstance(found, FeatureMoments) else None
 
-    def channels(self, position: int = 0) -> Signal | None:
+    def channels(self, position: int = 0) -> FeatureMoments | None:
         """The same, if every index along its second dimension is one channel."""
-        signal = self.signal(position)
-        return signal if signal and signal.is_map else None
+        feature = self.feature(position)
+        return feature if feature and feature.is_map else None
 
     def constant(self, position: int) -> Tensor | None:
         """The value of an argument that does not depend on the network's input."""
         found = self._found(self.argument(position))
         return found if isinstance(found, Tensor) else None
 
-    def operands(self) -> list[Signal | Tensor | None]:
+    def operands(self) -> list[FeatureMoments | Tensor | None]:
         """What is known of each tensor that it reads, in order."""
         return [self._found(seen) for seen in self.operation.reads]
 
-    def _found(self, seen: object) -> Signal | Tensor | None:
-        return self.known.get(seen) if isinstance(seen, Seen) and seen.exact else None
+    def _found(self, seen: object) -> FeatureMoments | Tensor | None:
+        return self.known.get(seen) if isinstance(seen, TensorView) and seen.exact else None
 
 
-def rerun(operation: Operation, value_of: Callable[[Seen], Tensor]) -> Any:
+def rerun(operation: Operation, value_of: Callable[[TensorView], Tensor]) -> Any:
     """Run a recorded operator on other tensors.
 
     Args:
@@ -95,8 +95,8 @@ def rerun(operation: Operation, value_of: Callable[[Seen], Tensor]) -> Any:
     return None
 
 
-def _replaced(argument: object, value_of: Callable[[Seen], Tensor]) -> object:
-    if isinstance(argument, Seen):
+def _replaced(argument: object, value_of: Callable[[TensorView], Tensor]) -> object:
+    if isinstance(argument, TensorView):
         return value_of(argument)
     if isinstance(argument, tuple):
         return [_replaced(each, value_of) for each in argument]

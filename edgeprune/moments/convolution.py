@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgeprune.moments import spatial
-from edgeprune.moments.feature import Moments, Signal
+from edgeprune.moments.feature import FeatureMoments, Moments
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 def convolution_reads(call: Call) -> Moments | None:
     """What a convolution reads; τ fitted to the BatchNorm behind it, if there is one."""
-    signal, weight = call.channels(), call.constant(1)
-    if signal is None or weight is None:
+    feature, weight = call.channels(), call.constant(1)
+    if feature is None or weight is None:
         return None
-    read = signal.moments
+    read = feature.moments
     if call.stored_var is None or call.argument(6) or math.prod(weight.shape[2:]) == 1:
         return read
     taps = spatial.positions(weight.shape[2:], call.argument(5))
@@ -31,7 +31,7 @@ def convolution_reads(call: Call) -> Moments | None:
     return replace(read, decay=spatial.fit_decay(pairs, taps, call.stored_var, read.decay))
 
 
-def convolution(call: Call) -> Signal | None:
+def convolution(call: Call) -> FeatureMoments | None:
     """Mean Σ_a w_a m + bias and covariance of ``spatial.filtered``; τ_out follows from the model.
 
     Zero padding is ignored: means near the border are those of the interior.
@@ -49,10 +49,10 @@ def convolution(call: Call) -> Signal | None:
     if len(taps) > 1:
         pairs = spatial.tap_covariance(call.read.cov, filters, groups)
         decay = spatial.filtered_decay(pairs, taps, call.read.decay, stride)
-    return Signal(_with_bias(replace(made, decay=decay), call.constant(2)))
+    return FeatureMoments(_with_bias(replace(made, decay=decay), call.constant(2)))
 
 
-def _transposed(call: Call, read: Moments, weight: Tensor) -> Signal:
+def _transposed(call: Call, read: Moments, weight: Tensor) -> FeatureMoments:
     """Each output position sees the taps of its phase only; moments are those over all phases.
 
     Phases differ in their means: over a map that difference is variance too. Dilation is ignored.
@@ -69,7 +69,7 @@ def _transposed(call: Call, read: Moments, weight: Tensor) -> Signal:
     spread = torch.cov(means.T, correction=0).reshape(len(filters), len(filters))
     within = sum(phase.cov for phase in phases) / len(phases)
     made = Moments(means.mean(0), within + spread, read.decay ** (1 / max(stride)))
-    return Signal(_with_bias(made, call.constant(2)))
+    return FeatureMoments(_with_bias(made, call.constant(2)))
 
 
 def addmm_reads(call: Call) -> Moments | None:
@@ -82,7 +82,7 @@ def mm_reads(call: Call) -> Moments | None:
     return _linear_reads(call, 0)
 
 
-def addmm(call: Call) -> Signal | None:
+def addmm(call: Call) -> FeatureMoments | None:
     """Bias + x Wᵀ, for a bias and a weight that are constants."""
     if call.argument(3) != 1 or call.argument(4) != 1:
         return None
@@ -90,28 +90,28 @@ def addmm(call: Call) -> Signal | None:
     return made and replace(made, origin=_with_bias(made.origin, call.constant(0)))
 
 
-def mm(call: Call) -> Signal | None:
+def mm(call: Call) -> FeatureMoments | None:
     """X Wᵀ, for a weight that is a constant."""
     return _linear(call, 0)
 
 
 def _linear_reads(call: Call, position: int) -> Moments | None:
-    signal, weight = call.signal(position), call.constant(position + 1)
-    if signal is None or weight is None or signal.axis != 1 or signal.labels is not None:
+    feature, weight = call.feature(position), call.constant(position + 1)
+    if feature is None or weight is None or feature.axis != 1 or feature.labels is not None:
         return None
-    return signal.moments
+    return feature.moments
 
 
-def _linear(call: Call, position: int) -> Signal | None:
+def _linear(call: Call, position: int) -> FeatureMoments | None:
     """A 1×1 convolution; behind a flatten, a convolution with a kernel as large as the map."""
-    signal, weight = call.signal(position), call.constant(position + 1)
-    if signal is None or weight is None or call.read is None:
+    feature, weight = call.feature(position), call.constant(position + 1)
+    if feature is None or weight is None or call.read is None:
         return None
-    extent = signal.grid or (1,)
+    extent = feature.grid or (1,)
     filters = weight.T.reshape(weight.shape[1], len(call.read.mean), -1)
     taps = spatial.positions(extent, [1.0] * len(extent))
     made = _filtered(call.read, filters, taps, groups=1)
-    return Signal(replace(made, decay=0.0) if math.prod(extent) > 1 else made)
+    return FeatureMoments(replace(made, decay=0.0) if math.prod(extent) > 1 else made)
 
 
 def _filtered(read: Moments, filters: Tensor, taps: Tensor, groups: int) -> Moments:

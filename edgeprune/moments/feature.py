@@ -43,12 +43,12 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Signal:
+class FeatureMoments:
     """A tensor whose moments are known: an element-wise function of Gaussian channels.
 
     Attributes:
         origin: Moments of the Gaussian channels.
-        curve: The function; None where it changes nothing. Kept rather than applied, so that
+        curve: The function; None where it changes nothing. ObservedSource rather than applied, so that
             x·sigmoid(x), however it is spelled, is one function of x.
         axis: The dimension of the tensor that its channels lie along.
         grid: Extent of the map that a flatten laid along that dimension too, each channel's
@@ -81,33 +81,33 @@ class Signal:
         """Whether every index along the second dimension is one channel, as convolutions read."""
         return self.labels is None and self.axis == 1 and not self.grid
 
-    def laid_out_like(self, other: Signal) -> bool:
+    def laid_out_like(self, other: FeatureMoments) -> bool:
         """Whether two tensors of one shape have their channels in the same places."""
         if self.labels is not None or other.labels is not None:
             return self.labels is other.labels
         return self.axis == other.axis and self.grid == other.grid
 
 
-def labels_of(signal: Signal, shape: tuple[int, ...]) -> Tensor:
+def labels_of(feature: FeatureMoments, shape: tuple[int, ...]) -> Tensor:
     """The channel that each element of the tensor belongs to, in the tensor's shape."""
-    if signal.labels is not None:
-        return signal.labels.reshape(shape)
-    channels = torch.arange(len(signal.origin.mean), dtype=torch.int32)
-    along = channels.repeat_interleave(math.prod(signal.grid))
-    others = [1] * (len(shape) - signal.axis - 1)
+    if feature.labels is not None:
+        return feature.labels.reshape(shape)
+    channels = torch.arange(len(feature.origin.mean), dtype=torch.int32)
+    along = channels.repeat_interleave(math.prod(feature.grid))
+    others = [1] * (len(shape) - feature.axis - 1)
     return along.reshape(-1, *others).expand(shape).contiguous()
 
 
-def relabelled(signal: Signal, labels: Tensor, shape: tuple[int, ...]) -> Signal:
-    """The signal after its elements have moved.
+def relabelled(feature: FeatureMoments, labels: Tensor, shape: tuple[int, ...]) -> FeatureMoments:
+    """The feature after its elements have moved.
 
     Args:
-        signal: What is known of the tensor before.
+        feature: What is known of the tensor before.
         labels: The channel of each element after; any shape.
         shape: The tensor's shape before, to tell the extent of a map that is now flattened.
 
     Returns:
-        The signal with channels in their new order; some may be gone.
+        The feature with channels in their new order; some may be gone.
     """
     last = labels.dim() - 1
     for axis in dict.fromkeys((min(1, last), last, *range(labels.dim()))):
@@ -117,21 +117,21 @@ def relabelled(signal: Signal, labels: Tensor, shape: tuple[int, ...]) -> Signal
             taps = int(runs[0])
             distinct = len(order.unique()) == len(order) and bool((runs == taps).all())
             if distinct and (taps == 1 or labels.dim() == 2):
-                grid = _flattened(signal, shape, taps)
-                return replace(_reordered(signal, order), axis=axis, grid=grid, labels=None)
-    return replace(signal, labels=labels)
+                grid = _flattened(feature, shape, taps)
+                return replace(_reordered(feature, order), axis=axis, grid=grid, labels=None)
+    return replace(feature, labels=labels)
 
 
-def _flattened(signal: Signal, shape: tuple[int, ...], taps: int) -> tuple[int, ...]:
+def _flattened(feature: FeatureMoments, shape: tuple[int, ...], taps: int) -> tuple[int, ...]:
     """The extent of a map of so many pixels, as the tensor had it before."""
     if taps == 1:
         return ()
-    extent = signal.grid or tuple(n for d, n in enumerate(shape) if d not in (0, signal.axis))
+    extent = feature.grid or tuple(n for d, n in enumerate(shape) if d not in (0, feature.axis))
     return extent if math.prod(extent) == taps else (taps,)
 
 
-def _reordered(signal: Signal, order: Tensor) -> Signal:
+def _reordered(feature: FeatureMoments, order: Tensor) -> FeatureMoments:
     """Channels by index; a curve may differ by channel, so it is applied first."""
-    if torch.equal(order.cpu(), torch.arange(len(signal.origin.mean), dtype=order.dtype)):
-        return signal
-    return Signal(signal.moments.of(order.long()))
+    if torch.equal(order.cpu(), torch.arange(len(feature.origin.mean), dtype=order.dtype)):
+        return feature
+    return FeatureMoments(feature.moments.of(order.long()))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edgeprune.moments.feature import Moments, Signal
+from edgeprune.moments.feature import FeatureMoments, Moments
 from edgeprune.moments.gaussian import correlation
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ MOST_FEATURES = 8192
 
 def batch_norm_reads(call: Call) -> Moments | None:
     """What a BatchNorm reads: its stored mean and variance, with predicted correlations."""
-    signal, mean, var = call.channels(), call.constant(3), call.constant(4)
-    if call.argument(5) or signal is None or mean is None or var is None:
+    feature, mean, var = call.channels(), call.constant(3), call.constant(4)
+    if call.argument(5) or feature is None or mean is None or var is None:
         return None
-    read, std = signal.moments, var.double().sqrt()
+    read, std = feature.moments, var.double().sqrt()
     cov = correlation(read.cov, closest=1.0).mul_(std[:, None]).mul_(std)
     return Moments(mean.double(), cov, read.decay)
 
 
-def batch_norm(call: Call) -> Signal | None:
+def batch_norm(call: Call) -> FeatureMoments | None:
     """Mean β and standard deviation |γ| √(var/(var+ε)), exactly, whatever it reads.
 
     The correlations are those of what it reads, with the signs of γ; none where that is unknown
@@ -48,36 +48,36 @@ def batch_norm(call: Call) -> Signal | None:
     gain = _or(call.constant(1), torch.ones_like(mean)) / (var.double() + eps).sqrt()
     moments = Moments(read.mean - mean.double(), read.cov, read.decay).scaled(gain)
     shift = _or(call.constant(2), torch.zeros_like(mean))
-    return Signal(Moments(moments.mean + shift, moments.cov, moments.decay))
+    return FeatureMoments(Moments(moments.mean + shift, moments.cov, moments.decay))
 
 
-def layer_norm(call: Call) -> Signal | None:
+def layer_norm(call: Call) -> FeatureMoments | None:
     """LayerNorm over channels that lie along the last dimension.
 
     Each position's mean over channels is subtracted; its standard deviation over channels is
     replaced by the root mean square one.
     """
-    signal = call.signal()
+    feature = call.feature()
     last = len(call.shape) - 1
-    if signal is None or signal.labels is not None or signal.grid or signal.axis != last:
+    if feature is None or feature.labels is not None or feature.grid or feature.axis != last:
         return None
     if len(call.argument(1)) != 1:
         return None
-    moments = signal.moments
+    moments = feature.moments
     mean = moments.mean - moments.mean.mean()
     rows = moments.cov - moments.cov.mean(0)
     cov = rows - rows.mean(1, keepdim=True)
     std = (cov.diagonal().mean() + mean.square().mean() + call.argument(4)).sqrt()
     scaled = Moments(mean, cov, moments.decay).scaled(1 / std)
-    return Signal(_affine(call, scaled, (2, 3)), axis=signal.axis)
+    return FeatureMoments(_affine(call, scaled, (2, 3)), axis=feature.axis)
 
 
-def group_norm(call: Call) -> Signal | None:
+def group_norm(call: Call) -> FeatureMoments | None:
     """GroupNorm: each group's mean and variance over channels and positions as constants."""
-    signal = call.channels()
-    if signal is None:
+    feature = call.channels()
+    if feature is None:
         return None
-    moments = signal.moments
+    moments = feature.moments
     groups, eps = call.argument(6), call.argument(7)
     means = moments.mean.reshape(groups, -1)
     power = moments.variance.reshape(groups, -1) + (means - means.mean(1, keepdim=True)).square()
@@ -85,7 +85,7 @@ def group_norm(call: Call) -> Signal | None:
     std = (power.mean(1) + eps).sqrt().repeat_interleave(size)
     centre = means.mean(1).repeat_interleave(size)
     centred = Moments(moments.mean - centre, moments.cov, moments.decay)
-    return Signal(_affine(call, centred.scaled(1 / std), (1, 2)))
+    return FeatureMoments(_affine(call, centred.scaled(1 / std), (1, 2)))
 
 
 def _affine(call: Call, moments: Moments, positions: tuple[int, int]) -> Moments:

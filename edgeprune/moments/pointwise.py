@@ -9,57 +9,57 @@ import torch
 from torch import Tensor
 
 from edgeprune.moments.calls import rerun
-from edgeprune.moments.feature import Moments, Signal
+from edgeprune.moments.feature import FeatureMoments, Moments
 from edgeprune.moments.gaussian import relu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeprune.artifacts.recorded import Operation, Seen
+    from edgeprune.artifacts.recorded import Operation, TensorView
     from edgeprune.moments.calls import Call
     from edgeprune.moments.gaussian import Curve
 
 
-def pointwise(call: Call) -> Signal | None:
+def pointwise(call: Call) -> FeatureMoments | None:
     """Any element-wise operator: a new curve, if all it reads are curves of the same Gaussian.
 
     Constants may differ by channel, not by position. Signals of different origin are handed on to
     the rule for their sum or product.
     """
     operands = call.operands()
-    signals = [each for each in operands if isinstance(each, Signal)]
-    if not signals or any(each is None for each in operands):
+    features = [each for each in operands if isinstance(each, FeatureMoments)]
+    if not features or any(each is None for each in operands):
         return None
-    first = signals[0]
-    if any(each.origin is not first.origin for each in signals):
+    first = features[0]
+    if any(each.origin is not first.origin for each in features):
         rule = COMBINED.get(call.operation.name)
-        return rule(call) if rule and len(operands) == len(signals) == 2 else None
-    if not all(each.laid_out_like(first) for each in signals):
+        return rule(call) if rule and len(operands) == len(features) == 2 else None
+    if not all(each.laid_out_like(first) for each in features):
         return None
     curve = _curve(call, first)
     return replace(first, curve=curve) if curve and _holds(curve, first.origin) else None
 
 
-def _curve(call: Call, signal: Signal) -> Curve | None:
-    """The operator as a function of the signal's Gaussian channels."""
+def _curve(call: Call, feature: FeatureMoments) -> Curve | None:
+    """The operator as a function of the feature's Gaussian channels."""
     operation = call.operation
-    if operation.name == "relu" and signal.curve is None:
+    if operation.name == "relu" and feature.curve is None:
         return relu
-    curves: dict[Seen, Curve | Tensor | None] = {}
+    curves: dict[TensorView, Curve | Tensor | None] = {}
     for seen, known in zip(operation.reads, call.operands(), strict=True):
         if isinstance(known, Tensor):
-            column = _by_channel(known, signal, call.shape)
+            column = _by_channel(known, feature, call.shape)
             if column is None:
                 return None
             curves[seen] = column
-        elif isinstance(known, Signal):
+        elif isinstance(known, FeatureMoments):
             curves[seen] = known.curve
     return _composed(operation, curves)
 
 
-def _composed(operation: Operation, curves: dict[Seen, Curve | Tensor | None]) -> Curve:
+def _composed(operation: Operation, curves: dict[TensorView, Curve | Tensor | None]) -> Curve:
     def curve(values: Tensor) -> Tensor:
-        def value_of(seen: Seen) -> Tensor:
+        def value_of(seen: TensorView) -> Tensor:
             inner = curves[seen]
             if isinstance(inner, Tensor):
                 return inner.to(values.device)
@@ -71,13 +71,13 @@ def _composed(operation: Operation, curves: dict[Seen, Curve | Tensor | None]) -
     return curve
 
 
-def _by_channel(constant: Tensor, signal: Signal, shape: Sequence[int]) -> Tensor | None:
+def _by_channel(constant: Tensor, feature: FeatureMoments, shape: Sequence[int]) -> Tensor | None:
     """A constant as one number a channel, (C, 1), or one for all; None where it is neither."""
     if constant.numel() == 1:
         return constant.double().reshape(1, 1) if constant.dim() else constant.double()
-    from_right = constant.dim() - (len(shape) - signal.axis)
+    from_right = constant.dim() - (len(shape) - feature.axis)
     in_place = from_right >= 0 and constant.shape[from_right] == constant.numel()
-    if signal.labels is not None or signal.grid or not in_place:
+    if feature.labels is not None or feature.grid or not in_place:
         return None
     return constant.double().reshape(-1, 1)
 
@@ -89,17 +89,17 @@ def _holds(curve: Curve, origin: Moments) -> bool:
     return values.shape == (len(std), 5) and bool(values.isfinite().all())
 
 
-def plus(call: Call) -> Signal | None:
-    """A sum of two signals of different origin, taken to be independent."""
+def plus(call: Call) -> FeatureMoments | None:
+    """A sum of two features of different origin, taken to be independent."""
     return _summed(call, float(call.argument(2)))
 
 
-def minus(call: Call) -> Signal | None:
-    """A difference of two signals of different origin, taken to be independent."""
+def minus(call: Call) -> FeatureMoments | None:
+    """A difference of two features of different origin, taken to be independent."""
     return _summed(call, -float(call.argument(2)))
 
 
-def _summed(call: Call, factor: float) -> Signal | None:
+def _summed(call: Call, factor: float) -> FeatureMoments | None:
     pair = _aligned(call)
     if pair is None:
         return None
@@ -110,7 +110,7 @@ def _summed(call: Call, factor: float) -> Signal | None:
     return _like(wide, Moments(one.mean + other.mean, one.cov + other.cov, decay))
 
 
-def times(call: Call) -> Signal | None:
+def times(call: Call) -> FeatureMoments | None:
     """A product: a gate without extent is replaced by its mean, maps are taken to be independent.
 
     For independent a and b, Cov(a_i b_i, a_j b_j) = A_ij B_ij + A_ij β_i β_j + B_ij α_i α_j with
@@ -137,12 +137,12 @@ def _product(one: Moments, other: Moments) -> Moments:
     return Moments(one.mean * other.mean, both + from_one + from_other, decay)
 
 
-def _aligned(call: Call) -> tuple[Signal, Signal, Signal] | None:
-    """The signal with more channels, and both operands, if their channels meet one to one.
+def _aligned(call: Call) -> tuple[FeatureMoments, FeatureMoments, FeatureMoments] | None:
+    """The feature with more channels, and both operands, if their channels meet one to one.
 
     One operand may have a single channel for all those of the other.
     """
-    one, other = call.signal(0), call.signal(1)
+    one, other = call.feature(0), call.feature(1)
     if one is None or other is None:
         return None
     (a, b), count = call.operation.reads, len(call.shape)
@@ -161,8 +161,8 @@ def _extent(shape: Sequence[int], axis: int) -> int:
     return positions
 
 
-def _like(signal: Signal, moments: Moments) -> Signal:
-    return replace(signal, origin=moments, curve=None)
+def _like(feature: FeatureMoments, moments: Moments) -> FeatureMoments:
+    return replace(feature, origin=moments, curve=None)
 
 
 def _weighted(decays: Sequence[float], weights: Tensor) -> float:

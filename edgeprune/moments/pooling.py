@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgeprune.moments import spatial
-from edgeprune.moments.feature import Moments, Signal
+from edgeprune.moments.feature import FeatureMoments, Moments
 from edgeprune.moments.gaussian import NODES, REACH
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgeprune.moments.gaussian import Curve
 
 
-def max_pool(call: Call) -> Signal | None:
+def max_pool(call: Call) -> FeatureMoments | None:
     """The largest of the window's Gaussian pixels, ``spatial.largest_of``, taken as Gaussian.
 
     A function that never falls and the maximum can change places: ReLU is applied after.
@@ -29,69 +29,71 @@ def max_pool(call: Call) -> Signal | None:
     return _largest(call, window, call.argument(2) or window)
 
 
-def adaptive_max_pool(call: Call) -> Signal | None:
+def adaptive_max_pool(call: Call) -> FeatureMoments | None:
     """The same, with windows that tile the map."""
     window = _tiles(call)
     return _largest(call, window, window)
 
 
-def average_pool(call: Call) -> Signal | None:
+def average_pool(call: Call) -> FeatureMoments | None:
     """Averages over a window: variances shrink by what τ leaves of them."""
     window = tuple(call.argument(1))
     return _averaged(call, window, call.argument(2) or window)
 
 
-def adaptive_average_pool(call: Call) -> Signal | None:
+def adaptive_average_pool(call: Call) -> FeatureMoments | None:
     """The same, with windows that tile the map."""
     window = _tiles(call)
     return _averaged(call, window, window)
 
 
-def mean(call: Call) -> Signal | None:
+def mean(call: Call) -> FeatureMoments | None:
     """Global average pooling: a mean over all dimensions but the batch's and the channels'."""
     shape = call.operation.reads[0].shape
     over = {dimension % len(shape) for dimension in call.argument(1) or ()}
-    signal = call.signal()
-    if signal is None or signal.labels is not None or signal.axis in over or signal.grid:
+    feature = call.feature()
+    if feature is None or feature.labels is not None or feature.axis in over or feature.grid:
         return None
-    if over != set(range(1, len(shape))) - {signal.axis}:
+    if over != set(range(1, len(shape))) - {feature.axis}:
         return None
     made = _averaged(call, tuple(shape[each] for each in sorted(over)), (1,))
-    kept_axis = signal.axis if call.argument(2) else 1
+    kept_axis = feature.axis if call.argument(2) else 1
     return made and replace(made, axis=kept_axis, origin=replace(made.origin, decay=0.0))
 
 
-def upsample(call: Call) -> Signal | None:
+def upsample(call: Call) -> FeatureMoments | None:
     """More pixels of the same: τ becomes its root, by the factor of enlargement."""
-    signal = call.channels()
-    if signal is None:
+    feature = call.channels()
+    if feature is None:
         return None
     factor = call.shape[-1] / call.operation.reads[0].shape[-1]
-    return replace(signal, origin=replace(signal.origin, decay=signal.origin.decay ** (1 / factor)))
+    return replace(
+        feature, origin=replace(feature.origin, decay=feature.origin.decay ** (1 / factor))
+    )
 
 
-def _averaged(call: Call, window: Sequence[int], stride: Sequence[int]) -> Signal | None:
-    signal = call.signal()
-    if signal is None or signal.labels is not None or signal.grid:
+def _averaged(call: Call, window: Sequence[int], stride: Sequence[int]) -> FeatureMoments | None:
+    feature = call.feature()
+    if feature is None or feature.labels is not None or feature.grid:
         return None
-    moments = signal.moments
+    moments = feature.moments
     remaining = spatial.window_correlation(window, moments.decay)
     decay = spatial.window_decay(window, moments.decay, stride[-1])
-    return Signal(Moments(moments.mean, moments.cov * remaining, decay), axis=signal.axis)
+    return FeatureMoments(Moments(moments.mean, moments.cov * remaining, decay), axis=feature.axis)
 
 
-def _largest(call: Call, window: Sequence[int], stride: Sequence[int]) -> Signal | None:
-    signal = call.channels()
-    if signal is None:
+def _largest(call: Call, window: Sequence[int], stride: Sequence[int]) -> FeatureMoments | None:
+    feature = call.channels()
+    if feature is None:
         return None
-    if signal.curve and not _never_falls(signal.curve, signal.origin):
-        signal = Signal(signal.moments)
-    origin = signal.origin
+    if feature.curve and not _never_falls(feature.curve, feature.origin):
+        feature = FeatureMoments(feature.moments)
+    origin = feature.origin
     raised, remaining = spatial.largest_of(window, origin.decay)
     std = origin.variance.clamp_min(0).sqrt()
     decay = spatial.window_decay(window, origin.decay, stride[-1])
     made = Moments(origin.mean + raised * std, origin.cov * remaining, decay)
-    return replace(signal, origin=made)
+    return replace(feature, origin=made)
 
 
 def _never_falls(curve: Curve, origin: Moments) -> bool:

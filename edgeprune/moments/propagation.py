@@ -21,18 +21,18 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from edgeprune.artifacts.recorded import ROOT, Seen
+from edgeprune.artifacts.recorded import ROOT, TensorView
 from edgeprune.graph import recording
 from edgeprune.moments.calls import Call, rerun
-from edgeprune.moments.feature import Moments, Signal
-from edgeprune.moments.rules import READERS, rule_of
+from edgeprune.moments.feature import FeatureMoments, Moments
+from edgeprune.moments.rules import LAYER_INPUTS, rule_of
 from edgeprune.natural_images import MEAN, STD, colour_correlation, normalisation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from edgeprune.artifacts import InputSpec, SourceModel
-    from edgeprune.artifacts.recorded import Run, Value
+    from edgeprune.artifacts.recorded import OperatorTrace, Value
 
 __all__ = ["Moments", "Propagation", "moments_in_order", "natural_images", "propagate"]
 
@@ -101,7 +101,7 @@ def moments_in_order(
 @torch.no_grad()
 def _walk(source: SourceModel) -> Iterator[tuple[str, Moments | None]]:
     """Every layer that runs, on its first call, and the moments that it reads."""
-    run = recording.record(source.module, source.input.shapes)
+    run = recording.trace_operators(source.module, source.input.shapes)
     known = _known_at_first(source, run)
     stored = _stored_variances(run, known)
     last_read = {
@@ -111,7 +111,7 @@ def _walk(source: SourceModel) -> Iterator[tuple[str, Moments | None]]:
     for index, operation in enumerate(run.operations):
         made = [seen.value for seen in operation.writes if seen.value in last_read]
         call = Call(operation, known, stored.get(made[0]) if made else None)
-        if reader := READERS.get(operation.name):
+        if reader := LAYER_INPUTS.get(operation.name):
             call = replace(call, read=reader(call))
             if operation.layer not in passed and _is_layer(source.module, operation.layer):
                 passed.add(operation.layer)
@@ -123,19 +123,21 @@ def _walk(source: SourceModel) -> Iterator[tuple[str, Moments | None]]:
             del known[seen]
 
 
-def _known_at_first(source: SourceModel, run: Run) -> dict[Seen, Signal | Tensor]:
+def _known_at_first(
+    source: SourceModel, run: OperatorTrace
+) -> dict[TensorView, FeatureMoments | Tensor]:
     """Parameters and buffers by value, inputs by prior."""
     module = source.module
     tensors = dict(chain(module.named_parameters(), module.named_buffers()))
-    known: dict[Seen, Signal | Tensor] = {}
+    known: dict[TensorView, FeatureMoments | Tensor] = {}
     for value, name in run.tensors.items():
-        known[Seen(value, tuple(tensors[name].shape))] = tensors[name].detach()
+        known[TensorView(value, tuple(tensors[name].shape))] = tensors[name].detach()
     device = next(module.parameters(), torch.empty(0)).device
     for value, shape in zip(run.inputs, source.input.shapes, strict=True):
         if len(shape) > 1:
             prior = natural_images(shape[1], source.input)
             on_device = Moments(prior.mean.to(device), prior.cov.to(device), prior.decay)
-            known[Seen(value, (1, *shape[1:]))] = Signal(on_device)
+            known[TensorView(value, (1, *shape[1:]))] = FeatureMoments(on_device)
     return known
 
 
@@ -156,7 +158,9 @@ def natural_images(channels: int, spec: InputSpec) -> Moments:
     return pixels.scaled(1 / std)
 
 
-def _stored_variances(run: Run, known: Mapping[Seen, Signal | Tensor]) -> dict[Value, Tensor]:
+def _stored_variances(
+    run: OperatorTrace, known: Mapping[TensorView, FeatureMoments | Tensor]
+) -> dict[Value, Tensor]:
     """Running variance of the BatchNorm in eval mode that reads a value, by value."""
     stored = {}
     for operation in run.operations:
@@ -173,26 +177,26 @@ def _is_layer(module: nn.Module, name: str) -> bool:
     return isinstance(layer, LAYERS)
 
 
-def _results(call: Call) -> dict[Seen, Signal | Tensor]:
+def _results(call: Call) -> dict[TensorView, FeatureMoments | Tensor]:
     """What is known of an operator's outputs."""
     operation, operands = call.operation, call.operands()
     if operands and all(isinstance(each, Tensor) for each in operands):
         return _constants(call)
     rule = rule_of(operation)
     made = rule(call) if rule else None
-    signals = made if isinstance(made, tuple) else (made,)
+    features = made if isinstance(made, tuple) else (made,)
     return {
-        seen: signal
-        for seen, signal in zip(operation.writes, signals, strict=False)  # indices of a max-pool
-        if signal is not None
+        seen: feature
+        for seen, feature in zip(operation.writes, features, strict=False)  # indices of a max-pool
+        if feature is not None
     }
 
 
-def _constants(call: Call) -> dict[Seen, Signal | Tensor]:
+def _constants(call: Call) -> dict[TensorView, FeatureMoments | Tensor]:
     """An operator on parameters alone, such as the transpose of a linear layer's weight."""
     values = {seen: call.known[seen] for seen in call.operation.reads}
 
-    def value_of(seen: Seen) -> Tensor:
+    def value_of(seen: TensorView) -> Tensor:
         value = values[seen]
         assert isinstance(value, Tensor)
         return value

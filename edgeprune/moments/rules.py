@@ -22,7 +22,7 @@ def rule_of(operation: Operation) -> Rule | None:
     return RULES.get(operation.name, fallback)
 
 
-READERS: dict[str, Callable[[Call], Moments | None]] = {
+LAYER_INPUTS: dict[str, Callable[[Call], Moments | None]] = {
     "convolution": convolution.convolution_reads,
     "addmm": convolution.addmm_reads,
     "mm": convolution.mm_reads,

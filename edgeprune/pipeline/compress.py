@@ -17,7 +17,7 @@ from edgeprune.loading import wrap
 from edgeprune.pipeline import export_and_measure
 from edgeprune.pipeline.config import CompressConfig
 from edgeprune.pipeline.result import CompressionReport, RunFolder
-from edgeprune.pipeline.stage_log import StageLog, Stages, unheard
+from edgeprune.pipeline.stage_log import StageLog, Stages, no_stages
 from edgeprune.pruning import (
     lock_failing,
     plan_file,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "compressed.safetensors"
 SHORT = (
-    "the images imagined for {} do not look to the original like those of its training; "
+    "the images synthesized for {} do not match the original's BatchNorm statistics; "
     "trust the result as far as --eval or your own images show"
 )
 
@@ -55,7 +55,7 @@ def compress(
     config: CompressConfig = CompressConfig(),  # noqa: B008 - frozen
     *,
     directory: Path | None = None,
-    stages: Stages = unheard,
+    stages: Stages = no_stages,
     command: str = "",
 ) -> CompressionReport:
     """Compress a network.

@@ -13,7 +13,7 @@ from edgeprune.pruning import plan_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgeprune.artifacts import Comparison, CountComparison, ExportedModel
+    from edgeprune.artifacts import CountComparison, ExportedModel, LatencyComparison
     from edgeprune.export import Target
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.stage_log import StageLog
@@ -72,7 +72,7 @@ def measure(
     compressed: ExportedModel | None,
     config: CompressConfig,
     log: StageLog,
-) -> Comparison | CountComparison | None:
+) -> LatencyComparison | CountComparison | None:
     """Both files where the settings say; None where nothing is measured."""
     if config.bench is None or original is None or compressed is None:
         log.skip("bench")

@@ -19,7 +19,7 @@ Stages: TypeAlias = "Callable[[str], Progress]"
 Status: TypeAlias = Literal["ok", "degraded", "skipped", "failed"]
 
 
-def unheard(stage: str) -> Progress:
+def no_stages(stage: str) -> Progress:
     """A listener for runs that nobody watches."""
     return lambda share, doing: None
 
@@ -46,7 +46,7 @@ class StageLog:
         start: Told what runs, and how far it is.
     """
 
-    def __init__(self, start: Stages = unheard) -> None:
+    def __init__(self, start: Stages = no_stages) -> None:
         self._start = start
         self.records: list[Stage] = []
 

@@ -2,7 +2,7 @@
 
 importance.py   scores          budgets.py   what is asked       surgery.py   the cut
 rebuild.py      one of them     widths.py    what widths cost    masking.py   the proof
-readers.py      what it reads   scopes.py    who competes        allocation.py  the choice
+consumers.py      what it reads   scopes.py    who competes        allocation.py  the choice
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Allocation:
     def step(self, group: ChannelGroup) -> int:
         """Number of channels by which a group grows or shrinks."""
         automatic = 8 if group.width >= 32 else 4 if group.width >= 16 else 2
-        return lcm(self.unit or automatic, group.blocks)
+        return lcm(self.unit or automatic, group.partitions)
 
     def widths(self, group: ChannelGroup) -> Floats:
         """The widths a group may have, ascending; its own is always the last."""
@@ -134,7 +134,7 @@ def allocate(
     """
     if not model.groups:
         raise ModelUnsupported("nothing can be pruned: every channel group is locked")
-    ladders = [options.widths(group) for group in model.groups]
+    candidates = [options.widths(group) for group in model.groups]
     asked, original = budget.asked(model), float(budget.reached(model, model.full))
     least = float(budget.reached(model, options.narrowest(model.groups)))
     nearest = min(max(asked, least), original)
@@ -144,9 +144,9 @@ def allocate(
             f"{budget.share(nearest, original):.1%}; allow narrower layers with a smaller --unit, "
             "or see with `edgeprune inspect` which groups are locked and why"
         )
-    rungs = _turn_knob(model, scores, budget, options, ladders)
-    rungs = _close_gap(model, budget, ladders, rungs)
-    widths = _widths(ladders, rungs)
+    indices = _turn_knob(model, scores, budget, options, candidates)
+    indices = _close_gap(model, budget, candidates, indices)
+    widths = _widths(candidates, indices)
     kept = tuple(
         KeptChannels(group.name, group.width, _best(scores[group.name], group, int(width)))
         for group, width in zip(model.groups, widths, strict=True)
@@ -157,8 +157,8 @@ def allocate(
     return Allocated(kept, budget.kind, *shares)
 
 
-Ladders: TypeAlias = Sequence[Floats]
-Rungs: TypeAlias = tuple[int, ...]
+CandidateWidths: TypeAlias = Sequence[Floats]
+WidthIndices: TypeAlias = tuple[int, ...]
 
 
 def _turn_knob(
@@ -166,92 +166,99 @@ def _turn_knob(
     scores: Mapping[str, Tensor],
     budget: Budget,
     options: Allocation,
-    ladders: Ladders,
-) -> Rungs:
-    """Bisect the share of channels that stay; the best rungs met on the way."""
+    candidates: CandidateWidths,
+) -> WidthIndices:
+    """Bisect the share of channels that stay; the best indices met on the way."""
     asked = budget.asked(model)
     wanted = SCOPES[options.scope](model, scores, budget, options.cap)
-    best, best_error = _nearest(ladders, model.full), float("inf")
+    best, best_error = _nearest(candidates, model.full), float("inf")
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        rungs = _nearest(ladders, wanted(middle))
-        reached = float(budget.reached(model, _widths(ladders, rungs)))
+        indices = _nearest(candidates, wanted(middle))
+        reached = float(budget.reached(model, _widths(candidates, indices)))
         if abs(reached - asked) < best_error:
-            best, best_error = rungs, abs(reached - asked)
+            best, best_error = indices, abs(reached - asked)
         low, high = (middle, high) if reached < asked else (low, middle)
     return best
 
 
-def _close_gap(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs) -> Rungs:
-    """Step one or two groups up or down by a rung while that brings the budget closer.
+def _close_gap(
+    model: CostModel, budget: Budget, candidates: CandidateWidths, indices: WidthIndices
+) -> WidthIndices:
+    """Step one or two groups up or down by a index while that brings the budget closer.
 
     On a small network such steps are too coarse to get everywhere, but all widths can be tried.
     """
-    if prod(map(len, ladders)) <= FEW:
-        return _closest_of_all(model, budget, ladders, rungs)
+    if prod(map(len, candidates)) <= FEW:
+        return _closest_of_all(model, budget, candidates, indices)
     asked, original = budget.asked(model), float(budget.reached(model, model.full))
-    start = rungs
-    for _ in range(2 * len(ladders)):
-        error = abs(float(budget.reached(model, _widths(ladders, rungs))) - asked)
+    start = indices
+    for _ in range(2 * len(candidates)):
+        error = abs(float(budget.reached(model, _widths(candidates, indices))) - asked)
         if error <= AIM * original:
             break
-        neighbours = _neighbours(ladders, rungs, start)
+        neighbours = _neighbours(candidates, indices, start)
         if not neighbours:
             break
-        reached = budget.reached(model, np.stack([_widths(ladders, n) for n in neighbours]))
+        reached = budget.reached(model, np.stack([_widths(candidates, n) for n in neighbours]))
         best = int(np.abs(reached - asked).argmin())
         if abs(float(reached[best]) - asked) >= error:
             break
-        rungs = neighbours[best]
-    return rungs
+        indices = neighbours[best]
+    return indices
 
 
-def _closest_of_all(model: CostModel, budget: Budget, ladders: Ladders, rungs: Rungs) -> Rungs:
-    """Of all assignments that come as close to the budget as any, the one most like ``rungs``."""
+def _closest_of_all(
+    model: CostModel, budget: Budget, candidates: CandidateWidths, indices: WidthIndices
+) -> WidthIndices:
+    """Of all assignments that come as close to the budget as any, the one most like ``indices``."""
     asked, original = budget.asked(model), float(budget.reached(model, model.full))
-    every = np.stack(np.meshgrid(*ladders, indexing="ij"), axis=-1)
+    every = np.stack(np.meshgrid(*candidates, indexing="ij"), axis=-1)
     errors = np.abs(budget.reached(model, every) - asked)
     close = errors <= max(float(errors.min()), AIM * original)
-    change = (np.abs(every - _widths(ladders, rungs)) / model.full).sum(axis=-1)
+    change = (np.abs(every - _widths(candidates, indices)) / model.full).sum(axis=-1)
     best = np.unravel_index(np.where(close, change, np.inf).argmin(), close.shape)
-    return tuple(int(rung) for rung in best)
+    return tuple(int(index) for index in best)
 
 
-def _neighbours(ladders: Ladders, rungs: Rungs, start: Rungs) -> list[Rungs]:
-    """Every assignment one rung away in one group or in two, at most one rung from ``start``."""
+def _neighbours(
+    candidates: CandidateWidths, indices: WidthIndices, start: WidthIndices
+) -> list[WidthIndices]:
+    """Every assignment one index away in one group or in two, at most one index from ``start``."""
     steps = [
         (place, step)
-        for place, rung in enumerate(rungs)
-        for step in (rung - 1, rung + 1)
-        if 0 <= step < len(ladders[place]) and abs(step - start[place]) <= 1
+        for place, index in enumerate(indices)
+        for step in (index - 1, index + 1)
+        if 0 <= step < len(candidates[place]) and abs(step - start[place]) <= 1
     ]
-    single = [_replaced(rungs, (step,)) for step in steps]
+    single = [_replaced(indices, (step,)) for step in steps]
     pairs = (pair for pair in product(steps, steps) if pair[0][0] < pair[1][0])
-    return single + [_replaced(rungs, pair) for pair in pairs]
+    return single + [_replaced(indices, pair) for pair in pairs]
 
 
-def _replaced(rungs: Rungs, changes: Sequence[tuple[int, int]]) -> Rungs:
-    changed = list(rungs)
-    for place, rung in changes:
-        changed[place] = rung
+def _replaced(indices: WidthIndices, changes: Sequence[tuple[int, int]]) -> WidthIndices:
+    changed = list(indices)
+    for place, index in changes:
+        changed[place] = index
     return tuple(changed)
 
 
-def _nearest(ladders: Ladders, wanted: Floats) -> Rungs:
-    """The rung of each ladder nearest to the width wanted."""
+def _nearest(candidates: CandidateWidths, wanted: Floats) -> WidthIndices:
+    """The index of each widths nearest to the width wanted."""
     return tuple(
-        int(np.abs(ladder - width).argmin()) for ladder, width in zip(ladders, wanted, strict=True)
+        int(np.abs(widths - width).argmin())
+        for widths, width in zip(candidates, wanted, strict=True)
     )
 
 
-def _widths(ladders: Ladders, rungs: Rungs) -> Floats:
-    return np.array([ladder[rung] for ladder, rung in zip(ladders, rungs, strict=True)])
+def _widths(candidates: CandidateWidths, indices: WidthIndices) -> Floats:
+    return np.array([widths[index] for widths, index in zip(candidates, indices, strict=True)])
 
 
 def _best(score: Tensor, group: ChannelGroup, width: int) -> tuple[int, ...]:
-    """The ``width`` highest-scoring channels, the same positions in every block, ascending."""
-    block = group.width // group.blocks
-    order = score[:block].argsort(descending=True, stable=True)[: width // group.blocks]
+    """The ``width`` highest-scoring channels, the same positions in every partition, ascending."""
+    partition = group.width // group.partitions
+    order = score[:partition].argsort(descending=True, stable=True)[: width // group.partitions]
     stay = sorted(order.tolist())
-    return tuple(start + place for start in range(0, group.width, block) for place in stay)
+    return tuple(start + place for start in range(0, group.width, partition) for place in stay)

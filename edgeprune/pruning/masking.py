@@ -23,7 +23,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
 from edgeprune.errors import VerificationFailed, first_line
-from edgeprune.random_inputs import noise
+from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -60,7 +60,7 @@ def compare_with_masked(
     Raises:
         VerificationFailed: Names the layer that differs most, or whose shape is wrong.
     """
-    inputs = noise(traced.source.input, batch=1)
+    inputs = random_inputs(traced.source.input, batch=1)
     try:
         expected, exempt = _masked_original(traced, plan, inputs, torch.float64)
         dtype = torch.float64

@@ -2,7 +2,7 @@
 
 Channels are removed physically, group by group, on a copy. The result is compared with the
 original in which the same channels are masked; groups that fail the comparison are found by
-bisection, so that one block the graph misreads does not spoil the rest.
+bisection, so that one partition the graph misreads does not spoil the rest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgeprune.artifacts import KeptChannels, PrunedModel, PruningPlan, TracedMo
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.graph import dependency
 from edgeprune.pruning.masking import compare_with_masked
-from edgeprune.random_inputs import noise
+from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,7 @@ def remove_channels(traced: TracedModel, plan: PruningPlan) -> nn.Module:
     frozen = {name for name, value in module.named_parameters() if not value.requires_grad}
     for parameter in module.parameters():
         parameter.requires_grad_(True)
-    graph = dependency.build(module, noise(traced.source.input, batch=2))
+    graph = dependency.build(module, random_inputs(traced.source.input, batch=2))
     try:
         for entry in plan.groups:
             dependency.cut(graph, entry.group, entry.removed)
@@ -105,9 +105,9 @@ def trial_plan(traced: TracedModel, *, seed: int = 0) -> PruningPlan:
     generator = random.Random(seed)
     entries = []
     for group in traced.prunable:
-        block = group.width // group.blocks
-        stay = set(generator.sample(range(block), (block + 1) // 2))
-        kept = tuple(i for i in range(group.width) if i % block in stay)
+        partition = group.width // group.partitions
+        stay = set(generator.sample(range(partition), (partition + 1) // 2))
+        kept = tuple(i for i in range(group.width) if i % partition in stay)
         if len(kept) < group.width:
             entries.append(KeptChannels(group.name, group.width, kept))
     return PruningPlan(tuple(entries), traced.source.sha256, {})

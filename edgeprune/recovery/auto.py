@@ -1,12 +1,12 @@
-"""Climb from the simplest method to the best, and stay on the rung that is nearest to the original.
+"""Climb from the simplest method to the best, and stay on the candidate that is nearest to the original.
 
-Which rungs there are depends on what the network offers. BatchNorm holds the moments that the
+Which candidates there are depends on what the network offers. BatchNorm holds the moments that the
 analytic closed form starts from, and brings drawn images to the level of real ones, so that whole
 layers can be fitted and trained; without it there are the closed forms on weights, and the analytic
 one from a prior of the input alone. The user's own images, where there are some, serve any network.
 
 Closed forms start from the pruned network, whatever was tried before them; training goes on from
-the best of them. No rung wins everywhere. Each is judged on images that nothing was fitted to
+the best of them. No candidate wins everywhere. Each is judged on images that nothing was fitted to
 (``held_out.py``), and one that is not nearer to the original than those below it is not taken.
 """
 
@@ -27,7 +27,7 @@ from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
 from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct, enough
-from edgeprune.recovery.training.feature_training import Course, plenty
+from edgeprune.recovery.training.feature_training import DistillationMethod, plenty
 from edgeprune.recovery.training.supervise import Supervise
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from edgeprune.recovery.method import RecoveryMethod
 
 HELD_OUT = 4
-"""For so many images to fit to, one other judges."""
+"""For so many images to fit to, one other validated."""
 
-LEAST_JUDGES = 2
+LEAST_VALIDATION = 2
 """What varies between images shows from two on."""
 
 
@@ -51,7 +51,7 @@ ROUNDING = 1e-6
 """With a smaller error there is nothing to mend."""
 
 EFFORT = {"nm": 1, "lbyl": 1, "analytic": 1, "reconstruct": 4, "supervise": 30}
-"""How long rungs take, beside each other; only progress goes by it."""
+"""How long candidates take, beside each other; only progress goes by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +80,35 @@ class Auto:
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.method.RecoveryMethod` says; the step tells what won, and why."""
         start = time.perf_counter()
-        fitting, judging = self._images(traced.source)
-        error = partial(held_out_error, traced, inputs=judging, drawn=self.source.drawn)
+        fitting, validation = self._images(traced.source)
+        error = partial(
+            held_out_error, traced, inputs=validation, synthetic=self.source.kind.synthetic
+        )
         best, chosen = pruned, "none"
         errors = {chosen: error(pruned)}
-        rungs = self._rungs(traced, fitting)
-        heard = efforts(rungs, progress)
-        for name, method in rungs.items():
+        candidates = self._candidates(traced, fitting)
+        recorded = efforts(candidates, progress)
+        for name, method in candidates.items():
             if errors[chosen] < ROUNDING:
                 break
             below = pruned
-            if isinstance(method, Course):
+            if isinstance(method, DistillationMethod):
                 below = best
                 method = replace(method, seconds=self.seconds - (time.perf_counter() - start))
-            tried = method(traced, below, heard[name])
+            tried = method(traced, below, recorded[name])
             errors[name] = error(tried)
             if errors[name] < errors[chosen]:
                 best, chosen = tried, name
-        judges = len(judging[0])
+        validated = len(validation[0])
         shown = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
         taken = best.recovered_by[len(pruned.recovered_by) :]
         last = taken[-1] if taken else RecoveryStep("none", 0.0, 0, "")
-        detail = f"chose {chosen}; error on {judges} other images {self.source.origin}: {shown}"
+        detail = f"chose {chosen}; error on {validated} other images {self.source.origin}: {shown}"
         step = replace(
             last,
             method=f"auto:{chosen}",
             seconds=time.perf_counter() - start,
-            images=judges + last.images,
+            images=validated + last.images,
             detail="; ".join((detail, *(each.detail for each in taken))),
         )
         return replace(best, recovered_by=(*pruned.recovered_by, step))
@@ -115,33 +117,33 @@ class Auto:
         """Images to fit to, and others to judge by."""
         few = self.images or enough(original.input)
         most = max(self.images or plenty(self.source, original.input), few)
-        judges = max(LEAST_JUDGES, few // HELD_OUT)
-        inputs = self.source(original, most + judges, self.seed or 0)
-        judges = min(judges, max(LEAST_JUDGES, len(inputs[0]) // (HELD_OUT + 1)))
-        fitting = Given(tuple(each[judges:] for each in inputs), self.source.origin)
-        return replace(fitting, drawn=self.source.drawn), tuple(each[:judges] for each in inputs)
+        validated = max(LEAST_VALIDATION, few // HELD_OUT)
+        inputs = self.source(original, most + validated, self.seed or 0)
+        validated = min(validated, max(LEAST_VALIDATION, len(inputs[0]) // (HELD_OUT + 1)))
+        fitting = Given(tuple(each[validated:] for each in inputs), self.source.origin)
+        return replace(fitting, kind=self.source.kind), tuple(each[:validated] for each in inputs)
 
-    def _rungs(self, traced: TracedModel, fitting: Given) -> dict[str, RecoveryMethod]:
+    def _candidates(self, traced: TracedModel, fitting: Given) -> dict[str, RecoveryMethod]:
         """What the network and the images allow, the simplest first."""
-        rungs: dict[str, RecoveryMethod] = {}
+        candidates: dict[str, RecoveryMethod] = {}
         normed = bool(batch_norms(traced.source.module))
         if not normed:
-            rungs |= {"nm": NeuronMerging(), "lbyl": Lbyl()}
-        rungs["analytic"] = Analytic()
-        if len(fitting.images[0]) and (normed or not fitting.drawn):
+            candidates |= {"nm": NeuronMerging(), "lbyl": Lbyl()}
+        candidates["analytic"] = Analytic()
+        if len(fitting.images[0]) and (normed or not fitting.kind.synthetic):
             given: dict[str, Any] = {"source": fitting, "images": self.images, "seed": self.seed}
-            rungs["reconstruct"] = Reconstruct(**given)
-            rungs["supervise"] = Supervise(steps=self.steps, workspace=self.workspace, **given)
-        return rungs
+            candidates["reconstruct"] = Reconstruct(**given)
+            candidates["supervise"] = Supervise(steps=self.steps, workspace=self.workspace, **given)
+        return candidates
 
 
-def efforts(rungs: Collection[str], progress: Progress | None) -> dict[str, Progress | None]:
-    """Progress of each rung as progress of the whole."""
+def efforts(candidates: Collection[str], progress: Progress | None) -> dict[str, Progress | None]:
+    """Progress of each candidate as progress of the whole."""
     if progress is None:
-        return dict.fromkeys(rungs)
-    total, done = sum(EFFORT[name] for name in rungs), 0
+        return dict.fromkeys(candidates)
+    total, done = sum(EFFORT[name] for name in candidates), 0
     parts: dict[str, Progress | None] = {}
-    for name in rungs:
+    for name in candidates:
         parts[name] = _between(progress, done / total, (done + EFFORT[name]) / total, name)
         done += EFFORT[name]
     return parts

@@ -18,9 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeprune.artifacts import Filtered, Filters, Gained, Normed, Total
+from edgeprune.artifacts import BatchNormed, Depthwise, Filters, Scaled, Sum
 from edgeprune.graph import recording
-from edgeprune.graph.batch_norms import called_once, norm_behind, shared_norms
+from edgeprune.graph.batch_norms import called_once, norm_after, shared_norms
 from edgeprune.recovery.kept_channels import LAYERS, kept_outputs
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edgeprune.artifacts import PrunedModel, Signal, TracedModel
-    from edgeprune.artifacts.recorded import Run
+    from edgeprune.artifacts import LinearPath, PrunedModel, TracedModel
+    from edgeprune.artifacts.recorded import OperatorTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tup
     Returns:
         In the order of execution; none where nothing can be compared.
     """
-    run = recording.record(traced.source.module, traced.source.input.shapes)
-    behind, once = norm_behind(run), called_once(run)
+    run = recording.trace_operators(traced.source.module, traced.source.input.shapes)
+    behind, once = norm_after(run), called_once(run)
     norms = shared_norms(run, traced.source.module, pruned.module)
     last = {operation.layer: place for place, operation in enumerate(run.operations)}
     known = norms if normed else norms | (once - behind.keys())
@@ -81,15 +81,15 @@ def _summands(traced: TracedModel) -> set[str]:
     }
 
 
-def _added(signal: Signal, *, inside: bool) -> Iterator[str]:
-    """Layers that give the terms of sums in ``signal``, itself a term or not."""
-    match signal:
-        case Total(terms):
+def _added(path: LinearPath, *, inside: bool) -> Iterator[str]:
+    """Layers that give the terms of sums in ``path``, itself a term or not."""
+    match path:
+        case Sum(terms):
             for term in terms:
                 yield from _added(term, inside=True)
-        case Gained(_, of):
+        case Scaled(_, of):
             yield from _added(of, inside=inside)
-        case Normed(layer, of) | Filtered(layer, of):
+        case BatchNormed(layer, of) | Depthwise(layer, of):
             if inside:
                 yield layer
             yield from _added(of, inside=False)
@@ -98,7 +98,7 @@ def _added(signal: Signal, *, inside: bool) -> Iterator[str]:
                 yield layer
 
 
-def _last_at_each_resolution(run: Run, candidates: list[str]) -> set[str]:
+def _last_at_each_resolution(run: OperatorTrace, candidates: list[str]) -> set[str]:
     """The candidate that runs last, of those whose outputs have the same height and width."""
     last: dict[tuple[int, ...], str] = {}
     for operation in run.operations:

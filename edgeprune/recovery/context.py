@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.images.observed import Kept
+from edgeprune.images.observed import ObservedSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def equipped(
     for label, method in zip(labels(methods), methods, strict=True):
         changes: dict[str, Any] = {}
         source: Any = getattr(method, "source", None)
-        if own is not None and source is not None and source.drawn:
+        if own is not None and source is not None and source.kind.synthetic:
             changes["source"] = source = own
         if workspace is not None and _lacks(source, "workspace"):
             # One folder for all: a set that two methods ask for is then made once.
@@ -116,7 +116,7 @@ def watched(
         changes["seconds"] = seconds = min(given.seconds, seconds)
         seconds *= IMAGINING
     if takes_images(method):
-        changes["source"] = Kept(given.source, folder, label, seconds)
+        changes["source"] = ObservedSource(given.source, folder, label, seconds)
     looked_at: RecoveryMethod = replace(given, **changes) if changes else method
     return looked_at
 

@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 
 from edgeprune.recovery.block_ends import block_ends
-from edgeprune.recovery.layerwise.teacher_student import Walk
-from edgeprune.recovery.training.task import Listener
+from edgeprune.recovery.layerwise.teacher_student import PairedForward
+from edgeprune.recovery.training.task import FeatureRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgeprune.artifacts import PrunedModel, TracedModel
-    from edgeprune.recovery.layerwise.side_by_side import Stop
+    from edgeprune.recovery.layerwise.side_by_side import LayerPair
 
 
 def held_out_error(
-    traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor], *, drawn: bool
+    traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor], *, synthetic: bool
 ) -> float:
     """The error above.
 
@@ -39,20 +39,20 @@ def held_out_error(
         traced: The original.
         pruned: The network to judge; not changed.
         inputs: One tensor (N, …) for each input.
-        drawn: Whether the images are drawn by rule.
+        synthetic: Whether the images are procedural or synthesized.
 
     Returns:
         0 for equal networks, 1 for one that says nothing; infinite where one is not finite.
     """
 
-    def look(_: Stop) -> None:
-        """Nothing is changed on this walk."""
+    def look(_: LayerPair) -> None:
+        """Nothing is changed on this paired."""
 
-    walk = Walk(traced, pruned, drawn=drawn)
-    ends = block_ends(traced, pruned, normed=drawn)
-    original = Listener(walk.teacher, ends, only_kept=True)
-    student = Listener(walk.student, ends, only_kept=False)
-    wanted, actual = walk.run(inputs, look)
+    paired = PairedForward(traced, pruned, synthetic=synthetic)
+    ends = block_ends(traced, pruned, normed=synthetic)
+    original = FeatureRecorder(paired.teacher, ends, only_kept=True)
+    student = FeatureRecorder(paired.student, ends, only_kept=False)
+    wanted, actual = paired.run(inputs, look)
     pairs = zip(original.take() + wanted, student.take() + actual, strict=True)
     errors = [relative_error(w, a) for w, a in pairs]
     return sum(errors) / len(errors)

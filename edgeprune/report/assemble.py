@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from edgeprune import artifacts
     from edgeprune.artifacts import (
-        Comparison,
         CountComparison,
         ExportedModel,
         InstructionCounts,
+        LatencyComparison,
         Measurement,
         RatioInterval,
         RecoveryStep,
@@ -65,7 +65,7 @@ class RunResult:
     compressed_costs: compare.Counted | None = None
     original_file: ExportedModel | None = None
     compressed_file: ExportedModel | None = None
-    comparison: Comparison | CountComparison | None = None
+    comparison: LatencyComparison | CountComparison | None = None
     surgery: artifacts.SurgeryProof | None = None
     coverage: document.Coverage | None = None
     layers: Sequence[document.Layer] = ()
@@ -200,7 +200,7 @@ def _benched(found: Benched) -> document.Side:
     return replace(compare.side(found.costs, None, found.measurement), onnx=found.file)
 
 
-def _environment(measured: Comparison | CountComparison | None) -> dict[str, object]:
+def _environment(measured: LatencyComparison | CountComparison | None) -> dict[str, object]:
     """The device's where something was measured, with the packages that made the model."""
     if measured is None:
         return surroundings(environment.host())

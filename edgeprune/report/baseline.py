@@ -108,7 +108,7 @@ class _Level:
 
 def _level(latency: Latency) -> _Level:
     sessions = _parts(latency, _session_lengths(latency))
-    logs = [math.log(stats.quantile(session, stats.UNDISTURBED)) for session in sessions]
+    logs = [math.log(stats.quantile(session, stats.P5)) for session in sessions]
     if len(logs) > 1:
         return _Level(
             statistics.fmean(logs), statistics.variance(logs) / len(logs), len(logs) - 1.0

@@ -112,7 +112,7 @@ def onnx_file(exported: ExportedModel) -> document.OnnxFile:
 def latency(measurement: Measurement) -> document.Latency:
     """Quantiles over all samples, and the samples themselves."""
     samples = measurement.samples_s
-    shares = (stats.UNDISTURBED, 0.5, 0.9, 0.99)
+    shares = (stats.P5, 0.5, 0.9, 0.99)
     p5, median, p90, p99 = (stats.quantile(samples, share) for share in shares)
     return document.Latency(
         median=median,
@@ -234,7 +234,7 @@ def quality(found: artifacts.ImageQuality) -> document.Quality:
         noise_shift=finite(found.noise_shift),
         confidence=None if found.confidence is None else finite(found.confidence),
         classes=found.classes,
-        imagined=found.imagined,
+        imagined=found.kind is artifacts.ImageKind.SYNTHESIZED,
         passed=found.passed,
         detail=str(found),
     )

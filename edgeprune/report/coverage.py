@@ -25,14 +25,14 @@ def coverage(traced: TracedModel, costs: Counted) -> Coverage:
     macs = {layer.name: layer.macs for layer in costs.layers}
     reached = {m.layer for group in traced.prunable for m in group.members}
     locked = tuple(
-        Locked(group.name, group.locked_because, _share(_makers(group), macs, costs.macs))
+        Locked(group.name, group.locked_because, _share(_producers(group), macs, costs.macs))
         for group in traced.groups
         if group.locked_because is not None
     )
     return Coverage(_share(reached, macs, costs.macs), locked)
 
 
-def _makers(group: ChannelGroup) -> set[str]:
+def _producers(group: ChannelGroup) -> set[str]:
     return {member.layer for member in group.having("producer", "depthwise")}
 
 

@@ -59,7 +59,7 @@ UNITS: dict[str, tuple[float, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Condition:
     """``path`` is where the figure is in report.json, ``limit`` in that figure's own unit."""
 
     path: str
@@ -72,7 +72,7 @@ class Expression:
     """True when all comparisons of any conjunction are; ``text`` is what the user wrote."""
 
     text: str
-    any_of: tuple[tuple[Comparison, ...], ...]
+    any_of: tuple[tuple[Condition, ...], ...]
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -165,11 +165,11 @@ _COMPARISON = re.compile(
 )
 
 
-def _conjunction(part: str, text: str) -> tuple[Comparison, ...]:
+def _conjunction(part: str, text: str) -> tuple[Condition, ...]:
     return tuple(_comparison(one, text) for one in re.split(r"\s+and\s+", part))
 
 
-def _comparison(one: str, text: str) -> Comparison:
+def _comparison(one: str, text: str) -> Condition:
     found = _COMPARISON.fullmatch(one)
     if not found:
         raise UsageError(
@@ -181,7 +181,7 @@ def _comparison(one: str, text: str) -> Comparison:
     if not math.isfinite(limit) or (dimension(path) == "fraction" and abs(limit) > 1):
         example = "" if found["unit"] else f"; {found['number']} per cent is {found['number']}%"
         raise UsageError(f"gate {text!r}: {found['path']} cannot be as large as {limit:g}{example}")
-    return Comparison(path, found["relation"], limit)
+    return Condition(path, found["relation"], limit)
 
 
 def _path(written: str, text: str) -> str:

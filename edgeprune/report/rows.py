@@ -193,7 +193,7 @@ def holds(proof: Surgery) -> bool:
 
 def _quality(step: Recovery) -> Iterator[Row]:
     if found := step.quality:
-        aim = "imagined by the original" if found.imagined else "drawn by rule, which need not pass"
+        aim = "synthesized" if found.imagined else "procedural, which need not pass"
         yield "images", f"{step.method}: {found.detail} ({aim})"
 
 

@@ -21,8 +21,8 @@ from edgeprune.artifacts import (
 from edgeprune.errors import ModelUnsupported
 from edgeprune.graph import dependency
 from edgeprune.graph.dependency import OPTYPE, DependencyGraph, GraphItem, Node
-from edgeprune.random_inputs import noise
-from edgeprune.tracing.linear_paths import SignalReader
+from edgeprune.random_inputs import random_inputs
+from edgeprune.tracing.linear_paths import LinearPaths
 from edgeprune.tracing.locks import lock_reason, matching_layers
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def trace(
     kept_layers = matching_layers(module, keep)
     order = {name: place for place, (name, _) in enumerate(module.named_modules())}
     with dependency.time_limit(time_limit_s):
-        graph = dependency.build(module, noise(source.input, batch=2))
+        graph = dependency.build(module, random_inputs(source.input, batch=2))
         groups = [
             _group(graph, items, kept_layers, order) if why is None else _lost(graph, root, why)
             for root, items, why in dependency.groups(graph)
@@ -89,17 +89,17 @@ def _group(
     """Describe one group of the graph by names and index maps, and lock it if it must be."""
     width = len(items[0].idxs)
     nodes = [item.dep.target for item in items]
-    reader = SignalReader(graph, set(nodes))
+    paths = LinearPaths(graph, set(nodes))
     members = []
     for item, node in zip(items, nodes, strict=True):
         role = _role(item)
         if role is not None:
             channels = _index_map(width, item)
-            reads = reader.read_by(node) if role == "consumer" else None
+            reads = paths.read_by(node) if role == "consumer" else None
             members.append(Member(graph.name_of(node), role, channels, reads))
-    blocks = lcm(*(_blocks(node) for node in nodes))
+    partitions = lcm(*(_partitions(node) for node in nodes))
     members.sort(key=lambda member: order.get(member.layer, len(order)))
-    group = ChannelGroup(_first_maker(members, nodes, graph), width, tuple(members), blocks)
+    group = ChannelGroup(_first_producer(members, nodes, graph), width, tuple(members), partitions)
     reason = lock_reason(graph, group, nodes, kept_layers)
     return group if reason is None else group.locked(reason)
 
@@ -111,10 +111,12 @@ def _lost(graph: DependencyGraph, root: Node, why: str) -> ChannelGroup:
     return ChannelGroup(alone.layer, width, (alone,), locked_because=why)
 
 
-def _first_maker(members: Sequence[Member], nodes: Sequence[Node], graph: DependencyGraph) -> str:
+def _first_producer(
+    members: Sequence[Member], nodes: Sequence[Node], graph: DependencyGraph
+) -> str:
     """Name of the earliest layer that makes the group's channels in their own order."""
-    makers = (m for m in members if m.role == "producer" and _in_order(m.channels))
-    return next((maker.layer for maker in makers), graph.name_of(nodes[0]))
+    producers = (m for m in members if m.role == "producer" and _in_order(m.channels))
+    return next((producer.layer for producer in producers), graph.name_of(nodes[0]))
 
 
 def _in_order(channels: Channels) -> bool:
@@ -139,8 +141,8 @@ def _index_map(width: int, item: GraphItem) -> Channels:
     return tuple(tuple(sorted(indices)) for indices in channels)
 
 
-def _blocks(node: Node) -> int:
-    """Into how many blocks a layer splits its channels, of which equal parts must go."""
+def _partitions(node: Node) -> int:
+    """Into how many partitions a layer splits its channels, of which equal parts must go."""
     if node.type == OPTYPE.CONV:
         return int(node.module.groups)
     if node.type == OPTYPE.GN:

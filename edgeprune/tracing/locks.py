@@ -74,8 +74,8 @@ def lock_reason(
     for member in group.members:
         if member.side == "out" and member.layer in kept_layers:
             return f"kept by --keep '{kept_layers[member.layer]}'"
-    readers = {member.layer for member in group.having("consumer")}
-    if any(node in graph.outputs and graph.name_of(node) not in readers for node in nodes):
+    consumers = {member.layer for member in group.having("consumer")}
+    if any(node in graph.outputs and graph.name_of(node) not in consumers for node in nodes):
         return "its channels are the network's output"
     for node in nodes:
         reason = _node_reason(graph, group, node)
@@ -97,7 +97,7 @@ def _owns_channels(layer: nn.Module) -> bool:
 def _node_reason(graph: DependencyGraph, group: ChannelGroup, node: Node) -> str | None:
     """Reasons that lie in the kind of one operation."""
     layer, module = graph.name_of(node), node.module
-    if node in graph.opaque:
+    if node in graph.splits_channels:
         return "its channels pass a view that splits the channel axis, as channel shuffle does"
     if node.type in UNSUPPORTED:
         return f"'{layer}' is {UNSUPPORTED[node.type]}, which is not supported"
@@ -123,11 +123,11 @@ def _member_reason(graph: DependencyGraph, group: ChannelGroup, member: Member) 
     convolution = member.role in ("producer", "consumer")
     if convolution and len(indices) != size and _is_grouped(graph, member):
         return f"the grouped convolution '{member.layer}' reads only a part of them"
-    if group.blocks > 1 and group.width % group.blocks:
-        return f"its {group.width} channels do not divide into {group.blocks} blocks"
+    if group.partitions > 1 and group.width % group.partitions:
+        return f"its {group.width} channels do not divide into {group.partitions} partitions"
     if group.width == 1:
         return "it has a single channel"
-    if group.blocks == group.width:
+    if group.partitions == group.width:
         return f"each of its channels is a block of its own in '{member.layer}'"
     return None
 

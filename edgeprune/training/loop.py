@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgeprune.training.processes import join
-from edgeprune.training.run import Run
+from edgeprune.training.run import TrainingRun
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress
@@ -52,7 +52,7 @@ def fit(
         ValueError: If no parameter of the module requires gradients.
     """
     processes = processes or join()
-    run = Run(task, schedule, seed, processes)
+    run = TrainingRun(task, schedule, seed, processes)
     files = _Files(checkpoint, run, processes, shared=task.shared) if checkpoint else None
     try:
         while not run.is_over():
@@ -78,7 +78,7 @@ class _Files:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, run: Run, processes: Processes, *, shared: bool
+        self, checkpoint: Checkpoint, run: TrainingRun, processes: Processes, *, shared: bool
     ) -> None:
         self._apart = processes.count > 1 and not shared
         self._checkpoint = checkpoint.of_rank(processes.rank) if self._apart else checkpoint

@@ -25,7 +25,7 @@ HOPELESS = 10
 """After so many steps in a row without a finite loss the run is over."""
 
 
-class Run:
+class TrainingRun:
     """A run under way; several processes go through it in step, with the same decisions.
 
     Args:

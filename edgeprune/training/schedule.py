@@ -42,7 +42,7 @@ class Schedule:
         clip: Longest gradient, as its norm over all parameters of a process; 0: any.
         averaging: Decay of the running average of the parameters that is judged and kept, 0 to
             less than 1; 0: the parameters themselves. Larger: smoother, later.
-        judge_every: Steps from one judgement to the next; 0: only before the first and after the
+        validate_every: Steps from one judgement to the next; 0: only before the first and after the
             last. Smaller: finds a better step, slower.
         patience: Judgements in a row that are no better than the best before the run stops; 0:
             it never does.
@@ -57,7 +57,7 @@ class Schedule:
     warmup: float = 0.0
     clip: float = 0.0
     averaging: float = 0.0
-    judge_every: int = 0
+    validate_every: int = 0
     patience: int = 0
     seconds: float = math.inf
     optimiser: str | Optimiser = "adam"
@@ -74,7 +74,7 @@ class Schedule:
             "warmup": (0 <= self.warmup < 1, "from 0 to less than 1"),
             "clip": (self.clip >= 0, "0 or more"),
             "averaging": (0 <= self.averaging < 1, "from 0 to less than 1"),
-            "judge_every": (self.judge_every >= 0, "0 or more"),
+            "validate_every": (self.validate_every >= 0, "0 or more"),
             "patience": (self.patience >= 0, "0 or more"),
             "seconds": (self.seconds > 0, "above 0"),
         }
@@ -106,7 +106,7 @@ class Schedule:
 
     def due(self, step: int) -> bool:
         """Whether to judge after so many steps."""
-        return step == 0 or bool(self.judge_every and step % self.judge_every == 0)
+        return step == 0 or bool(self.validate_every and step % self.validate_every == 0)
 
     def make(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of a run; ``initial_lr`` of each group is its peak rate."""

@@ -152,14 +152,14 @@ def test_a_second_file_that_is_no_model_leaves_no_process(tiny, tmp_path):
     bad.write_bytes(b"not a model")
     pids = []
 
-    class Kept(Watched):
+    class ObservedSource(Watched):
         def start(self, request):
             worker = bench.LocalDevice().start(request)
             pids.append(worker.pid)
             return worker
 
     with pytest.raises(DeviceFailed, match=r"bad\.onnx"):
-        bench.compare(tiny, bad, bench.BenchSettings(device=Kept()))
+        bench.compare(tiny, bad, bench.BenchSettings(device=ObservedSource()))
     assert len(pids) == 1
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)

@@ -27,8 +27,8 @@ def silent(share, doing):
 def gather(figures, **settings):
     """Sessions that give these figures, in order."""
     given = iter(figures)
-    hold = lambda number: SimpleNamespace(figure=next(given))  # noqa: E731
-    return sessions.gather(hold, **{**SETTINGS, "progress": silent, **settings})
+    run_session = lambda number: SimpleNamespace(figure=next(given))  # noqa: E731
+    return sessions.gather(run_session, **{**SETTINGS, "progress": silent, **settings})
 
 
 SCATTER = {
@@ -48,21 +48,21 @@ def test_the_interval_holds_the_truth_though_it_decides_when_to_stop(kind, sprea
     ]
     covered = sum(one.estimate.low <= truth <= one.estimate.high for one in series)
     assert binomtest(covered, trials, 0.95, alternative="less").pvalue > 1e-3
-    assert all(one.within <= 0.01 or len(one.held) == 100 for one in series)
+    assert all(one.within <= 0.01 or len(one.sessions) == 100 for one in series)
 
 
-@pytest.mark.parametrize("held", [2, 3, 5])
-def test_the_interval_of_few_sessions_holds_the_truth(held):
-    noise, trials = random.Random(held), 600
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_interval_of_few_sessions_holds_the_truth(count):
+    noise, trials = random.Random(count), 600
     covered = 0
     for _ in range(trials):
-        found = sessions.interval([noise.gauss(0.05, 0.01) for _ in range(held)])
+        found = sessions.interval([noise.gauss(0.05, 0.01) for _ in range(count)])
         covered += found.low <= 0.05 <= found.high
     assert binomtest(covered, trials, 0.95).pvalue > 1e-3
 
 
 def test_sessions_that_agree_are_enough_at_the_first_look():
-    assert len(gather([0.05] * 100).held) == sessions.ENOUGH == 6
+    assert len(gather([0.05] * 100).sessions) == sessions.ENOUGH == 6
 
 
 def wild():
@@ -71,7 +71,7 @@ def wild():
 
 
 def test_sessions_that_never_agree_come_to_an_end():
-    assert len(gather(wild()).held) == sessions.LOOKS[-1]
+    assert len(gather(wild()).sessions) == sessions.LOOKS[-1]
 
 
 def test_intervals_are_looked_at_when_planned_only(monkeypatch):
@@ -83,22 +83,22 @@ def test_intervals_are_looked_at_when_planned_only(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("took", "seconds", "held"), [(2.0, 1.0, 2), (2.0, 8.0, 4), (2.0, 9.9, 4), (1.0, 5.0, 5)]
+    ("took", "seconds", "count"), [(2.0, 1.0, 2), (2.0, 8.0, 4), (2.0, 9.9, 4), (1.0, 5.0, 5)]
 )
-def test_no_session_starts_that_would_end_too_late(took, seconds, held, monkeypatch):
+def test_no_session_starts_that_would_end_too_late(took, seconds, count, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(sessions, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
-    def hold(number):
+    def run_session(number):
         clock[0] += took
         return SimpleNamespace(figure=0.01 * number)
 
     shares = []
     series = sessions.gather(
-        hold, seconds=seconds, within=1e-9, progress=lambda share, _: shares.append(share)
+        run_session, seconds=seconds, within=1e-9, progress=lambda share, _: shares.append(share)
     )
-    assert len(series.held) == held
-    assert series.seconds == held * took
+    assert len(series.sessions) == count
+    assert series.seconds == count * took
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
 
@@ -107,12 +107,12 @@ def test_a_first_session_that_took_long_shortens_no_series(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(sessions, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
-    def hold(number):
+    def run_session(number):
         clock[0] += 0.5 if number else 4.0  # files are copied once
         return SimpleNamespace(figure=0.01 * number)
 
-    series = sessions.gather(hold, seconds=7.0, within=1e-9, progress=silent)
-    assert len(series.held) == 7
+    series = sessions.gather(run_session, seconds=7.0, within=1e-9, progress=silent)
+    assert len(series.sessions) == 7
 
 
 def lucky(sigma, truth, noise):

@@ -14,6 +14,7 @@ from invocation import CHAIN_SHAPE, edgeprune
 from safetensors.torch import save_file
 
 import edgeprune as ep
+from edgeprune.artifacts import ImageKind
 from edgeprune.cli.options import seconds
 from edgeprune.errors import UsageError
 from edgeprune.images import image_sets
@@ -84,9 +85,9 @@ def test_images_that_the_original_imagined_are_kept_and_judged(imagined: Path) -
     inputs, about = image_sets.read(imagined / "images.safetensors")
     report = decode(imagined)
     (step,) = report.recovery
-    assert "imagined by the original" in step.detail
+    assert "synthesized by model inversion" in step.detail
     assert report.model is not None
-    assert (about.drawn, about.imagined, about.model_sha256) == (True, True, report.model.sha256)
+    assert (about.kind, about.model_sha256) == (ImageKind.SYNTHESIZED, report.model.sha256)
     assert inputs[0].shape[1:] == (3, 16, 16)
     assert step.images == len(inputs[0])
     assert (imagined / "images.png").read_bytes().startswith(b"\x89PNG")
@@ -95,7 +96,7 @@ def test_images_that_the_original_imagined_are_kept_and_judged(imagined: Path) -
     assert 0 < step.quality.images <= 256
     assert step.quality.statistics_shift is not None
     text = (imagined / "report.md").read_text()
-    assert "imagined by the original" in text
+    assert "synthesized by model inversion" in text
     (stage,) = (stage for stage in report.stages if stage.name == "recover")
     assert (stage.status == "degraded") == (not step.quality.passed)
     settings = yaml.safe_load((imagined / "recipe.yaml").read_text())
@@ -138,7 +139,7 @@ def test_images_drawn_by_rule_are_judged_but_not_kept(pruned_chain: Path) -> Non
 def images_of(folder: Path, *shape: int, **changes: Any) -> Path:
     """A set of images of a shape."""
     known = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)} | changes
-    about = image_sets.ImageSet("imagined", True, 0, "", **known)
+    about = image_sets.ImageSet("imagined", ImageKind.PROCEDURAL, 0, "", **known)
     image_sets.save([torch.randn(10, *shape)], about, folder / "images.safetensors")
     return folder / "images.safetensors"
 

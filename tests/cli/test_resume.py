@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import short_courses
+import short_trainings
 import torch
 import zoo
 from invocation import QUICK, edgeprune
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 Tensors = dict[str, bytes]
 
 SHAPE = "1x3x8x8"
-STEPS = short_courses.STEPS
+STEPS = short_trainings.STEPS
 STEP = re.compile(rf"step (\d+)/{STEPS}, loss [\d.e-]+")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def brief() -> Iterator[None]:
-    """Trainings here are as short as those of ``short_courses.py``."""
+    """Trainings here are as short as those of ``short_trainings.py``."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(feature_training, "STEPS", (STEPS, STEPS))
         yield
@@ -75,7 +75,7 @@ def interrupted(folder: Path) -> str:
     """Recover on a terminal, and end it once some steps are done; what the terminal showed."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, short_courses.__file__, "recover", "run", "--recover", "supervise"],
+        [sys.executable, short_trainings.__file__, "recover", "run", "--recover", "supervise"],
         cwd=folder,
         stderr=theirs,
         env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "xterm"},

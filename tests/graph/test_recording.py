@@ -8,7 +8,7 @@ import zoo
 from torch import nn
 from torch.nn import functional as F
 
-from edgeprune.artifacts.recorded import ROOT, Seen
+from edgeprune.artifacts.recorded import ROOT, TensorView
 from edgeprune.graph.recording import record
 
 
@@ -73,9 +73,9 @@ def test_a_reshape_keeps_the_value_and_shows_another_shape(reshape):
     shape = (1, 4, 6, 6)
     for operation in run.operations:
         assert operation.kind == "reshape"
-        assert operation.reads == (Seen(run.inputs[0], shape),)
+        assert operation.reads == (TensorView(run.inputs[0], shape),)
         shape = operation.writes[0].shape
-        assert operation.writes == (Seen(run.inputs[0], shape),)
+        assert operation.writes == (TensorView(run.inputs[0], shape),)
     assert shape == tuple(reshape(torch.empty(1, 4, 6, 6)).shape)
     assert run.outputs == run.inputs
 
@@ -86,7 +86,7 @@ def test_a_linear_layer_sees_the_flattened_map():
     pooled = only(run, "max_pool2d_with_indices").writes[0]
     seen = named(run, "addmm")[0].arguments[1]
     assert pooled.shape == (1, 16, 4, 4)
-    assert seen == Seen(pooled.value, (1, 16 * 4 * 4))
+    assert seen == TensorView(pooled.value, (1, 16 * 4 * 4))
 
 
 def test_a_view_of_what_was_written_through_another_view_is_not_exact():
@@ -98,7 +98,7 @@ def test_a_view_of_what_was_written_through_another_view_is_not_exact():
     run = ran(halves)
     written = only(run, "relu").writes[0]
     assert only(run, "sigmoid").reads == (written,)
-    assert only(run, "tanh").reads == (Seen(written.value, written.shape, exact=False),)
+    assert only(run, "tanh").reads == (TensorView(written.value, written.shape, exact=False),)
 
 
 def test_a_number_that_leaves_the_network_is_read_but_not_written():
@@ -144,7 +144,7 @@ def test_arguments_follow_the_schema_with_defaults():
     convolution = only(run, "convolution")
     schema = torch.ops.aten.convolution.default._schema
     passed = dict(zip([each.name for each in schema.arguments], convolution.arguments, strict=True))
-    assert passed["input"] == convolution.reads[0] == Seen(run.inputs[0], (1, 4, 6, 6))
+    assert passed["input"] == convolution.reads[0] == TensorView(run.inputs[0], (1, 4, 6, 6))
     assert passed["weight"].shape == (6, 2, 3, 3)
     assert passed["bias"] is None
     assert (passed["stride"], passed["padding"], passed["groups"]) == ((2, 1), (1, 1), 2)

@@ -1,4 +1,4 @@
-"""What is asked of images at each step: priors, classes, views and phases."""
+"""What is asked of images at each step: priors, classes, views and swing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgeprune.images.synthesis import augmentation, priors
 from edgeprune.images.synthesis.logits import cyclic_labels, disagreement, logits_of
-from edgeprune.images.synthesis.swing import RandomPhases
+from edgeprune.images.synthesis.swing import SwingConvolution
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -103,15 +103,15 @@ def test_crops_lie_everywhere_and_in_the_middle_without_a_generator() -> None:
     assert torch.equal(augmentation.cropped(images, (3, 5), None), images[:, :, 1:4, 1:6])
 
 
-# --- phases ---------------------------------------------------------------------------------------
+# --- swing ---------------------------------------------------------------------------------------
 
 
-def reached(network: nn.Module, phases: RandomPhases, draws: int) -> Tensor:
+def reached(network: nn.Module, swing: SwingConvolution, draws: int) -> Tensor:
     """How many of the draws give each pixel a gradient."""
     images = drawn(1, 1, 6, 6).requires_grad_()
     total = torch.zeros(6, 6)
     for seed in range(draws):
-        phases.generator = generator(seed)
+        swing.generator = generator(seed)
         (gradient,) = torch.autograd.grad(network(images).square().sum(), images)
         total += (gradient[0, 0] != 0).float()
     return total
@@ -120,16 +120,16 @@ def reached(network: nn.Module, phases: RandomPhases, draws: int) -> Tensor:
 def test_all_pixels_get_a_gradient_through_a_stride() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 1, stride=2), nn.Sigmoid(), nn.Conv2d(2, 2, 1))
     plain = network(images := drawn(1, 1, 6, 6))
-    phases = RandomPhases(network)
+    swing = SwingConvolution(network)
     assert torch.equal(network(images), plain)
-    phases.generator = generator()
+    swing.generator = generator()
     assert network(images).shape == plain.shape
-    assert (reached(network, phases, 40) > 0).all()
+    assert (reached(network, swing, 40) > 0).all()
 
 
 def test_maps_too_small_to_be_mirrored_are_left() -> None:
     network = nn.Conv2d(1, 2, 3, stride=(2, 3), padding=1)
-    phases = RandomPhases(network)
-    phases.generator = generator()
+    swing = SwingConvolution(network)
+    swing.generator = generator()
     assert network(drawn(2, 1, 1, 1)).shape == (2, 2, 1, 1)
     assert network(drawn(2, 1, 1, 2)).shape == (2, 2, 1, 1)

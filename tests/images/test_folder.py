@@ -9,7 +9,7 @@ import torch
 from noise_images import noise_image
 from torch import nn
 
-from edgeprune.artifacts import InputSpec, SourceModel
+from edgeprune.artifacts import ImageKind, InputSpec, SourceModel
 from edgeprune.errors import UsageError
 from edgeprune.images.folder import Folder
 from edgeprune.images.reading import unlabelled
@@ -98,5 +98,5 @@ def test_a_network_that_takes_no_images_is_refused(ten: Path) -> None:
 
 
 def test_reports_can_say_where_images_are_from(ten: Path) -> None:
-    assert not Folder(ten).drawn
+    assert Folder(ten).kind is ImageKind.REAL
     assert Folder(ten).origin == f"of {ten}"

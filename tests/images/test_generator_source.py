@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 import zoo
-from imagined import loss_by_hand, original, seen_by
+from synthesized import loss_by_hand, original, seen_by
 from torch import nn
 from traced_zoo import Calls, source_of, unchanged
 
+from edgeprune.artifacts import ImageKind
 from edgeprune.errors import ModelUnsupported, UsageError
 from edgeprune.images.synthesis.generator import Generated
 from edgeprune.natural_images import pixels_of
@@ -84,5 +85,5 @@ def test_networks_that_tell_nothing_are_refused() -> None:
 
 
 def test_reports_can_say_where_images_are_from() -> None:
-    assert QUICK.drawn
+    assert QUICK.kind is ImageKind.SYNTHESIZED
     assert QUICK.origin.startswith("of a generator")

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from edgeprune.artifacts import InputSpec, SourceModel
+from edgeprune.artifacts import ImageKind, InputSpec, SourceModel
 from edgeprune.errors import UsageError
 from edgeprune.images.image_sets import FILE, ImageSet, contact_sheet, load, read, save
 
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 SPEC = InputSpec(((1, 3, 8, 6), (1, 4)))
 MODEL = SourceModel(nn.Identity(), SPEC, "network", "ab" * 32)
 ABOUT = ImageSet(
-    "imagined", True, 7, MODEL.sha256, SPEC.mean, SPEC.std, {"inversion": "Inversion(steps=3)"}
+    "imagined",
+    ImageKind.PROCEDURAL,
+    7,
+    MODEL.sha256,
+    SPEC.mean,
+    SPEC.std,
+    {"inversion": "Inversion(steps=3)"},
 )
 
 
@@ -38,7 +44,7 @@ def test_the_same_images_come_back(tmp_path: Path) -> None:
     assert all(torch.equal(*pair) for pair in zip(found, inputs(), strict=True))
     assert about == ABOUT
     given = load(file, SPEC)
-    assert (given.origin, given.drawn) == ("imagined", True)
+    assert (given.origin, given.kind) == ("imagined", ImageKind.PROCEDURAL)
     assert torch.equal(given(MODEL, 2, 0)[0], inputs()[0][:2])
     assert [each.name for each in file.parent.iterdir()] == [FILE]
 

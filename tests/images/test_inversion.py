@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-import two_dreamers
+import two_synthesizers
 import zoo
-from imagined import headless, loss_by_hand, original, seen_by
+from synthesized import headless, loss_by_hand, original, seen_by
 from torch import nn
 from torchrun import torchrun
 from traced_zoo import Calls, source_of, unchanged
 
-from edgeprune.artifacts import InputSpec, SourceModel
+from edgeprune.artifacts import ImageKind, InputSpec, SourceModel
 from edgeprune.errors import ModelUnsupported, UsageError
 from edgeprune.images.given import Given
 from edgeprune.images.procedural import DeadLeaves
@@ -47,8 +47,8 @@ def test_the_statistics_come_nearer_whatever_the_output(name: str) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [{"smooth": True}, {"objective": Objective(phases=True)}, {"clamp": False}, {"batch": 8}],
-    ids=["smooth", "phases", "unclamped", "batches"],
+    [{"smooth": True}, {"objective": Objective(swing=True)}, {"clamp": False}, {"batch": 8}],
+    ids=["smooth", "swing", "unclamped", "batches"],
 )
 def test_networks_without_a_head_imagine_too(option: dict[str, object]) -> None:
     model, _ = seen_by(headless())
@@ -118,14 +118,14 @@ def test_labels_make_their_classes_likelier() -> None:
 
 def test_a_rival_is_shown_what_it_gets_wrong() -> None:
     model, _ = original("chain")
-    rival, _ = seen_by(zoo.build("chain", seed=1))
+    competitor, _ = seen_by(zoo.build("chain", seed=1))
 
     def apart(weight: float) -> float:
-        wanted = replace(BARE, rival=rival.module, rivalry=weight)
-        with unchanged(rival.module):
+        wanted = replace(BARE, competitor=competitor.module, competition=weight)
+        with unchanged(competitor.module):
             (images,) = replace(QUICK, steps=30, objective=wanted)(model, 16, 0)
         with torch.no_grad():
-            p, q = (each.module(images).softmax(1) for each in (model, rival))
+            p, q = (each.module(images).softmax(1) for each in (model, competitor))
         return float((p - q).abs().sum(1).mean())
 
     assert apart(3.0) > 1.5 * apart(0.0)
@@ -215,10 +215,10 @@ def test_progress_rises_to_the_end() -> None:
 
 
 def test_two_processes_imagine_what_one_does_with_twice_the_batch(tmp_path: Path) -> None:
-    script = Path(two_dreamers.__file__)
+    script = Path(two_synthesizers.__file__)
     ran = torchrun(script, tmp_path / "images", 4, folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    (alone,) = two_dreamers.imagine(8)
+    (alone,) = two_synthesizers.imagine(8)
     found = [torch.load(tmp_path / f"images.{rank}")[0] for rank in (0, 1)]
     assert torch.equal(*found)
     # the processes add in another order, and Adam makes a whole step of every sign
@@ -252,5 +252,5 @@ def test_networks_that_tell_nothing_are_refused() -> None:
 
 
 def test_reports_can_say_where_images_are_from() -> None:
-    assert QUICK.drawn
-    assert QUICK.origin == "imagined by the original (12 steps)"
+    assert QUICK.kind is ImageKind.SYNTHESIZED
+    assert QUICK.origin == "(synthesized by model inversion, 12 steps)"

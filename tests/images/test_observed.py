@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 import zoo
-from imagined import original
+from synthesized import original
 from torch import Tensor
 from traced_zoo import source_of
 
+from edgeprune.artifacts import ImageKind
 from edgeprune.images import image_sets
 from edgeprune.images.given import Given
-from edgeprune.images.observed import Kept
+from edgeprune.images.observed import ObservedSource
 from edgeprune.images.procedural import DeadLeaves, PinkNoise
 from edgeprune.images.quality import quality
 from edgeprune.images.synthesis.generator import Generated
 from edgeprune.images.synthesis.inversion import Inversion
-from edgeprune.images.time_limit import TRIED, in_time
+from edgeprune.images.time_limit import TRIED, within_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,24 +39,24 @@ def images(source: ImageSource, count: int = 12) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("source", [DeadLeaves(), QUICK, Given((IMAGES,), "of mine")])
 def test_a_source_that_is_watched_is_the_same_source(source: ImageSource, tmp_path: Path) -> None:
-    kept = Kept(source, tmp_path, "reconstruct")
-    assert (kept.origin, kept.drawn, repr(kept)) == (source.origin, source.drawn, repr(source))
+    kept = ObservedSource(source, tmp_path, "reconstruct")
+    assert (kept.origin, kept.kind, repr(kept)) == (source.origin, source.kind, repr(source))
     assert torch.equal(*(images(each)[0] for each in (kept, source)))
 
 
 def test_only_what_was_imagined_is_kept_and_no_set_takes_the_place_of_another(
     tmp_path: Path,
 ) -> None:
-    for source in (DeadLeaves(), Given((IMAGES,)), Given((IMAGES,), drawn=True, imagined=True)):
-        images(Kept(source, tmp_path, "auto"))
-    images(Kept(QUICK, None, "auto"))
+    for source in (DeadLeaves(), Given((IMAGES,)), Given((IMAGES,), kind=ImageKind.SYNTHESIZED)):
+        images(ObservedSource(source, tmp_path, "auto"))
+    images(ObservedSource(QUICK, None, "auto"))
     assert list(tmp_path.iterdir()) == []
-    sets = [images(Kept(QUICK, tmp_path, name), n)[0] for n, name in enumerate("aabb", 9)]
+    sets = [images(ObservedSource(QUICK, tmp_path, name), n)[0] for n, name in enumerate("aabb", 9)]
     files = ["images", "images-a", "images-b", "images-b-2"]
     for file, inputs in zip(files, sets, strict=True):
         found, about = image_sets.read(tmp_path / f"{file}.safetensors")
         assert torch.equal(found[0], inputs)
-        assert about.imagined
+        assert about.kind is ImageKind.SYNTHESIZED
         assert about.model_sha256 == MODEL.sha256
         assert (tmp_path / f"{file}.png").is_file()
     assert len(list(tmp_path.iterdir())) == 2 * len(files)
@@ -63,17 +64,17 @@ def test_only_what_was_imagined_is_kept_and_no_set_takes_the_place_of_another(
 
 @pytest.mark.parametrize("source", [DeadLeaves(), QUICK])
 def test_quality_is_that_of_the_images(source: ImageSource) -> None:
-    kept = Kept(source, None, "auto")
+    kept = ObservedSource(source, None, "auto")
     inputs = images(kept)
     wanted = quality(MODEL, inputs, 3)
-    assert kept.quality == replace(wanted, imagined=source is QUICK)
+    assert kept.quality == replace(wanted, kind=source.kind)
 
 
 def test_real_images_and_networks_without_statistics_have_no_quality() -> None:
-    kept = Kept(Given((IMAGES,)), None, "auto")
+    kept = ObservedSource(Given((IMAGES,)), None, "auto")
     images(kept)
     assert kept.quality is None
-    kept = Kept(DeadLeaves(), None, "auto")
+    kept = ObservedSource(DeadLeaves(), None, "auto")
     assert kept(source_of(zoo.build("no-norm")), 4, 0)
     assert kept.quality is None
 
@@ -92,7 +93,7 @@ def test_imagining_keeps_to_its_time(source: Inversion | Generated) -> None:
 def test_one_batch_is_made_if_there_is_no_time() -> None:
     (some,) = replace(QUICK, seconds=0.0)(MODEL, 64, 3)
     assert len(some) == 8
-    (some,) = Kept(DeadLeaves(), None, "auto", 0.0)(MODEL, 500, 3)
+    (some,) = ObservedSource(DeadLeaves(), None, "auto", 0.0)(MODEL, 500, 3)
     assert len(some) == TRIED
 
 
@@ -101,7 +102,7 @@ class Slow:
     """A user's source, which takes a millisecond an image."""
 
     origin: str = "slow"
-    drawn: bool = True
+    kind: ImageKind = ImageKind.PROCEDURAL
 
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
@@ -112,8 +113,8 @@ class Slow:
 
 def test_a_source_that_cannot_hurry_is_asked_for_fewer() -> None:
     began = time.perf_counter()
-    (some,) = in_time(Slow(), MODEL, 10_000, 3, 0.5)
+    (some,) = within_time(Slow(), MODEL, 10_000, 3, 0.5)
     assert time.perf_counter() - began < 1
     assert TRIED < len(some) <= 500
     assert torch.equal(some, Slow()(MODEL, len(some), 3)[0])
-    assert len(in_time(Slow(), MODEL, 70, 3, 5.0)[0]) == 70
+    assert len(within_time(Slow(), MODEL, 70, 3, 5.0)[0]) == 70

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeprune.artifacts import InputSpec, SourceModel
+from edgeprune.artifacts import ImageKind, InputSpec, SourceModel
 from edgeprune.images.procedural import DeadLeaves, PinkNoise
 
 if TYPE_CHECKING:
@@ -161,5 +161,5 @@ def test_inputs_without_a_mean_for_each_channel_are_drawn_too(source: ImageSourc
 
 @all_sources
 def test_reports_can_say_where_images_are_from(source: ImageSource) -> None:
-    assert source.drawn
+    assert source.kind is ImageKind.PROCEDURAL
     assert source.origin.startswith("drawn by rule (")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from imagined import headless, original, read_by_norms, seen_by
+from synthesized import headless, original, read_by_norms, seen_by
 from torch import Tensor, nn
 from traced_zoo import source_of, unchanged
 
@@ -97,7 +97,7 @@ def test_networks_without_statistics_are_refused() -> None:
 
 
 def test_the_verdict_needs_no_torch() -> None:
-    made = "import sys, edgeprune.artifacts as made; made.ImageQuality(1, 0.1, 1.0)"
+    made = "import sys, edgeprune.artifacts as made; make_batches.ImageQuality(1, 0.1, 1.0)"
     code = f"{made}; print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == "False"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 import zoo
-from imagined import headless, loss_by_hand, original, seen_by
+from synthesized import headless, loss_by_hand, original, seen_by
 from torch import nn
 from traced_zoo import source_of
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from imagined import original
+from synthesized import original
 
 from edgeprune.images.synthesis.inversion import Inversion
 from edgeprune.images.synthesis.objective import Objective
@@ -18,7 +18,7 @@ from edgeprune.training import join
 def imagine(each):
     """Sixteen images in two batches or four."""
     model, _ = original("residual")
-    wanted = Objective(labels=0.1, phases=True)
+    wanted = Objective(labels=0.1, swing=True)
     return Inversion(steps=4, batch=each, smooth=True, objective=wanted)(model, 16, 3)
 
 

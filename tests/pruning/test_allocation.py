@@ -47,7 +47,7 @@ def allowed(group, unit, floor):
         width
         for width in range(1, group.width + 1)
         if width == group.width
-        or (width % unit == 0 and width % group.blocks == 0 and width >= floor * group.width)
+        or (width % unit == 0 and width % group.partitions == 0 and width >= floor * group.width)
     ]
 
 
@@ -221,9 +221,9 @@ def test_the_same_channels_go_from_every_block(name):
     model = traced(name)
     for entry in plan(model, costs_of(model), Macs(0.5)).plan.groups:
         group = next(group for group in model.groups if group.name == entry.group)
-        block = group.width // group.blocks
-        rows = np.array(entry.kept).reshape(group.blocks, -1)
-        assert (rows - block * np.arange(group.blocks)[:, None] == rows[0]).all()
+        block = group.width // group.partitions
+        rows = np.array(entry.kept).reshape(group.partitions, -1)
+        assert (rows - block * np.arange(group.partitions)[:, None] == rows[0]).all()
 
 
 @pytest.mark.parametrize("scope", SCOPES)

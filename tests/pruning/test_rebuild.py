@@ -15,18 +15,18 @@ from traced_zoo import source_of, traced
 from edgeprune.graph.layers import filter_rows
 from edgeprune.moments.propagation import Propagation
 from edgeprune.pruning.importance import consumers, importance, rebuild
-from edgeprune.pruning.importance.consumers import Reader, readers_of
+from edgeprune.pruning.importance.consumers import Consumer, consumers_of
 from edgeprune.pruning.importance.rebuild import Rebuild, Removal, eliminate, scores
 from edgeprune.tracing import trace
 
 
-def costs(given: Reader) -> torch.Tensor:
+def costs(given: Consumer) -> torch.Tensor:
     """What each position costs before any went."""
     return Removal(given, 1).costs()
 
 
-def without(given: Reader, position: int) -> Reader:
-    """The reader after one position went."""
+def without(given: Consumer, position: int) -> Consumer:
+    """The consumer after one position went."""
     removal = Removal(given, 1)
     removal.take(position)
     return removal.without(torch.arange(len(given.columns)) == position)
@@ -43,9 +43,9 @@ def problem(channels, positions, outputs, taps, seed):
     return weight, matrix, blurred @ blurred.T + 0.1 * torch.eye(taps), columns
 
 
-def reader(weight, matrix, correlation, columns):
+def consumer(weight, matrix, correlation, columns):
     gram = torch.einsum("oia,ab,ojb->ij", weight, correlation, weight)
-    return Reader(gram, torch.linalg.inv(matrix), columns)
+    return Consumer(gram, torch.linalg.inv(matrix), columns)
 
 
 def missed(weight, matrix, correlation, gone):
@@ -61,7 +61,7 @@ def missed(weight, matrix, correlation, gone):
 
 
 def brute_force(problems):
-    """The order in which positions go, and what each costs, all readers together."""
+    """The order in which positions go, and what each costs, all consumers together."""
     positions = len(problems[0][3])
     gone, before, order, paid = [], 0.0, [], []
 
@@ -89,17 +89,17 @@ def brute_force(problems):
 def test_the_greedy_order_and_its_costs_are_those_of_solving_anew(
     each, positions, extra, count, taps, seed
 ):
-    """For one reader or several, one channel at a position or several, others read beside them."""
+    """For one consumer or several, one channel at a position or several, others read beside them."""
     channels = each * positions + min(extra, positions - 1)
     problems = [problem(channels, positions, 3, taps, seed + number) for number in range(count)]
-    order, paid = eliminate([reader(*each) for each in problems])
+    order, paid = eliminate([consumer(*each) for each in problems])
     wanted_order, wanted = brute_force(problems)
     assert order.tolist() == wanted_order
     assert paid.tolist() == pytest.approx(wanted, rel=1e-6, abs=1e-9)
 
 
 def test_several_readers_lose_what_each_loses():
-    first, second = (reader(*problem(6, 6, 4, 2, seed)) for seed in (1, 2))
+    first, second = (consumer(*problem(6, 6, 4, 2, seed)) for seed in (1, 2))
     _, paid = eliminate([first, second])
     assert float(paid[0]) == pytest.approx(float((costs(first) + costs(second)).min()))
     assert float(paid.sum()) == pytest.approx(
@@ -108,14 +108,14 @@ def test_several_readers_lose_what_each_loses():
 
 
 def test_what_went_is_there_no_more_and_the_others_cost_no_less():
-    before = reader(*problem(6, 3, 4, 2, 0))
+    before = consumer(*problem(6, 3, 4, 2, 0))
     left = costs(without(before, 1))
     assert len(left) == len(costs(before)) - 1
     assert float(left.min()) > 0
 
 
 def test_putting_updates_off_changes_nothing(monkeypatch: pytest.MonkeyPatch):
-    given = [reader(*problem(9, 9, 4, 2, seed)) for seed in (0, 1)]
+    given = [consumer(*problem(9, 9, 4, 2, seed)) for seed in (0, 1)]
     put_off = eliminate(given)
     monkeypatch.setattr(rebuild, "TOGETHER", 1)
     at_once = eliminate(given)
@@ -135,7 +135,7 @@ def test_duplicates_go_first_and_for_nothing():
     weight, matrix, correlation, _ = problem(6, 6, 4, 2, 3)
     double = torch.eye(6)[[0, 1, 2, 3, 4, 2, 4]].double()
     twice = double @ matrix @ double.T + 1e-9 * torch.eye(7)
-    found = reader(weight[:, [0, 1, 2, 3, 4, 5, 0]], twice, correlation, torch.arange(7)[:, None])
+    found = consumer(weight[:, [0, 1, 2, 3, 4, 5, 0]], twice, correlation, torch.arange(7)[:, None])
     order, paid = eliminate([found])
     assert {(2, 5), (4, 6)} == {tuple(sorted(pair)) for pair in double_of(order[:2].tolist())}
     assert float(paid[:2].max()) < 1e-6 * float(paid[2])
@@ -152,7 +152,7 @@ def double_of(places):
 def test_all_channels_together_cost_each_consumer_all_that_it_makes(name):
     """Also where several layers read a residual stream: their shares of variance add up."""
     model = traced(name)
-    found = {group.name: eliminate(each)[1] for group, each in readers_of(model, 1e-9)}
+    found = {group.name: eliminate(each)[1] for group, each in consumers_of(model, 1e-9)}
     for group in model.prunable:
         consumers = len(group.having("consumer"))
         assert float(found[group.name].sum()) == pytest.approx(consumers, rel=1e-3)
@@ -225,7 +225,7 @@ def test_positions_share_a_score_in_every_block():
     model = traced("grouped")
     found = importance(model, Rebuild())
     for group in model.prunable:
-        rows = found[group.name].reshape(group.blocks, -1)
+        rows = found[group.name].reshape(group.partitions, -1)
         assert torch.equal(rows, rows[:1].expand_as(rows))
 
 
@@ -262,9 +262,9 @@ def test_moments_are_propagated_once(monkeypatch):
 
 
 def test_a_large_ridge_trusts_no_other_channel():
-    """λ → ∞: the squared norm of the weights that read each channel, in the reader's units."""
+    """λ → ∞: the squared norm of the weights that read each channel, in the consumer's units."""
     model = traced("no-norm")
-    (_, (reader_,)), *_ = readers_of(model, 1e6)
+    (_, (reader_,)), *_ = consumers_of(model, 1e6)
     one_by_one = reader_.gram.diagonal()
     torch.testing.assert_close(
         costs(reader_) / costs(reader_).sum(), one_by_one / one_by_one.sum(), rtol=1e-4, atol=0

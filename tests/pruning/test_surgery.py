@@ -83,10 +83,10 @@ def test_the_trial_takes_half_of_every_prunable_group(name):
     model = traced(name)
     trial = trial_plan(model)
     assert {entry.group for entry in trial.groups} == {
-        group.name for group in model.prunable if group.width > group.blocks
+        group.name for group in model.prunable if group.width > group.partitions
     }
     for entry in trial.groups:
-        blocks = next(group.blocks for group in model.groups if group.name == entry.group)
+        blocks = next(group.partitions for group in model.groups if group.name == entry.group)
         block = entry.width // blocks
         assert len(entry.kept) == blocks * ((block + 1) // 2)
         assert {i % block for i in entry.kept[: len(entry.kept) // blocks]} == {

@@ -10,7 +10,7 @@ import zoo
 from torch import nn
 from traced_zoo import plan_without, random_plan, source_of, traced, traced_network, unchanged
 
-from edgeprune.artifacts import PruningPlan, part_of
+from edgeprune.artifacts import ImageKind, PruningPlan, part_of
 from edgeprune.images.given import Given
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.pruning import prune
@@ -41,39 +41,41 @@ def same(module, other):
 
 
 def told(step):
-    """What the step's detail says: the choice and the errors by rung."""
+    """What the step's detail says: the choice and the errors by candidate."""
     chosen, _, images, listed = re.fullmatch(
         r"chose (\w+); error on (\d+) other images ([^:]+): ([^;]+)(?:; .*)?", step.detail
     ).groups()
     errors = dict(each.split() for each in listed.split(", "))
-    return chosen, images, {rung: float(error) for rung, error in errors.items()}
+    return chosen, images, {candidate: float(error) for candidate, error in errors.items()}
 
 
 def rungs_by_hand(name, source):
-    """Every rung that the network and the images allow, with its error on the first images."""
+    """Every candidate that the network and the images allow, with its error on the first images."""
     model, pruned = traced(name), cut(name)
     images = source(model.source, 25, 0)
-    judging, fitting = (tuple(each[rows] for each in images) for rows in (slice(5), slice(5, None)))
+    validation, fitting = (
+        tuple(each[rows] for each in images) for rows in (slice(5), slice(5, None))
+    )
     normed = any(isinstance(part, nn.BatchNorm2d) for part in model.source.module.modules())
-    rungs = {"none": pruned}
-    for rung in ["analytic"] if normed else ["nm", "lbyl", "analytic"]:
-        rungs[rung] = CLOSED[rung](model, pruned)
-    if normed or not source.drawn:
-        fit = Reconstruct(source=Given(fitting, drawn=source.drawn), images=20)
-        rungs["reconstruct"] = fit(model, pruned)
-    error = partial(held_out_error, model, inputs=judging, drawn=source.drawn)
-    errors = {rung: error(made) for rung, made in rungs.items()}
-    if "reconstruct" in rungs:
+    candidates = {"none": pruned}
+    for candidate in ["analytic"] if normed else ["nm", "lbyl", "analytic"]:
+        candidates[candidate] = CLOSED[candidate](model, pruned)
+    if normed or not source.kind.synthetic:
+        fit = Reconstruct(source=Given(fitting, kind=source.kind), images=20)
+        candidates["reconstruct"] = fit(model, pruned)
+    error = partial(held_out_error, model, inputs=validation, synthetic=source.kind.synthetic)
+    errors = {candidate: error(made) for candidate, made in candidates.items()}
+    if "reconstruct" in candidates:
         train = Supervise(source=fit.source, images=20, steps=STEPS)
-        rungs["supervise"] = train(model, rungs[min(errors, key=errors.__getitem__)])
-        errors["supervise"] = error(rungs["supervise"])
-    return rungs, errors
+        candidates["supervise"] = train(model, candidates[min(errors, key=errors.__getitem__)])
+        errors["supervise"] = error(candidates["supervise"])
+    return candidates, errors
 
 
 @pytest.mark.parametrize("source", [DeadLeaves(), REAL], ids=["drawn", "real"])
 @pytest.mark.parametrize("name", ["chain", "residual", "flatten", "chunk", "no-norm"])
 def test_the_rung_with_the_smallest_error_is_taken(name, source):
-    rungs, errors = rungs_by_hand(name, source)
+    candidates, errors = rungs_by_hand(name, source)
     with unchanged(traced(name).source.module), unchanged(cut(name).module):
         done = Auto(source=source, images=20, steps=STEPS)(traced(name), cut(name))
     (step,) = done.recovered_by
@@ -83,7 +85,7 @@ def test_the_rung_with_the_smallest_error_is_taken(name, source):
     assert (chosen, origin) == (best, source.origin)
     assert list(shown) == list(errors)
     assert shown == pytest.approx(errors, abs=6e-4, rel=1e-3)
-    assert same(rungs[best].module, done.module)
+    assert same(candidates[best].module, done.module)
     assert errors[best] <= errors["none"]
     assert step.images == 5 + {"reconstruct": 20, "supervise": 16}.get(best, 0)
 
@@ -97,11 +99,11 @@ def test_every_coupling_climbs_some_way(name):
 
 
 @dataclass(frozen=True)
-class Seen:
+class ByNumber:
     """Images by number, and what was asked for."""
 
     asked: list
-    drawn: bool = False
+    kind: ImageKind = ImageKind.REAL
     origin: str = "by number"
 
     def __call__(self, original, count, seed, progress=None):
@@ -114,7 +116,7 @@ class Seen:
 def test_images_to_judge_by_are_others(images, others, monkeypatch):
     fitted, judged, asked = [], [], []
 
-    def judge(traced, pruned, inputs, *, drawn):
+    def judge(traced, pruned, inputs, *, synthetic):
         judged.append(inputs[0])
         return 1.0
 
@@ -126,7 +128,7 @@ def test_images_to_judge_by_are_others(images, others, monkeypatch):
     monkeypatch.setattr(auto_module, "held_out_error", judge)
     monkeypatch.setattr(auto_module, "Reconstruct", Fit)
     monkeypatch.setattr(auto_module, "Supervise", lambda **_: Analytic())
-    Auto(source=Seen(asked), images=images, steps=STEPS, seed=7)(traced("chain"), cut("chain"))
+    Auto(source=ByNumber(asked), images=images, steps=STEPS, seed=7)(traced("chain"), cut("chain"))
     assert asked == [(images + others, 7)]
     numbers = [each.flatten(1).mean(1) for each in (fitted[0], judged[0])]
     assert [len(each) for each in numbers] == [images, others]
@@ -136,16 +138,16 @@ def test_images_to_judge_by_are_others(images, others, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("images", "judges", "fits"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (12, 2, 10)]
+    ("images", "validated", "fits"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (12, 2, 10)]
 )
-def test_few_images_judge_before_they_are_fitted_to(images, judges, fits):
+def test_few_images_judge_before_they_are_fitted_to(images, validated, fits):
     done = Auto(source=Given((IMAGES[:images],)), steps=STEPS)(traced("chain"), cut("chain"))
     (step,) = done.recovered_by
     chosen, _, errors = told(step)
-    assert f"error on {judges} other images" in step.detail
+    assert f"error on {validated} other images" in step.detail
     assert list(errors) == ["none", "analytic", *(["reconstruct", "supervise"] if fits else [])]
     trained = fits - (fits // 5 if fits // 5 >= 2 else 0)
-    assert step.images == judges + {"reconstruct": fits, "supervise": trained}.get(chosen, 0)
+    assert step.images == validated + {"reconstruct": fits, "supervise": trained}.get(chosen, 0)
 
 
 @pytest.mark.parametrize("value", [1e6, float("nan"), float("inf")])
@@ -181,9 +183,11 @@ def test_earlier_steps_are_kept():
 
 
 def test_progress_is_of_the_whole():
-    heard = []
-    Auto(images=8, steps=STEPS)(traced("chain"), cut("chain"), lambda *given: heard.append(given))
-    shares = [share for share, _ in heard]
+    recorded = []
+    Auto(images=8, steps=STEPS)(
+        traced("chain"), cut("chain"), lambda *given: recorded.append(given)
+    )
+    shares = [share for share, _ in recorded]
     assert shares == sorted(shares)
     assert 0 < shares[0] < 0.5 < shares[-1] == 1
     assert part_of(None, 1, 2) is None
@@ -209,6 +213,6 @@ def test_the_user_s_network_without_batch_norm_is_fitted_on_real_images_only():
     shown = {}
     for source in (DeadLeaves(), replace(REAL, origin="real")):
         done = Auto(source=source, images=20, steps=STEPS)(traced("no-norm"), cut("no-norm"))
-        shown[source.drawn] = list(told(done.recovered_by[-1])[2])
+        shown[source.kind.synthetic] = list(told(done.recovered_by[-1])[2])
     assert shown[True] == ["none", "nm", "lbyl", "analytic"]
     assert shown[False] == ["none", "nm", "lbyl", "analytic", "reconstruct", "supervise"]

@@ -15,7 +15,7 @@ from edgeprune.graph import recording
 from edgeprune.pruning import prune
 from edgeprune.recovery import block_ends as block_ends_file
 from edgeprune.recovery.block_ends import block_ends
-from edgeprune.recovery.training.task import Listener
+from edgeprune.recovery.training.task import FeatureRecorder
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 WHOLE = PruningPlan((), "0" * 64, {})
@@ -59,8 +59,8 @@ def test_both_networks_have_the_same_channels_at_every_end(name, normed):
     pruned = prune(model, random_plan(model, 6, most=0.8))
     with unchanged(model.source.module), unchanged(pruned.module):
         ends = block_ends(model, pruned, normed=normed)
-    teacher = Listener(copy.deepcopy(model.source.module), ends, only_kept=True)
-    student = Listener(copy.deepcopy(pruned.module), ends, only_kept=False)
+    teacher = FeatureRecorder(copy.deepcopy(model.source.module), ends, only_kept=True)
+    student = FeatureRecorder(copy.deepcopy(pruned.module), ends, only_kept=False)
     pairs = zip(teacher([IMAGES]).features, student([IMAGES]).features, strict=True)
     assert all(wanted.shape == given.shape for wanted, given in pairs)
 
@@ -70,7 +70,7 @@ def test_both_networks_have_the_same_channels_at_every_end(name, normed):
 def test_ends_come_in_the_order_of_execution(name, normed):
     model = traced(name)
     ends = block_ends(model, prune(model, random_plan(model, 6, most=0.8)), normed=normed)
-    run = recording.record(model.source.module, [zoo.INPUT_SHAPE])
+    run = recording.trace_operators(model.source.module, [zoo.INPUT_SHAPE])
     order = list(dict.fromkeys(operation.layer for operation in run.operations))
     places = [order.index(end.layer) for end in ends]
     assert places == sorted(places)

@@ -36,7 +36,7 @@ def by_numpy(wanted, actual):
 def test_the_network_itself_has_no_error(name, drawn):
     model = traced(name)
     images = DeadLeaves()(model.source, 6, 0) if drawn else (IMAGES,)
-    error = held_out_error(model, prune(model, WHOLE), images, drawn=drawn)
+    error = held_out_error(model, prune(model, WHOLE), images, synthetic=drawn)
     assert error <= (1e-8 if drawn else 0)
 
 
@@ -48,10 +48,10 @@ def test_a_batch_norm_that_runs_twice_is_no_error_either(drawn):
     )  # fmt: skip
     model = traced_network(zoo.calibrated(network, IMAGES))
     pruned = prune(model, WHOLE)
-    assert held_out_error(model, pruned, (5 * IMAGES + 1,), drawn=drawn) < 1e-8
+    assert held_out_error(model, pruned, (5 * IMAGES + 1,), synthetic=drawn) < 1e-8
 
 
-def heard(module, images, ends):
+def recorded(module, images, ends):
     """What a network gives at block ends, by layer."""
     found = {}
     hooks = [
@@ -72,9 +72,9 @@ def test_on_real_images_it_is_the_error_of_block_ends_and_outputs(name):
     model = traced(name)
     pruned = prune(model, random_plan(model, 6, most=0.8))
     with unchanged(model.source.module), unchanged(pruned.module):
-        error = held_out_error(model, pruned, (IMAGES,), drawn=False)
+        error = held_out_error(model, pruned, (IMAGES,), synthetic=False)
     ends = block_ends(model, pruned, normed=False)
-    wanted, given = (heard(each, IMAGES, ends) for each in (model.source.module, pruned.module))
+    wanted, given = (recorded(each, IMAGES, ends) for each in (model.source.module, pruned.module))
     both = (outputs(each, IMAGES) for each in (model.source.module, pruned.module))
     expected = [by_numpy(*pair) for pair in zip(*both, strict=True)]
     for end in ends:
@@ -88,7 +88,7 @@ def test_on_real_images_it_is_the_error_of_block_ends_and_outputs(name):
 def test_without_block_ends_it_is_the_error_of_the_outputs():
     model = traced("no-norm")
     pruned = prune(model, random_plan(model, 6, most=0.8))
-    error = held_out_error(model, pruned, (IMAGES,), drawn=True)
+    error = held_out_error(model, pruned, (IMAGES,), synthetic=True)
     both = (outputs(each, IMAGES) for each in (model.source.module, pruned.module))
     expected = [by_numpy(*pair) for pair in zip(*both, strict=True)]
     assert error == pytest.approx(np.mean(expected), rel=1e-4)
@@ -99,7 +99,7 @@ def test_on_drawn_images_statistics_that_are_wrong_count():
     pruned = prune(model, WHOLE)
     wrong = copy.deepcopy(pruned.module)
     wrong[1][1].running_mean += wrong[1][1].running_var.sqrt()
-    error = held_out_error(model, replace(pruned, module=wrong), (IMAGES,), drawn=True)
+    error = held_out_error(model, replace(pruned, module=wrong), (IMAGES,), synthetic=True)
     assert error > 0.1
 
 
@@ -117,7 +117,7 @@ def test_on_drawn_images_the_original_normalises_by_batch():
     std = (model.source.module[1].running_var + 1e-5).sqrt()
     moved = torch.tensor([0.1, 0.2, 0.3, 0.4]) * model.source.module[1].weight / std
     expected = by_numpy(wanted, wanted - moved[:, None, None].detach())
-    error = held_out_error(model, replace(pruned, module=shifted), (images,), drawn=True)
+    error = held_out_error(model, replace(pruned, module=shifted), (images,), synthetic=True)
     assert error == pytest.approx(expected, rel=1e-3)
 
 
@@ -128,7 +128,7 @@ def test_outputs_that_are_not_finite_are_infinitely_wrong(value):
     spoilt = copy.deepcopy(pruned.module)
     with torch.no_grad():
         spoilt.mask.bias.fill_(value)
-    assert held_out_error(model, replace(pruned, module=spoilt), (IMAGES,), drawn=False) == inf
+    assert held_out_error(model, replace(pruned, module=spoilt), (IMAGES,), synthetic=False) == inf
 
 
 # --- the formula ----------------------------------------------------------------------------------

@@ -17,7 +17,10 @@ from edgeprune.training import Schedule, fit
 @pytest.mark.parametrize("averaging", [0.0, 0.6])
 @pytest.mark.parametrize("clip", [0.0, 0.5])
 def test_weights_are_those_of_a_loop_written_out(averaging, clip):
-    task, schedule = Regression(), replace(SCHEDULE, averaging=averaging, clip=clip, judge_every=3)
+    task, schedule = (
+        Regression(),
+        replace(SCHEDULE, averaging=averaging, clip=clip, validate_every=3),
+    )
     task.module[3].p = 0.0
     task.error = lambda: None
     module = copy.deepcopy(task.module)
@@ -47,7 +50,7 @@ def test_weights_are_those_of_a_loop_written_out(averaging, clip):
 
 def test_training_makes_the_error_smaller_and_the_module_has_the_smallest():
     task = Regression()
-    fitted = fit(task, replace(SCHEDULE, steps=40, judge_every=5), seed=0)
+    fitted = fit(task, replace(SCHEDULE, steps=40, validate_every=5), seed=0)
     assert [step for step, _ in fitted.errors] == list(range(0, 41, 5))
     errors = dict(fitted.errors)
     assert errors[fitted.best_step] == min(errors.values()) < 0.7 * errors[0]
@@ -73,7 +76,7 @@ def test_the_best_weights_and_buffers_are_kept(errors, best):
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_only_the_ends_are_judged_unless_asked(averaging):
     task = Scripted([5] * 9)
-    fitted = fit(task, replace(STEADY, judge_every=0, averaging=averaging), seed=0)
+    fitted = fit(task, replace(STEADY, validate_every=0, averaging=averaging), seed=0)
     assert [step for step, _ in fitted.errors] == [0, 8]
 
 

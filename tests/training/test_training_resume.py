@@ -10,7 +10,7 @@ from training_tasks import SCHEDULE, Regression, identical, weights
 
 from edgeprune.training import Checkpoint, fit
 
-JUDGED = replace(SCHEDULE, judge_every=4, patience=9)
+JUDGED = replace(SCHEDULE, validate_every=4, patience=9)
 BEGUN = {"loss": 6, "late loss": 6, "error": 8, "progress": 7, "update": 6}
 """The step that a run begins with after Ctrl-C in one of these."""
 

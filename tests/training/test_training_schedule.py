@@ -50,7 +50,7 @@ def test_rate_follows_time_where_time_is_short():
 
 def test_it_is_judged_first_and_every_so_often():
     assert [k for k in range(8) if PLAIN.due(k)] == [0]
-    assert [k for k in range(8) if replace(PLAIN, judge_every=3).due(k)] == [0, 3, 6]
+    assert [k for k in range(8) if replace(PLAIN, validate_every=3).due(k)] == [0, 3, 6]
 
 
 def test_groups_keep_peaks_of_their_own():
@@ -78,7 +78,7 @@ def test_schedules_are_told_apart_and_recognised():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("steps", 0), ("learning_rate", 0.0), ("learning_rate", math.nan), ("warmup", 1.0),
-     ("clip", -1.0), ("averaging", 1.0), ("judge_every", -1), ("patience", -1), ("seconds", 0.0),
+     ("clip", -1.0), ("averaging", 1.0), ("validate_every", -1), ("patience", -1), ("seconds", 0.0),
      ("optimiser", "lion")],
 )  # fmt: skip
 def test_settings_that_cannot_be_meant_are_refused(name, value):

@@ -68,7 +68,7 @@ class Constant(Schedule):
         return 1.0
 
 
-STEADY = Constant(steps=8, learning_rate=1.0, judge_every=1, optimiser=sgd)
+STEADY = Constant(steps=8, learning_rate=1.0, validate_every=1, optimiser=sgd)
 
 
 def weights(task):

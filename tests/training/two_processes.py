@@ -1,6 +1,6 @@
 """What each of several processes does in ``test_training_processes.py``; not a test itself.
 
-Run by ``torchrun`` with the file to write to; also imported, so that one process does the same.
+TrainingRun by ``torchrun`` with the file to write to; also imported, so that one process does the same.
 """
 
 import copy
@@ -67,7 +67,7 @@ class Own:
 
 
 SCHEDULE = Schedule(
-    steps=STEPS, learning_rate=0.05, warmup=0.3, clip=0.5, averaging=0.9, judge_every=2,
+    steps=STEPS, learning_rate=0.05, warmup=0.3, clip=0.5, averaging=0.9, validate_every=2,
     optimiser="sgd",
 )  # fmt: skip
 
@@ -99,7 +99,7 @@ def stop():
 
 def interrupted(processes, checkpoint, *, lose=False):
     """How a run of tensors apart, cut short in step 5, goes on; perhaps with rank 1's file lost."""
-    schedule = Schedule(steps=9, learning_rate=0.1, judge_every=3)
+    schedule = Schedule(steps=9, learning_rate=0.1, validate_every=3)
     whole, cut, again = (Own(processes.rank) for _ in range(3))
     fitted = fit(whole, schedule, seed=0, processes=processes)
     loss = cut.loss

@@ -4,6 +4,6 @@ inversion.py     pixels as parameters     objective.py         what images shoul
 generator.py     a generator's weights    statistics_loss.py   BatchNorm statistics
 canvas.py        pixel parameters         priors.py            smoothness and contrast
 augmentation.py  shifts and flips         logits.py            classes, and where two disagree
-swing.py         phases of strides        optimisation.py      task and schedule of training
+swing.py         swing of strides        optimisation.py      task and schedule of training
 batch_cache.py   batch after batch, each finished one kept
 """

@@ -47,7 +47,7 @@ class Maker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class BatchCache:
     """Where finished batches are kept.
 
     Attributes:
@@ -99,21 +99,21 @@ class TimeLimit:
         return self.processes.agreed(self._seconds - (time.perf_counter() - self._start))
 
 
-def made(
+def make_batches(
     make: Maker,
     batches: Sequence[Tensor],
     judge: Judge,
-    shelf: Shelf,
+    cache: BatchCache,
     limit: TimeLimit,
     progress: Progress | None,
 ) -> tuple[Tensor, ...]:
-    """Make all batches for which there is time, one after another, those on the shelf excepted.
+    """Make all batches for which there is time, one after another, those on the cache excepted.
 
     Args:
         make: Makes this process's part of one.
         batches: Places of the images of each, (N·B,) each, as ``in_batches`` gives them.
         judge: Remembers the finished ones.
-        shelf: Where they are kept.
+        cache: Where they are kept.
         limit: Of the time, after the first batch; it knows the processes that share each batch.
         progress: Of the whole.
 
@@ -125,12 +125,12 @@ def made(
     for number, places in enumerate(batches):
         if finished and left < slowest:
             break
-        inputs = _from(shelf, number, processes)
+        inputs = _from(cache, number, processes)
         if inputs is None:
             own = make(processes.share(places), number, part_of(progress, number, len(batches)))
             inputs = tuple(_gathered(each, processes) for each in own)
             if processes.rank == 0:
-                shelf.keep(number, inputs)
+                cache.keep(number, inputs)
         rows = processes.share(torch.arange(len(places)))
         judge.remember([each[rows].to(processes.device) for each in inputs])
         finished.append(inputs)
@@ -161,9 +161,9 @@ def batch_size(shapes: Sequence[tuple[int, ...]]) -> int:
     return min(128, max(16, BATCH_PIXELS // pixels))
 
 
-def _from(shelf: Shelf, number: int, processes: Processes) -> tuple[Tensor, ...] | None:
+def _from(cache: BatchCache, number: int, processes: Processes) -> tuple[Tensor, ...] | None:
     """A finished batch, if the first process finds it: all make it, or none."""
-    found = shelf.found(number)
+    found = cache.found(number)
     return found if processes.agreed(float(found is not None)) else None
 
 

@@ -17,13 +17,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeprune import training
-from edgeprune.artifacts import InputSpec
+from edgeprune.artifacts import ImageKind, InputSpec
 from edgeprune.images.image_sets import ImageSet
-from edgeprune.images.synthesis.batch_cache import Shelf, TimeLimit, batch_size, in_batches, made
+from edgeprune.images.synthesis.batch_cache import (
+    BatchCache,
+    TimeLimit,
+    batch_size,
+    in_batches,
+    make_batches,
+)
 from edgeprune.images.synthesis.objective import Judge, Objective, is_image
 from edgeprune.images.synthesis.optimisation import ImageTask, require_images, schedule
 from edgeprune.natural_images import normalised
-from edgeprune.random_inputs import noise
+from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, SourceModel
@@ -58,13 +64,12 @@ class Generated:
     objective: Objective = Objective()  # noqa: RUF009 - frozen
     seconds: float = field(default=math.inf, compare=False, repr=False)
 
-    drawn: ClassVar[bool] = True
-    imagined: ClassVar[bool] = True
+    kind: ClassVar[ImageKind] = ImageKind.SYNTHESIZED
 
     @property
     def origin(self) -> str:
         """Where the images are from, to follow "256 images"."""
-        return f"of a generator that the original taught ({self.steps} steps a batch)"
+        return f"(synthesized by a generator, {self.steps} steps a batch)"
 
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
@@ -82,12 +87,14 @@ class Generated:
         size = self.batch or batch_size(original.input.shapes)
         batches = in_batches(count, size, processes)
         spec, wanted = original.input, sum(map(len, batches))
-        latents, *others = noise(InputSpec(((1, LATENT), *spec.shapes)), batch=wanted, seed=seed)
+        latents, *others = random_inputs(
+            InputSpec(((1, LATENT), *spec.shapes)), batch=wanted, seed=seed
+        )
         still = {str(at): each for at, each in enumerate(others) if not is_image(each)}
         painters = _painters(spec, self.width, seed)
         make = _Generation(self, judge, painters, latents, still, seed, processes, time)
-        nothing = Shelf(None, ImageSet(self.origin, True, seed, "", spec.mean, spec.std))
-        inputs = made(make, batches, judge, nothing, time, progress)
+        nothing = BatchCache(None, ImageSet(self.origin, self.kind, seed, "", spec.mean, spec.std))
+        inputs = make_batches(make, batches, judge, nothing, time, progress)
         return tuple(each[:count] for each in inputs)
 
 

@@ -17,14 +17,20 @@ import torch
 from torch import Tensor
 
 from edgeprune import training
-from edgeprune.artifacts import part_of
+from edgeprune.artifacts import ImageKind, part_of
 from edgeprune.images.image_sets import ImageSet
 from edgeprune.images.procedural import DeadLeaves
-from edgeprune.images.synthesis.batch_cache import Shelf, TimeLimit, batch_size, in_batches, made
-from edgeprune.images.synthesis.canvas import Canvas, resized, scaled
+from edgeprune.images.synthesis.batch_cache import (
+    BatchCache,
+    TimeLimit,
+    batch_size,
+    in_batches,
+    make_batches,
+)
 from edgeprune.images.synthesis.objective import Judge, Objective, is_image
 from edgeprune.images.synthesis.optimisation import ImageTask, require_images, schedule
-from edgeprune.images.time_limit import in_time
+from edgeprune.images.synthesis.pixel_parameters import PixelParameters, resized, scaled
+from edgeprune.images.time_limit import within_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,13 +80,12 @@ class Inversion:
     seconds: float = field(default=math.inf, compare=False, repr=False)
     workspace: Path | None = field(default=None, compare=False, repr=False)
 
-    drawn: ClassVar[bool] = True
-    imagined: ClassVar[bool] = True
+    kind: ClassVar[ImageKind] = ImageKind.SYNTHESIZED
 
     @property
     def origin(self) -> str:
         """Where the images are from, to follow "256 images"."""
-        return f"imagined by the original ({self.steps} steps)"
+        return f"(synthesized by model inversion, {self.steps} steps)"
 
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
@@ -97,25 +102,24 @@ class Inversion:
         judge = Judge(original, self.objective, processes)
         size = self.batch or batch_size(original.input.shapes)
         wanted = sum(map(len, in_batches(count, size, processes)))
-        starts = in_time(self.start, original, wanted, seed, DRAWING * time.left())
+        starts = within_time(self.start, original, wanted, seed, DRAWING * time.left())
         count = min(count, len(starts[0]))
         batches = in_batches(count, size, processes)
         # Images that only fill a batch up, so that processes share it evenly, start like others.
         rows = torch.arange(sum(map(len, batches))) % len(starts[0])
         starts = tuple(each[rows] for each in starts)
-        kept = self._shelf(original, starts, seed, processes)
-        make = _Imagination(self, original.input, judge, starts, seed, processes, kept, time)
-        inputs = made(make, batches, judge, kept, time, progress)
+        kept = self._cache(original, starts, seed, processes)
+        make = _BatchInversion(self, original.input, judge, starts, seed, processes, kept, time)
+        inputs = make_batches(make, batches, judge, kept, time, progress)
         return tuple(each[:count] for each in inputs)
 
-    def _shelf(
+    def _cache(
         self, original: SourceModel, starts: Sequence[Tensor], seed: int, processes: Processes
-    ) -> Shelf:
+    ) -> BatchCache:
         """A place in the workspace that no other set shares."""
         about = ImageSet(
             origin=self.origin,
-            drawn=True,
-            imagined=True,
+            kind=self.kind,
             seed=seed,
             model_sha256=original.sha256,
             mean=original.input.mean,
@@ -127,17 +131,17 @@ class Inversion:
             },
         )
         if self.workspace is None:
-            return Shelf(None, about)
-        rival = self.objective.rival
-        weights = rival.state_dict().values() if rival is not None else ()
+            return BatchCache(None, about)
+        competitor = self.objective.competitor
+        weights = competitor.state_dict().values() if competitor is not None else ()
         held = [*original.module.state_dict().values(), *weights, *starts]
         name = _digest(repr((about, processes.count)), held)
         (self.workspace / name).mkdir(parents=True, exist_ok=True)
-        return Shelf(self.workspace / name, about)
+        return BatchCache(self.workspace / name, about)
 
 
 @dataclass(frozen=True, slots=True)
-class _Imagination:
+class _BatchInversion:
     """Makes one batch after another, as :class:`~edgeprune.images.synthesis.batch_cache.Maker` says."""
 
     how: Inversion
@@ -146,7 +150,7 @@ class _Imagination:
     starts: tuple[Tensor, ...]
     seed: int
     processes: Processes
-    kept: Shelf
+    kept: BatchCache
     time: TimeLimit
 
     def __call__(
@@ -156,7 +160,9 @@ class _Imagination:
         inputs = tuple(each.to(self.processes.device) for each in inputs)
         stages, done = self._stages(inputs), number * how.steps
         for stage, (scale, steps) in enumerate(stages):
-            canvas = Canvas(inputs, self.spec, scale=scale, smooth=how.smooth, clamp=how.clamp)
+            canvas = PixelParameters(
+                inputs, self.spec, scale=scale, smooth=how.smooth, clamp=how.clamp
+            )
             training.fit(
                 ImageTask(canvas, self.judge, places, self.seed, done),
                 schedule(steps, how.learning_rate, self.time.left() / (len(stages) - stage)),

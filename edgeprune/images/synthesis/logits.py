@@ -1,8 +1,8 @@
 """What is asked of the outputs of networks that tell classes.
 
-A class is wanted of each image by cross entropy with its label. With a rival, images are wanted
+A class is wanted of each image by cross entropy with its label. With a competitor, images are wanted
 that the two networks disagree on (adaptive DeepInversion: Yin et al., arXiv:1912.08795): what the
-rival already imitates teaches it nothing more. The disagreement is the Jensen–Shannon divergence,
+competitor already imitates teaches it nothing more. The disagreement is the Jensen–Shannon divergence,
 
     JS(p, q) = ½ KL(p ‖ ½(p + q)) + ½ KL(q ‖ ½(p + q)),
 

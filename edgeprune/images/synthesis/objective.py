@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from edgeprune.images.synthesis import augmentation, priors
 from edgeprune.images.synthesis.logits import cyclic_labels, disagreement, logits_of
 from edgeprune.images.synthesis.statistics_loss import StatisticsLoss, own_norms
-from edgeprune.images.synthesis.swing import RandomPhases
+from edgeprune.images.synthesis.swing import SwingConvolution
 from edgeprune.natural_images import MEAN, STD, pixels_of
 from edgeprune.training.layout import by_pixel
 
@@ -40,12 +40,12 @@ class Objective:
             tells classes; 0: images have none (more: surer classes, plainer images).
         variation: Weight of the difference between neighbouring pixels (more: smoother).
         energy: Weight of the mean square of the pixels (more: less contrast).
-        rival: A network that images should be hard for: the pruned one; None: none.
-        rivalry: Weight of the agreement of the two, where they tell classes (more: images at the
-            rival's weak points, further from real ones).
+        competitor: A network that images should be hard for: the pruned one; None: none.
+        competition: Weight of the agreement of the two, where they tell classes (more: images at the
+            competitor's weak points, further from real ones).
         jitter: Images are rolled by up to this share of a side at each step.
         flip: Images are mirrored every second step or so.
-        phases: Strided convolutions see another phase at each step (slower; fewer checkerboards).
+        swing: Strided convolutions see another phase at each step (slower; fewer checkerboards).
     """
 
     first: float = 1.0
@@ -53,11 +53,11 @@ class Objective:
     labels: float = 0.02
     variation: float = 1e-3
     energy: float = 1e-4
-    rival: nn.Module | None = None
-    rivalry: float = 1.0
+    competitor: nn.Module | None = None
+    competition: float = 1.0
     jitter: float = 1 / 16
     flip: bool = True
-    phases: bool = False
+    swing: bool = False
 
 
 class Judge:
@@ -76,8 +76,10 @@ class Judge:
         names = own_norms(original)
         self._objective, self._spec = objective, original.input
         self._network = _frozen(original.module, processes)
-        self._rival = _frozen(objective.rival, processes) if objective.rival else None
-        self._phases = RandomPhases(self._network) if objective.phases else None
+        self._competitor = (
+            _frozen(objective.competitor, processes) if objective.competitor else None
+        )
+        self._swing = SwingConvolution(self._network) if objective.swing else None
         self.statistics = StatisticsLoss(
             self._network, names, processes, first=objective.first, memory=objective.memory
         )
@@ -95,8 +97,8 @@ class Judge:
         """
         wanted = self._objective
         seen = [self._viewed(each, generator) for each in inputs]
-        if self._phases is not None:
-            self._phases.generator = generator
+        if self._swing is not None:
+            self._swing.generator = generator
         output = self._network(*seen)
         loss = self.statistics()
         for images in filter(is_image, seen):
@@ -109,8 +111,8 @@ class Judge:
     @torch.no_grad()
     def remember(self, inputs: Sequence[Tensor]) -> None:
         """Let finished images count in the statistics of the next ones."""
-        if self._phases is not None:
-            self._phases.generator = None
+        if self._swing is not None:
+            self._swing.generator = None
         self._network(*inputs)
         self.statistics.remember()
 
@@ -136,9 +138,9 @@ class Judge:
         if wanted.labels:
             labels = cyclic_labels(places, logits.shape[1]).to(logits.device)
             loss = loss + wanted.labels * F.cross_entropy(logits, labels)
-        others = logits_of(self._rival(*seen)) if self._rival is not None else None
+        others = logits_of(self._competitor(*seen)) if self._competitor is not None else None
         if others is not None and others.shape == logits.shape:
-            loss = loss + wanted.rivalry * (1 - disagreement(logits, others))
+            loss = loss + wanted.competition * (1 - disagreement(logits, others))
         return loss
 
 

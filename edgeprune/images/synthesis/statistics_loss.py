@@ -76,7 +76,7 @@ def own_norms(original: SourceModel) -> list[str]:
         ModelUnsupported: If there is none.
     """
     module = original.module
-    run = recording.record(module, original.input.shapes)
+    run = recording.trace_operators(module, original.input.shapes)
     stored, once = batch_norms(module), called_once(run)
     holders = Counter(p for part in module.modules() for p in part.parameters(recurse=False))
     own = {

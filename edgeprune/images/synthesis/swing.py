@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class RandomPhases:
+class SwingConvolution:
     """Shifts the input of strided convolutions by less than their stride.
 
     Args:

@@ -1,6 +1,6 @@
-"""What reads a group's channels, as two matrices for each reader: all that removal costs depend on.
+"""What reads a group's channels, as two matrices for each consumer: all that removal costs depend on.
 
-A reader is one convolution group of one layer. Its outputs count in the units of what comes after
+A consumer is one convolution group of one layer. Its outputs count in the units of what comes after
 the BatchNorm behind them, v_o |γ_o| / σ_o; where there is none, each output has variance 1. Its
 kernel's taps are weighed by how pixels correlate (R, ``moments/spatial.py``). What it loses is
 told as a share of the variance of the layer's outputs, the same for a narrow and for a wide layer.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgeprune.graph import recording
-from edgeprune.graph.batch_norms import norm_behind
+from edgeprune.graph.batch_norms import norm_after
 from edgeprune.graph.layers import filter_rows, group_count
 from edgeprune.moments.propagation import Moments, propagate
 from edgeprune.moments.spatial import tap_correlation
@@ -33,14 +33,14 @@ CONSTANT = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """What a reader's outputs stand to lose.
+class Consumer:
+    """What a consumer's outputs stand to lose.
 
     Attributes:
         gram: G_pq = Σ_o v_op R v_oqᵀ as a share of the layer's output variance, (I, I).
         inverse: H⁻¹ of the channels that it reads, (I, I).
         columns: Which of the I channels each position of the group is, (P, k). A position that
-            the reader reads less than k times has columns of its own that carry nothing.
+            the consumer reads less than k times has columns of its own that carry nothing.
     """
 
     gram: Tensor
@@ -48,9 +48,9 @@ class Reader:
     columns: Tensor
 
 
-def readers_of(
+def consumers_of(
     traced: TracedModel, ridge: float
-) -> Iterator[tuple[ChannelGroup, Sequence[Reader]]]:
+) -> Iterator[tuple[ChannelGroup, Sequence[Consumer]]]:
     """Every prunable group with what reads it; with what makes it, where nothing does.
 
     Args:
@@ -59,19 +59,19 @@ def readers_of(
     """
     module = traced.source.module
     reads = propagate(traced.source).reads
-    norms = norm_behind(recording.record(module, traced.source.input.shapes))
+    norms = norm_after(recording.trace_operators(module, traced.source.input.shapes))
     for group in traced.prunable:
-        readers: list[Reader] = []
+        consumers: list[Consumer] = []
         for member in group.having("consumer"):
             layer = module.get_submodule(member.layer)
             gains = _gains(module, norms.get(member.layer))
-            indices = _by_position(member, group.blocks)
+            indices = _by_position(member, group.partitions)
             moments = reads.get(member.layer)
             if moments is None:
-                readers.append(_unaware(_kernel(layer), indices, gains))
+                consumers.append(_unaware(_kernel(layer), indices, gains))
             else:
-                readers += _aware(layer, indices, moments, gains, ridge)
-        yield group, readers or [_made_by(module, m, group) for m in group.having("producer")]
+                consumers += _aware(layer, indices, moments, gains, ridge)
+        yield group, consumers or [_made_by(module, m, group) for m in group.having("producer")]
 
 
 def _aware(
@@ -80,35 +80,35 @@ def _aware(
     moments: Moments,
     gains: Tensor | None,
     ridge: float,
-) -> list[Reader]:
+) -> list[Consumer]:
     """Readers of channels whose moments are known, one for each convolution group."""
     kernel = _kernel(layer)
-    blocks, outputs, inputs, taps = kernel.shape
-    pixels = blocks * inputs // len(moments.mean)  # more than one behind a flatten
+    partitions, outputs, inputs, taps = kernel.shape
+    pixels = partitions * inputs // len(moments.mean)  # more than one behind a flatten
     each = inputs // pixels
     root = _root(tap_correlation(layer, pixels, moments.decay)).to(kernel)
-    rooted = kernel.reshape(blocks, outputs, each, pixels * taps) @ root
-    own = torch.arange(blocks * each, device=kernel.device).reshape(blocks, each)
+    rooted = kernel.reshape(partitions, outputs, each, pixels * taps) @ root
+    own = torch.arange(partitions * each, device=kernel.device).reshape(partitions, each)
     covs = moments.cov[own[:, :, None], own[:, None, :]]
     if gains is None:
         gains = _inverse_or_zero(
             (torch.einsum("bij,boit->bojt", covs, rooted) * rooted).sum((2, 3)).sqrt()
         )
-    rooted = rooted * gains.reshape(blocks, outputs, 1, 1)
+    rooted = rooted * gains.reshape(partitions, outputs, 1, 1)
     grams = torch.einsum("boit,bojt->bij", rooted, rooted)
     grams = grams * _inverse_or_zero((grams * covs).sum())
     found = []
-    for block in range(blocks):
+    for partition in range(partitions):
         places = [
-            sorted({i // pixels - block * each for i in one if i // inputs == block})
+            sorted({i // pixels - partition * each for i in one if i // inputs == partition})
             for one in indices
         ]
         if any(places):
-            found.append(_reader(grams[block], covs[block], places, ridge))
+            found.append(_reader(grams[partition], covs[partition], places, ridge))
     return found
 
 
-def _reader(gram: Tensor, cov: Tensor, places: Sequence[Sequence[int]], ridge: float) -> Reader:
+def _reader(gram: Tensor, cov: Tensor, places: Sequence[Sequence[int]], ridge: float) -> Consumer:
     """From G, C and the columns of each position; padded with columns that carry nothing."""
     varies = cov.diagonal() > CONSTANT * cov.diagonal().mean()
     gram = gram * varies * varies[:, None]
@@ -121,45 +121,45 @@ def _reader(gram: Tensor, cov: Tensor, places: Sequence[Sequence[int]], ridge: f
     padded, inverse = gram.new_zeros(size, size), torch.eye(size).to(gram)
     padded[: len(cov), : len(cov)] = gram
     inverse[: len(cov), : len(cov)] = _ridged_inverse(cov, ridge)
-    return Reader(padded, inverse, torch.tensor(columns))
+    return Consumer(padded, inverse, torch.tensor(columns))
 
 
-def _unaware(kernel: Tensor, indices: Sequence[set[int]], gains: Tensor | None) -> Reader:
-    """A reader of uncorrelated channels of variance 1: squared norms of the weights."""
-    blocks, outputs = kernel.shape[:2]
+def _unaware(kernel: Tensor, indices: Sequence[set[int]], gains: Tensor | None) -> Consumer:
+    """A consumer of uncorrelated channels of variance 1: squared norms of the weights."""
+    partitions, outputs = kernel.shape[:2]
     if gains is None:
         gains = _inverse_or_zero(kernel.square().sum((2, 3)).sqrt())
-    scaled = kernel * gains.reshape(blocks, outputs, 1, 1)
+    scaled = kernel * gains.reshape(partitions, outputs, 1, 1)
     return _uncorrelated(scaled.square().sum((1, 3)).flatten(), indices)
 
 
-def _made_by(module: nn.Module, member: Member, group: ChannelGroup) -> Reader:
-    """In place of a reader: squared norms of the weights that make the channels."""
+def _made_by(module: nn.Module, member: Member, group: ChannelGroup) -> Consumer:
+    """In place of a consumer: squared norms of the weights that make the channels."""
     rows = filter_rows(module.get_submodule(member.layer)).square().sum(1)
-    return _uncorrelated(rows, _by_position(member, group.blocks))
+    return _uncorrelated(rows, _by_position(member, group.partitions))
 
 
-def _uncorrelated(strengths: Tensor, indices: Sequence[set[int]]) -> Reader:
+def _uncorrelated(strengths: Tensor, indices: Sequence[set[int]]) -> Consumer:
     """From the share of the output that each of the layer's own indices makes up, (N,)."""
     shares = strengths * _inverse_or_zero(strengths.sum())
     lost = torch.stack([shares[sorted(one)].sum() for one in indices])
-    return Reader(lost.diag(), torch.eye(len(lost)).to(lost), torch.arange(len(lost))[:, None])
+    return Consumer(lost.diag(), torch.eye(len(lost)).to(lost), torch.arange(len(lost))[:, None])
 
 
-def _by_position(member: Member, blocks: int) -> list[set[int]]:
+def _by_position(member: Member, partitions: int) -> list[set[int]]:
     """The layer's own indices of all channels at each position."""
-    block = len(member.channels) // blocks
+    partition = len(member.channels) // partitions
     return [
-        {index for channel in member.channels[place::block] for index in channel}
-        for place in range(block)
+        {index for channel in member.channels[place::partition] for index in channel}
+        for place in range(partition)
     ]
 
 
 def _kernel(layer: nn.Module) -> Tensor:
     """A layer's weight by convolution group, (groups, O, I, T), float64."""
-    rows, blocks = filter_rows(layer), group_count(layer)
+    rows, partitions = filter_rows(layer), group_count(layer)
     taps = layer.get_parameter("weight").shape[2:].numel()
-    return rows.reshape(blocks, len(rows) // blocks, -1, taps)
+    return rows.reshape(partitions, len(rows) // partitions, -1, taps)
 
 
 def _gains(module: nn.Module, norm: str | None) -> Tensor | None:

@@ -25,6 +25,6 @@ class Criterion(Protocol):
 
         Returns:
             For each prunable group its scores (C,), float64, non-negative. In a group that must
-            be cut alike in several blocks, the channels at the same position share one score.
+            be cut alike in several partitions, the channels at the same position share one score.
         """
         ...

@@ -113,9 +113,9 @@ def _weights(module: nn.Module, group: ChannelGroup) -> Weights:
 
 
 def _averaged(scores: list[Tensor], group: ChannelGroup) -> Tensor:
-    """One score for each channel (C,): every layer has the same say, and so has every block."""
+    """One score for each channel (C,): every layer has the same say, and so has every partition."""
     total = sum((_unit_mean(score) for score in scores), torch.zeros(group.width).double())
-    return _unit_mean(total.reshape(group.blocks, -1).mean(0).repeat(group.blocks))
+    return _unit_mean(total.reshape(group.partitions, -1).mean(0).repeat(group.partitions))
 
 
 def _unit_mean(score: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rebuild: a channel matters as much as its readers lose that the other channels cannot rebuild.
+"""Rebuild: a channel matters as much as its consumers lose that the other channels cannot rebuild.
 
 For a layer with weight V that reads channels of covariance C, let H = C + λ̄ I. If channel p goes
 and the weights of the others are changed as well as they can be, the layer's output still misses
@@ -8,12 +8,12 @@ and the weights of the others are changed as well as they can be, the layer's ou
 and H⁻¹ loses a row and a column: H⁻¹ − [H⁻¹]_pᵀ [H⁻¹]_p / [H⁻¹]_pp. This is the Optimal Brain
 Surgeon (Hassibi & Stork, NIPS 1992) on a layer's least-squares problem (OBC, Frantar & Alistarh,
 arXiv:2208.11580), on whole channels, with C in closed form instead of from images. The channel
-that costs all readers least goes, again and again, until none is left; a channel's score is the
+that costs all consumers least goes, again and again, until none is left; a channel's score is the
 highest cost up to its turn, so that those that stay are always those of the highest scores.
 
-Of a group that is cut alike in blocks, all channels S at a position go at once, at the exact cost
-Σ_o V_oS ([H⁻¹]_SS)⁻¹ V_oSᵀ; each scores its part of it. Costs are shares of a reader's variance,
-as ``readers.py`` says, so scores of different groups compare as they are.
+Of a group that is cut alike in partitions, all channels S at a position go at once, at the exact cost
+Σ_o V_oS ([H⁻¹]_SS)⁻¹ V_oSᵀ; each scores its part of it. Costs are shares of a consumer's variance,
+as ``consumers.py`` says, so scores of different groups compare as they are.
 
 The weights v need not be kept: all that costs ask for is G = Σ_o v_o R v_oᵀ.
 """
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgeprune.pruning.importance.consumers import Reader, readers_of
+from edgeprune.pruning.importance.consumers import Consumer, consumers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,24 +59,24 @@ class Rebuild:
     def __call__(self, traced: TracedModel, generator: torch.Generator) -> dict[str, Tensor]:
         """Score as :class:`edgeprune.pruning.importance.criterion.Criterion` says."""
         return {
-            group.name: scores(*eliminate(readers), group.blocks)
-            for group, readers in readers_of(traced, self.ridge)
+            group.name: scores(*eliminate(consumers), group.partitions)
+            for group, consumers in consumers_of(traced, self.ridge)
         }
 
 
-def eliminate(readers: Sequence[Reader]) -> tuple[Tensor, Tensor]:
+def eliminate(consumers: Sequence[Consumer]) -> tuple[Tensor, Tensor]:
     """Remove position after position, the one that costs least first.
 
     Args:
-        readers: Of one group; at least one, all with the same P positions.
+        consumers: Of one group; at least one, all with the same P positions.
 
     Returns:
         The positions in the order in which they go, (P,), and what each costs, (P,).
     """
-    left = torch.arange(len(readers[0].columns))
+    left = torch.arange(len(consumers[0].columns))
     order, paid = [left[:0]], []
     while len(left):
-        removals = [Removal(reader, min(TOGETHER, len(left))) for reader in readers]
+        removals = [Removal(consumer, min(TOGETHER, len(left))) for consumer in consumers]
         gone = torch.zeros(len(left), dtype=torch.bool)
         while not gone.all() and int(gone.sum()) < TOGETHER:
             each = torch.stack([removal.costs() for removal in removals]).sum(0)
@@ -87,34 +87,36 @@ def eliminate(readers: Sequence[Reader]) -> tuple[Tensor, Tensor]:
             paid.append(float(each[cheapest]))
             for removal in removals:
                 removal.take(cheapest)
-        readers = [removal.without(gone) for removal in removals]
+        consumers = [removal.without(gone) for removal in removals]
         left = left[~gone]
     return torch.cat(order), torch.tensor(paid, dtype=torch.float64)
 
 
 class Removal:
-    """A reader from which some positions go.
+    """A consumer from which some positions go.
 
     V becomes V − V_S A with A = ([H⁻¹]_SS)⁻¹ [H⁻¹]_S, so G becomes G − AᵀB − BᵀA with
     B = G_S − ½ G_SS A, and H⁻¹ becomes H⁻¹ − [H⁻¹]_Sᵀ A. These are put off: of the whole matrices
-    only the rows of what goes are needed at once, and the blocks that costs depend on.
+    only the rows of what goes are needed at once, and the partitions that costs depend on.
 
     Args:
-        reader: Of P positions with k columns each.
+        consumer: Of P positions with k columns each.
         count: How many positions will go at most.
     """
 
-    def __init__(self, reader: Reader, count: int) -> None:
-        self._reader = reader
-        rows, columns = reader.columns[:, :, None], reader.columns[:, None, :]
-        self._inverse_blocks = reader.inverse[rows, columns]  # (P, k, k)
-        self._gram_blocks = reader.gram[rows, columns]
-        size = count * reader.columns.shape[1]
-        self._rows, self._shares, self._halves = reader.gram.new_empty(3, size, len(reader.gram))
+    def __init__(self, consumer: Consumer, count: int) -> None:
+        self._reader = consumer
+        rows, columns = consumer.columns[:, :, None], consumer.columns[:, None, :]
+        self._inverse_blocks = consumer.inverse[rows, columns]  # (P, k, k)
+        self._gram_blocks = consumer.gram[rows, columns]
+        size = count * consumer.columns.shape[1]
+        self._rows, self._shares, self._halves = consumer.gram.new_empty(
+            3, size, len(consumer.gram)
+        )
         self._done = 0
 
     def costs(self) -> Tensor:
-        """What the reader loses with each position, (P,): tr G_SS ([H⁻¹]_SS)⁻¹."""
+        """What the consumer loses with each position, (P,): tr G_SS ([H⁻¹]_SS)⁻¹."""
         if self._inverse_blocks.shape[1] == 1:
             lost = self._gram_blocks / self._inverse_blocks
         else:
@@ -140,8 +142,8 @@ class Removal:
         self._inverse_blocks[position] = torch.eye(len(went)).to(row)
         self._gram_blocks[position] = 0
 
-    def without(self, gone: Tensor) -> Reader:
-        """The reader of what is left, (P,) true for the positions that went."""
+    def without(self, gone: Tensor) -> Consumer:
+        """The consumer of what is left, (P,) true for the positions that went."""
         rows, shares, halves = (
             each[: self._done] for each in (self._rows, self._shares, self._halves)
         )
@@ -151,20 +153,20 @@ class Removal:
         gram = (self._reader.gram - crossed - crossed.T)[stays][:, stays]
         inverse = (self._reader.inverse - rows.T @ shares)[stays][:, stays]
         columns = (stays.cumsum(0) - 1)[self._reader.columns[~gone]]
-        return Reader(gram, inverse, columns)
+        return Consumer(gram, inverse, columns)
 
 
-def scores(order: Tensor, paid: Tensor, blocks: int) -> Tensor:
+def scores(order: Tensor, paid: Tensor, partitions: int) -> Tensor:
     """Scores that keep those that went last.
 
     Args:
         order: Positions in the order in which they went, (P,).
         paid: What each cost, (P,).
-        blocks: Channels at each position.
+        partitions: Channels at each position.
 
     Returns:
-        (P · blocks,).
+        (P · partitions,).
     """
     highest = paid.cummax(0).values
     highest = highest + highest[-1] * TIE * torch.linspace(0, 1, len(paid)).double()
-    return torch.empty_like(paid).scatter_(0, order, highest / blocks).repeat(blocks)
+    return torch.empty_like(paid).scatter_(0, order, highest / partitions).repeat(partitions)

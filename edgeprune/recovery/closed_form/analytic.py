@@ -29,10 +29,10 @@ from torch import Tensor, nn
 
 from edgeprune.artifacts import RecoveryStep
 from edgeprune.graph import recording
-from edgeprune.graph.batch_norms import batch_norms, called_once, norm_behind
+from edgeprune.graph.batch_norms import batch_norms, called_once, norm_after
 from edgeprune.moments.propagation import moments_in_order
 from edgeprune.moments.spatial import tap_correlation, tap_covariance
-from edgeprune.recovery.closed_form.group_weights import blocks, views
+from edgeprune.recovery.closed_form.group_weights import group_weights, weight_views
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel
@@ -95,9 +95,9 @@ def rebuilt(
     original, module = traced.source.module, copy.deepcopy(pruned.module)
     norms = _own_norms(traced.source)
     lost = traced.removed(pruned.plan)
-    readers = [layer for layer, side in lost if side == "in"]
+    consumers = [layer for layer, side in lost if side == "in"]
     left_out = []
-    for place, (layer, moments) in enumerate(moments_in_order(traced.source, readers)):
+    for place, (layer, moments) in enumerate(moments_in_order(traced.source, consumers)):
         if moments is None:
             left_out.append(layer)
         else:
@@ -110,8 +110,8 @@ def rebuilt(
             elif isinstance(now.bias, Tensor):
                 now.bias.data.copy_(_staying(was.get_parameter("bias"), rows) + change.mean)
         if progress is not None:
-            progress((place + 1) / len(readers), layer)
-    detail = f"{len(readers) - len(left_out)} layers compensated"
+            progress((place + 1) / len(consumers), layer)
+    detail = f"{len(consumers) - len(left_out)} layers compensated"
     if left_out:
         detail += f", {len(left_out)} not (what they read is unknown: {', '.join(left_out[:3])})"
     if not batch_norms(original):
@@ -122,11 +122,11 @@ def rebuilt(
 
 def _own_norms(source: SourceModel) -> dict[str, str]:
     """The BatchNorm that takes a layer's mean, by layer; both run once and serve no one else."""
-    run = recording.record(source.module, source.input.shapes)
+    run = recording.trace_operators(source.module, source.input.shapes)
     once, stored = called_once(run), batch_norms(source.module)
     return {
         layer: norm
-        for layer, norm in norm_behind(run).items()
+        for layer, norm in norm_after(run).items()
         if layer in once and norm in once and norm in stored
     }
 
@@ -168,7 +168,7 @@ class Change:
 def rebuild(
     weight: Tensor, moments: Moments, lost: Tensor, correlation: Tensor, ridge: float
 ) -> tuple[Tensor, Change]:
-    """Compensate one block of a layer.
+    """Compensate one part of a layer.
 
     Args:
         weight: V, (O, C, T).
@@ -201,16 +201,16 @@ def _reweigh(
     ridge: float,
 ) -> Change:
     """Write the compensated weight of a layer that lost ``rows`` and ``columns`` into ``now``."""
-    found = list(blocks(was, rows, columns))
-    inputs = sum(block.weight.shape[1] for block in found)
+    found = list(group_weights(was, rows, columns))
+    inputs = sum(part.weight.shape[1] for part in found)
     pixels = inputs // len(moments.mean)  # more than one behind a flatten
     correlation = tap_correlation(was, pixels, moments.decay)
     changes = []
-    for block, view in zip(found, views(now), strict=True):
-        outputs, read, taps = block.weight.shape
-        own = torch.arange(block.start // pixels, (block.start + read) // pixels)
+    for part, view in zip(found, weight_views(now), strict=True):
+        outputs, read, taps = part.weight.shape
+        own = torch.arange(part.start // pixels, (part.start + read) // pixels)
         lost = torch.tensor([int(channel) * pixels in columns for channel in own])
-        weight = block.weight.reshape(outputs, len(own), pixels * taps)
+        weight = part.weight.reshape(outputs, len(own), pixels * taps)
         left, change = rebuild(weight, moments.of(own), lost, correlation, ridge)
         view.copy_(left.reshape(outputs, -1, taps))
         changes.append(change)

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import (
+    BatchNormed,
     ChannelGroup,
-    Filtered,
+    Depthwise,
     Filters,
-    Normed,
+    LinearPath,
     Role,
-    Signal,
-    Total,
+    Sum,
 )
 from edgeprune.graph.layers import filter_rows, group_count, own_indices
 
@@ -62,7 +62,7 @@ class Unfolded:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class ComposedFilters:
     """The channels that a layer reads. All tensors are float64.
 
     Attributes:
@@ -74,7 +74,7 @@ class Stream:
             the only case that the papers know; None elsewhere.
         moments: Mean and covariance of the channels behind their activations, as the layer reads
             them; None where they are unknown or nobody asked.
-        demand: Squared norm of the layer's weights on each channel, (C,); None as above.
+        consumer_norm: Squared norm of the layer's weights on each channel, (C,); None as above.
     """
 
     gram: Tensor
@@ -83,27 +83,27 @@ class Stream:
     normed: bool
     unfolded: Unfolded | None = None
     moments: Moments | None = None
-    demand: Tensor | None = None
+    consumer_norm: Tensor | None = None
 
     @property
     def gain(self) -> Tensor:
         """g² of each channel: what BatchNorm makes of a unit filter, (C,)."""
         return self.gram.diagonal() / self.raw.clamp_min(torch.finfo(self.raw.dtype).tiny)
 
-    def of(self, channels: Tensor) -> Stream:
+    def of(self, channels: Tensor) -> ComposedFilters:
         """The same stream, of some channels only."""
-        return Stream(
+        return ComposedFilters(
             self.gram[channels][:, channels],
             self.constant[channels],
             self.raw[channels],
             self.normed,
             self.unfolded and self.unfolded.of(channels),
             self.moments and self.moments.of(channels),
-            None if self.demand is None else self.demand[channels],
+            None if self.consumer_norm is None else self.consumer_norm[channels],
         )
 
 
-class StreamReader:
+class FilterComposer:
     """Composes the streams inside one channel group.
 
     Args:
@@ -114,52 +114,54 @@ class StreamReader:
     def __init__(self, module: nn.Module, group: ChannelGroup) -> None:
         self._module = module
         self._group = group
-        self._known: dict[int, Stream] = {}
+        self._known: dict[int, ComposedFilters] = {}
 
-    def read(self, signal: Signal) -> Stream:
-        """Compose the stream of ``signal``; each part only once, however often it is read."""
-        key = id(signal)
+    def compose(self, path: LinearPath) -> ComposedFilters:
+        """Compose the stream of ``path``; each part only once, however often it is read."""
+        key = id(path)
         if key not in self._known:
-            self._known[key] = self._compose(signal)
+            self._known[key] = self._compose(path)
         return self._known[key]
 
-    def _compose(self, signal: Signal) -> Stream:
-        if isinstance(signal, Filters):
-            return self._filters(signal.layer)
-        if isinstance(signal, Total):
-            return _summed([self.read(term) for term in signal.terms])
-        composed = self.read(signal.of)
-        if isinstance(signal, Normed):
-            normed = self._normed(composed, signal.layer)
-            if isinstance(signal.of, Filters):
-                normed = replace(normed, unfolded=self._unfolded(composed, signal.layer))
+    def _compose(self, path: LinearPath) -> ComposedFilters:
+        if isinstance(path, Filters):
+            return self._filters(path.layer)
+        if isinstance(path, Sum):
+            return _summed([self.compose(term) for term in path.terms])
+        composed = self.compose(path.of)
+        if isinstance(path, BatchNormed):
+            normed = self._normed(composed, path.layer)
+            if isinstance(path.of, Filters):
+                normed = replace(normed, unfolded=self._unfolded(composed, path.layer))
             return normed
-        if isinstance(signal, Filtered):
-            return self._filtered(composed, signal.layer)
+        if isinstance(path, Depthwise):
+            return self._filtered(composed, path.layer)
         gain = self._of_channels(
-            signal.parameter, "parameter", self._module.get_parameter(signal.parameter).flatten()
+            path.parameter, "parameter", self._module.get_parameter(path.parameter).flatten()
         )
         return _scaled(composed, gain)
 
-    def _filters(self, layer: str) -> Stream:
+    def _filters(self, layer: str) -> ComposedFilters:
         module = self._module.get_submodule(layer)
         rows = self._of_channels(layer, "producer", filter_rows(module))
         gram = rows @ rows.T
         groups = group_count(module)
         if groups > 1:  # filters of different groups read different channels
-            block = torch.arange(groups).repeat_interleave(len(filter_rows(module)) // groups)
-            belongs = self._of_channels(layer, "producer", block)
+            part = torch.arange(groups).repeat_interleave(len(filter_rows(module)) // groups)
+            belongs = self._of_channels(layer, "producer", part)
             gram = gram * (belongs[:, None] == belongs[None, :])
-        return Stream(gram, self._bias(layer, "producer"), gram.diagonal().clone(), normed=False)
+        return ComposedFilters(
+            gram, self._bias(layer, "producer"), gram.diagonal().clone(), normed=False
+        )
 
-    def _filtered(self, composed: Stream, layer: str) -> Stream:
+    def _filtered(self, composed: ComposedFilters, layer: str) -> ComposedFilters:
         rows = self._of_channels(layer, "depthwise", filter_rows(self._module.get_submodule(layer)))
         inner = rows @ rows.T
         constant = composed.constant * rows.sum(1) + self._bias(layer, "depthwise")
         raw = composed.raw * inner.diagonal()
-        return Stream(composed.gram * inner, constant, raw, composed.normed)
+        return ComposedFilters(composed.gram * inner, constant, raw, composed.normed)
 
-    def _normed(self, composed: Stream, layer: str) -> Stream:
+    def _normed(self, composed: ComposedFilters, layer: str) -> ComposedFilters:
         norm = self._module.get_submodule(layer)
         mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
         gain = self._of_channels(layer, "norm", 1 / (var.double() + float(norm.eps)).sqrt())  # type: ignore[arg-type]
@@ -169,7 +171,7 @@ class StreamReader:
         stream = _scaled(replace(composed, constant=shift), gain)
         return replace(stream, constant=stream.constant + self._bias(layer, "norm"), normed=True)
 
-    def _unfolded(self, convolution: Stream, layer: str) -> Unfolded:
+    def _unfolded(self, convolution: ComposedFilters, layer: str) -> Unfolded:
         """The BatchNorm ``layer`` and the convolution it follows."""
         norm = self._module.get_submodule(layer)
         mean = self._of_channels(layer, "norm", norm.get_buffer("running_mean"))
@@ -192,15 +194,15 @@ class StreamReader:
         return values.detach().double()[own_indices(member).to(values.device)]
 
 
-def _scaled(stream: Stream, gain: Tensor) -> Stream:
+def _scaled(stream: ComposedFilters, gain: Tensor) -> ComposedFilters:
     """Each channel times its own gain, (C,)."""
     gram = stream.gram * gain[:, None] * gain[None, :]
     return replace(stream, gram=gram, constant=stream.constant * gain, unfolded=None)
 
 
-def _summed(streams: list[Stream]) -> Stream:
+def _summed(streams: list[ComposedFilters]) -> ComposedFilters:
     """The sum of streams whose filters read different things."""
-    return Stream(
+    return ComposedFilters(
         gram=torch.stack([stream.gram for stream in streams]).sum(0),
         constant=torch.stack([stream.constant for stream in streams]).sum(0),
         raw=torch.stack([stream.raw for stream in streams]).sum(0),

@@ -1,4 +1,4 @@
-"""The convolution groups of a layer: its weight as outputs x inputs x taps, one block a group.
+"""The convolution groups of a layer: its weight as outputs x inputs x taps, one part a group.
 
 Every layer that reads channels takes this form: convolutions, grouped and transposed ones, and
 linear layers, so that a closed form is written once.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class GroupWeight:
     """One convolution group of the original, without the outputs it lost.
 
     Attributes:
@@ -32,17 +32,19 @@ class Block:
     place: dict[int, int]
 
 
-def blocks(layer: nn.Module, rows_lost: set[int], columns_lost: set[int]) -> Iterator[Block]:
+def group_weights(
+    layer: nn.Module, rows_lost: set[int], columns_lost: set[int]
+) -> Iterator[GroupWeight]:
     """The convolution groups of an original layer; one for layers that are not grouped."""
-    for number, weight in enumerate(views(layer)):
+    for number, weight in enumerate(weight_views(layer)):
         outputs, inputs = weight.shape[:2]
         rows = [o for o in range(outputs) if number * outputs + o not in rows_lost]
         start = number * inputs
         stay = [start + i for i in range(inputs) if start + i not in columns_lost]
-        yield Block(weight[rows].double(), start, {own: at for at, own in enumerate(stay)})
+        yield GroupWeight(weight[rows].double(), start, {own: at for at, own in enumerate(stay)})
 
 
-def views(layer: nn.Module) -> tuple[Tensor, ...]:
+def weight_views(layer: nn.Module) -> tuple[Tensor, ...]:
     """Views of a layer's weight, (O, I, T) for each of its convolution groups."""
     weight = layer.get_parameter("weight").data
     groups = group_count(layer)

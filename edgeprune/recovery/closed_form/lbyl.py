@@ -7,7 +7,7 @@ loss over raw filters u is
 
     J(r) = ‖u_p − U_Kᵀ r‖² + λ₁ b_p(r)² + λ₂ ‖κ_p ∘ r‖²
 
-with κ_pk = g_p/g_k and the coefficients delivered S = κ_p ∘ r. In terms of BatchNorm-folded
+with κ_pk = g_p/g_k and the coefficients redistributed S = κ_p ∘ r. In terms of BatchNorm-folded
 filters ũ = g u and constants c the same loss, times g_p², needs no division by g_k:
 
     ‖ũ_p − Ũ_Kᵀ S‖² + g_p² (λ₁ (c_p − S c_K)² + λ₂ ‖S‖²)
@@ -18,13 +18,13 @@ therefore solve all removed channels at once, exactly: the solution without λ�
 constant it leaves over is worth.
 
 The paper tunes λ₁ and λ₂ for each network and ratio, as far as one can tell on test accuracy. Here
-a rule takes the place of labelled data: of a grid that spans the paper's tables, each reader takes
+a rule takes the place of labelled data: of a grid that spans the paper's tables, each consumer takes
 the pair that leaves the least error in what it makes, as predicted from BatchNorm's statistics
 (``moments/propagation.py``),
 
     Σ_p ‖V_p‖² E|a_p − S_p a_K|²
 
-with the reader's weights V_p on channel p and the uncentred second moments of the channels a behind
+with the consumer's weights V_p on channel p and the uncentred second moments of the channels a behind
 their activations: uncentred, because LBYL changes no bias. Both λ enter behind the
 eigendecomposition, so that the whole grid costs one.
 """
@@ -44,7 +44,7 @@ from edgeprune.recovery.closed_form.released_code import require_unfolded, sprea
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
     from edgeprune.moments.propagation import Moments
-    from edgeprune.recovery.closed_form.composed_filters import Stream
+    from edgeprune.recovery.closed_form.composed_filters import ComposedFilters
 
 CONSTANT_WEIGHTS: tuple[float, ...] = (1e-5, 1e-6, 1e-4, 1e-3)
 RIDGES: tuple[float, ...] = (1e-3, 1e-4, 1e-2, 1e-1)
@@ -59,13 +59,13 @@ class Lbyl:
     Attributes:
         constant_weight: λ₁, weight of the constant that BatchNorm leaves over; larger: the
             constant fits better, the filter worse. The paper's values lie around 1e-5. None: by
-            the rule above; 1e-5 where nothing is known of what a reader reads.
+            the rule above; 1e-5 where nothing is known of what a consumer reads.
         ridge: λ₂, weight of the coefficients' size, which bounds what the activation leaves over;
             larger: smaller, more evenly spread coefficients. The paper's lie around 1e-3. None:
             by the rule above, or 1e-3.
         released: Compute what the authors' code computes instead, to compare with published
             figures: σ is the running variance, λ₁ weighs ‖h‖² on the diagonal where h hᵀ belongs,
-            and coefficients r are delivered without BatchNorm's ratio κ (see ``released.py``).
+            and coefficients r are redistributed without BatchNorm's ratio κ (see ``released.py``).
             Only for networks in which every pruned layer is a convolution with its BatchNorm; λ
             that are not given are 1e-5 and 1e-3.
     """
@@ -88,14 +88,14 @@ class Lbyl:
         require_unfolded(traced, pruned.plan)
         return recovered("lbyl-released", self.mixing, traced, pruned, progress)
 
-    def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
+    def mixing(self, filters: ComposedFilters, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients that minimise the loss above.
 
         Where no BatchNorm lies on the way the constant is the layer's bias, which counts as one
         more coordinate of the filter (λ₁ = 1 with g = 1).
 
         Args:
-            stream: What the reader reads, of C channels.
+            filters: What the consumer reads, of C channels.
             kept: Indices of kept channels, (K,).
             removed: Indices of removed channels, (R,).
 
@@ -103,23 +103,25 @@ class Lbyl:
             S, (R, K), float64.
 
         Raises:
-            UsageError: If ``released`` is asked for and the stream is of another kind.
+            UsageError: If ``released`` is asked for and the filters is of another kind.
         """
-        constant_weights, ridges = self._candidates(stream)
+        constant_weights, ridges = self._candidates(filters)
         if self.released:
-            return spread(stream, kept, removed, constant_weights[0], ridges[0])
-        equations = _Equations.of(stream, kept, removed)
+            return spread(filters, kept, removed, constant_weights[0], ridges[0])
+        equations = _Equations.of(filters, kept, removed)
         best = constant_weights[0], ridges[0]
-        if stream.moments is not None and stream.demand is not None:
-            error = _Error.of(stream.moments, stream.demand, kept, removed).turned(equations.basis)
+        if filters.moments is not None and filters.consumer_norm is not None:
+            error = _Error.of(filters.moments, filters.consumer_norm, kept, removed).turned(
+                equations.basis
+            )
             pairs = product(constant_weights, ridges)
             best = min(pairs, key=lambda pair: error(equations.solution(*pair)))
         return (equations.basis @ equations.solution(*best)).T
 
-    def _candidates(self, stream: Stream) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def _candidates(self, filters: ComposedFilters) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Values of λ₁ and of λ₂ to choose from, the usual ones first."""
         constant_weights = CONSTANT_WEIGHTS
-        if not stream.normed:
+        if not filters.normed:
             constant_weights = (1.0,)
         elif self.constant_weight is not None:
             constant_weights = (self.constant_weight,)
@@ -147,11 +149,14 @@ class _Equations:
     gain: Tensor
 
     @classmethod
-    def of(cls, stream: Stream, kept: Tensor, removed: Tensor) -> _Equations:
+    def of(cls, filters: ComposedFilters, kept: Tensor, removed: Tensor) -> _Equations:
         """The equations for some removed channels."""
-        eigenvalues, basis = torch.linalg.eigh(stream.gram[kept][:, kept])
-        target, constants = basis.T @ stream.gram[kept][:, removed], basis.T @ stream.constant[kept]
-        wanted, gain = stream.constant[removed], stream.gain[removed]
+        eigenvalues, basis = torch.linalg.eigh(filters.gram[kept][:, kept])
+        target, constants = (
+            basis.T @ filters.gram[kept][:, removed],
+            basis.T @ filters.constant[kept],
+        )
+        wanted, gain = filters.constant[removed], filters.gain[removed]
         return cls(eigenvalues, basis, target, constants, wanted, gain)
 
     def solution(self, constant_weight: float, ridge: float) -> Tensor:
@@ -171,29 +176,29 @@ class _Error:
     """The predicted error of the module's docstring, as a function of Sᵀ, (K, R).
 
     Attributes:
-        demand: ‖V_p‖², (R,).
+        consumer_norm: ‖V_p‖², (R,).
         power: E a_p², (R,).
         shared: E a_K a_R, (K, R).
         second: E a_K a_Kᵀ, (K, K).
     """
 
-    demand: Tensor
+    consumer_norm: Tensor
     power: Tensor
     shared: Tensor
     second: Tensor
 
     @classmethod
-    def of(cls, moments: Moments, demand: Tensor, kept: Tensor, removed: Tensor) -> _Error:
+    def of(cls, moments: Moments, consumer_norm: Tensor, kept: Tensor, removed: Tensor) -> _Error:
         """From mean and covariance of all channels."""
         second = moments.cov + torch.outer(moments.mean, moments.mean)
         shared, among_kept = second[kept][:, removed], second[kept][:, kept]
-        return cls(demand[removed], second.diagonal()[removed], shared, among_kept)
+        return cls(consumer_norm[removed], second.diagonal()[removed], shared, among_kept)
 
     def turned(self, basis: Tensor) -> _Error:
         """The same for coefficients in another basis of the kept channels, (K, K)."""
         second = basis.T @ self.second @ basis
-        return _Error(self.demand, self.power, basis.T @ self.shared, second)
+        return _Error(self.consumer_norm, self.power, basis.T @ self.shared, second)
 
     def __call__(self, coefficients: Tensor) -> float:
         spent = coefficients * (self.second @ coefficients - 2 * self.shared)
-        return float(self.demand @ (self.power + spent.sum(0)))
+        return float(self.consumer_norm @ (self.power + spent.sum(0)))

@@ -24,7 +24,7 @@ from edgeprune.recovery.closed_form.released_code import merge, require_unfolded
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
-    from edgeprune.recovery.closed_form.composed_filters import Stream
+    from edgeprune.recovery.closed_form.composed_filters import ComposedFilters
 
 SILENT = 1e-4
 """A kept channel is silent whose folded filter is shorter than this share of the median one."""
@@ -60,11 +60,11 @@ class NeuronMerging:
         require_unfolded(traced, pruned.plan)
         return recovered("nm-released", self.mixing, traced, pruned, progress)
 
-    def mixing(self, stream: Stream, kept: Tensor, removed: Tensor) -> Tensor:
+    def mixing(self, filters: ComposedFilters, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients with at most one entry in each row.
 
         Args:
-            stream: What the reader reads, of C channels.
+            filters: What the consumer reads, of C channels.
             kept: Indices of kept channels, (K,).
             removed: Indices of removed channels, (R,).
 
@@ -72,24 +72,24 @@ class NeuronMerging:
             S, (R, K), float64.
 
         Raises:
-            UsageError: If ``released`` is asked for and the stream is of another kind.
+            UsageError: If ``released`` is asked for and the filters is of another kind.
         """
         if self.released:
-            return merge(stream, kept, removed, self.threshold, self.balance)
-        gram = stream.gram
-        if not stream.normed:  # the bias is one more coordinate of the filter
-            gram = gram + stream.constant[:, None] * stream.constant[None, :]
+            return merge(filters, kept, removed, self.threshold, self.balance)
+        gram = filters.gram
+        if not filters.normed:  # the bias is one more coordinate of the filter
+            gram = gram + filters.constant[:, None] * filters.constant[None, :]
         tiny = torch.finfo(gram.dtype).tiny
         norms = gram.diagonal().clamp_min(tiny).sqrt()
         able = (norms[kept] >= SILENT * norms[kept].median()).nonzero().flatten()
         able_kept = kept[able]
         cosine = gram[removed][:, able_kept] / (norms[removed][:, None] * norms[able_kept])
         scale = norms[removed][:, None] / norms[able_kept]
-        constant = stream.constant
+        constant = filters.constant
         rest = (constant[removed][:, None] - scale * constant[able_kept]).abs() / scale
         least, most = rest.amin(1, keepdim=True), rest.amax(1, keepdim=True)
         rescaled = (rest - least) / (most - least).clamp_min(tiny)
-        balance = self.balance if stream.normed else 1.0
+        balance = self.balance if filters.normed else 1.0
         best = (balance * (1 - cosine) + (1 - balance) * rescaled).argmin(1, keepdim=True)
         alike = cosine.gather(1, best) >= self.threshold
         merged = torch.where(alike, scale.gather(1, best), 0.0)

@@ -1,11 +1,11 @@
-"""Let the channels that stay carry what the removed ones delivered.
+"""Let the channels that stay carry what the removed ones redistributed.
 
 If each removed channel is a_r ≈ Σ_k S[r, k] a_k, a layer that read all of them keeps its output
 by absorbing S into its own weight:
 
     V'[:, k] = V[:, k] + Σ_r V[:, r] S[r, k]        the same S for every tap of V
 
-This holds for every reader of a group, each with the S of what it reads: convolutions, grouped
+This holds for every consumer of a group, each with the S of what it reads: convolutions, grouped
 ones (inside each group), transposed ones, and linear layers behind a flatten, whose columns are
 taps. Methods differ only in how they find S.
 """
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from edgeprune.artifacts import RecoveryStep
 from edgeprune.moments.propagation import moments_in_order
-from edgeprune.recovery.closed_form.composed_filters import Stream, StreamReader
-from edgeprune.recovery.closed_form.group_weights import Block, blocks, views
+from edgeprune.recovery.closed_form.composed_filters import ComposedFilters, FilterComposer
+from edgeprune.recovery.closed_form.group_weights import GroupWeight, group_weights, weight_views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import KeptChannels, Member, Progress, PrunedModel, TracedModel
     from edgeprune.moments.propagation import Moments
 
-Mixing: TypeAlias = Callable[[Stream, Tensor, Tensor], Tensor]
-"""(stream, kept (K,), removed (R,)) → coefficients (R, K)."""
+Mixing: TypeAlias = Callable[[ComposedFilters, Tensor, Tensor], Tensor]
+"""(filters, kept (K,), removed (R,)) → coefficients (R, K)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """The outcome of a delivery.
+class Redistributed:
+    """The outcome of a redistribution.
 
     Attributes:
-        module: The pruned network with its readers' weights updated.
-        layers: How many readers were updated.
+        module: The pruned network with its consumers' weights updated.
+        layers: How many consumers were updated.
         left_out: Readers left as they were, because what they read is not a linear composition.
     """
 
@@ -70,42 +70,42 @@ def recovered(
     *,
     with_moments: bool = False,
 ) -> PrunedModel:
-    """Recover a pruned network by a delivery, and record the step under the method's name.
+    """Recover a pruned network by a redistribution, and record the step under the method's name.
 
     Args:
         method: The name.
-        mixing: Finds the coefficients for one reader.
+        mixing: Finds the coefficients for one consumer.
         traced: The original with its groups.
         pruned: The result of surgery; copied, not changed.
         progress: Told after each group.
-        with_moments: Whether the streams that ``mixing`` is given know their moments and demand.
+        with_moments: Whether the streams that ``mixing`` is given know their moments and consumer_norm.
 
     Returns:
         The recovered network.
     """
     start = time.perf_counter()
-    known = moments_of_readers(traced, pruned) if with_moments else None
-    delivered = deliver(traced, pruned, mixing, progress, known)
-    step = RecoveryStep(method, time.perf_counter() - start, 0, delivered.detail)
-    return replace(pruned, module=delivered.module, recovered_by=(*pruned.recovered_by, step))
+    known = moments_of_consumers(traced, pruned) if with_moments else None
+    redistributed = redistribute(traced, pruned, mixing, progress, known)
+    step = RecoveryStep(method, time.perf_counter() - start, 0, redistributed.detail)
+    return replace(pruned, module=redistributed.module, recovered_by=(*pruned.recovered_by, step))
 
 
 @torch.no_grad()
-def deliver(
+def redistribute(
     traced: TracedModel,
     pruned: PrunedModel,
     mixing: Mixing,
     progress: Progress | None = None,
     known: Mapping[str, Moments] | None = None,
-) -> Delivered:
-    """Update every reader of every pruned group.
+) -> Redistributed:
+    """Update every consumer of every pruned group.
 
     Args:
         traced: The original with its groups.
         pruned: The result of surgery; copied, not changed.
-        mixing: Finds the coefficients for one reader.
+        mixing: Finds the coefficients for one consumer.
         progress: Told after each group.
-        known: Moments of what readers read, by dotted name; handed on to ``mixing``.
+        known: Moments of what consumers read, by dotted name; handed on to ``mixing``.
 
     Returns:
         The updated network.
@@ -116,76 +116,78 @@ def deliver(
     done, left_out = 0, []
     for place, entry in enumerate(pruned.plan.groups):
         group = groups[entry.group]
-        reader = StreamReader(traced.source.module, group)
+        composer = FilterComposer(traced.source.module, group)
         for member in group.having("consumer"):
             if member.reads is None:
                 left_out.append(member.layer)
                 continue
-            stream = reader.read(member.reads)
+            filters = composer.compose(member.reads)
             original = traced.source.module.get_submodule(member.layer)
             rows_lost = lost.get((member.layer, "out"), set())
             columns_lost = lost[member.layer, "in"]
-            found = list(blocks(original, rows_lost, columns_lost))
+            found = list(group_weights(original, rows_lost, columns_lost))
             if known is not None:
-                stream = _informed(stream, member, found, known.get(member.layer))
-            for block, view in zip(found, views(module.get_submodule(member.layer)), strict=True):
-                _fold(block, view, member, entry, partial(mixing, stream))
+                filters = _informed(filters, member, found, known.get(member.layer))
+            for part, view in zip(
+                found, weight_views(module.get_submodule(member.layer)), strict=True
+            ):
+                _fold(part, view, member, entry, partial(mixing, filters))
             done += 1
         if progress is not None:
             progress((place + 1) / len(pruned.plan.groups), entry.group)
-    return Delivered(module, done, tuple(left_out))
+    return Redistributed(module, done, tuple(left_out))
 
 
-def moments_of_readers(traced: TracedModel, pruned: PrunedModel) -> dict[str, Moments]:
-    """What the layers read that a delivery reaches, as far as it can be predicted; by name."""
+def moments_of_consumers(traced: TracedModel, pruned: PrunedModel) -> dict[str, Moments]:
+    """What the layers read that a redistribution reaches, as far as it can be predicted; by name."""
     cut = {entry.group for entry in pruned.plan.groups}
-    readers = {
+    consumers = {
         member.layer
         for group in traced.groups
         for member in group.having("consumer")
         if group.name in cut and member.reads is not None
     }
-    found = moments_in_order(traced.source, readers)
+    found = moments_in_order(traced.source, consumers)
     return {layer: moments for layer, moments in found if moments is not None}
 
 
 def _informed(
-    stream: Stream, member: Member, found: Sequence[Block], moments: Moments | None
-) -> Stream:
-    """The stream with the demand of the reader, and with its moments if they are known."""
-    norms = [torch.linalg.vector_norm(block.weight, dim=(0, 2)).square() for block in found]
+    filters: ComposedFilters, member: Member, found: Sequence[GroupWeight], moments: Moments | None
+) -> ComposedFilters:
+    """The filters with the consumer_norm of the consumer, and with its moments if they are known."""
+    norms = [torch.linalg.vector_norm(part.weight, dim=(0, 2)).square() for part in found]
     by_input = torch.cat(norms)
-    demand = torch.stack([by_input[list(own)].sum() for own in member.channels])
+    consumer_norm = torch.stack([by_input[list(own)].sum() for own in member.channels])
     if moments is None:
-        return replace(stream, demand=demand)
+        return replace(filters, consumer_norm=consumer_norm)
     pixels = len(by_input) // len(moments.mean)  # more than one behind a flatten
     places = [own[0] // pixels if own else 0 for own in member.channels]  # 0: not read, not asked
-    return replace(stream, demand=demand, moments=moments.of(torch.tensor(places)))
+    return replace(filters, consumer_norm=consumer_norm, moments=moments.of(torch.tensor(places)))
 
 
 def _fold(
-    block: Block,
+    part: GroupWeight,
     view: Tensor,
     member: Member,
     entry: KeptChannels,
     mixing: Callable[[Tensor, Tensor], Tensor],
 ) -> None:
-    """Add to ``view``, the pruned weight of one block (O, K, T), what its inputs now carry.
+    """Add to ``view``, the pruned weight of one part (O, K, T), what its inputs now carry.
 
     An input channel of the group may be several columns of the layer: behind a flatten they are
     taps like the kernel's own.
     """
-    end = block.start + block.weight.shape[1]
+    end = part.start + part.weight.shape[1]
     own = member.channels
-    read = [c for c in range(entry.width) if own[c] and block.start <= own[c][0] < end]
+    read = [c for c in range(entry.width) if own[c] and part.start <= own[c][0] < end]
     kept = [c for c in entry.kept if c in set(read)]
     gone = [c for c in entry.removed if c in set(read)]
     if not kept or not gone:
         return
     coefficients = mixing(torch.tensor(kept), torch.tensor(gone))
-    columns = torch.tensor([[index - block.start for index in own[c]] for c in gone])
-    outputs = len(block.weight)
-    delivered = block.weight[:, columns.flatten()].reshape(outputs, len(gone), -1)
-    carried = torch.einsum("ort,rk->okt", delivered, coefficients)
-    places = torch.tensor([block.place[index] for c in kept for index in own[c]])
+    columns = torch.tensor([[index - part.start for index in own[c]] for c in gone])
+    outputs = len(part.weight)
+    redistributed = part.weight[:, columns.flatten()].reshape(outputs, len(gone), -1)
+    carried = torch.einsum("ort,rk->okt", redistributed, coefficients)
+    places = torch.tensor([part.place[index] for c in kept for index in own[c]])
     view.index_add_(1, places, carried.reshape(outputs, len(places), -1).to(view.dtype))

@@ -1,11 +1,11 @@
 """What the authors' own codes compute, where it is not what their papers derive.
 
 Published figures come from these codes, so a table to be set beside them needs the same
-arithmetic. Both know one case only: a convolution with filters u, then BatchNorm, then a reader.
+arithmetic. Both know one case only: a convolution with filters u, then BatchNorm, then a consumer.
 Where the papers have the standard deviation both take the running variance v. With g = γ/v,
 the zero crossing h = μ − v β/γ and the ratio κ_pk = g_p/g_k, for removed p and kept K:
 
-LBYL (arXiv:2502.08474): the solution r goes into the reader as it is, although the reader sees
+LBYL (arXiv:2502.08474): the solution r goes into the consumer as it is, although the consumer sees
 normalised channels and needs κ ∘ r; and the square of the constant enters as ‖h‖² on the diagonal:
 
     r_p = (U_K U_Kᵀ + λ₁ g_p² ‖h_K‖² I + λ₂ diag(κ_p²))⁻¹ (U_K u_p + λ₁ g_p (g_p μ_p − β_p) h_K)
@@ -27,21 +27,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgeprune.artifacts import Filters, Normed
+from edgeprune.artifacts import BatchNormed, Filters
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import PruningPlan, TracedModel
-    from edgeprune.recovery.closed_form.composed_filters import Stream, Unfolded
+    from edgeprune.recovery.closed_form.composed_filters import ComposedFilters, Unfolded
 
 
 def spread(
-    stream: Stream, kept: Tensor, removed: Tensor, constant_weight: float, ridge: float
+    filters: ComposedFilters, kept: Tensor, removed: Tensor, constant_weight: float, ridge: float
 ) -> Tensor:
     """LBYL's coefficients as released.
 
     Args:
-        stream: What the reader reads, of C channels.
+        filters: What the consumer reads, of C channels.
         kept: Indices of kept channels, (K,).
         removed: Indices of removed channels, (R,).
         constant_weight: λ₁.
@@ -53,7 +53,7 @@ def spread(
     Raises:
         UsageError: If the channels are not made by one convolution and one BatchNorm.
     """
-    made = _unfolded(stream)
+    made = _unfolded(filters)
     gain, zero = made.scale / made.var, made.mean - made.var * made.shift / made.scale
     staying, zeros = made.gram[kept][:, kept], zero[kept]
     rows = []
@@ -70,12 +70,12 @@ def spread(
 
 
 def merge(
-    stream: Stream, kept: Tensor, removed: Tensor, threshold: float, balance: float
+    filters: ComposedFilters, kept: Tensor, removed: Tensor, threshold: float, balance: float
 ) -> Tensor:
     """Neuron merging's coefficients as released, at most one in each row.
 
     Args:
-        stream: What the reader reads, of C channels.
+        filters: What the consumer reads, of C channels.
         kept: Indices of kept channels, (K,).
         removed: Indices of removed channels, (R,).
         threshold: t; 0 merges everything, as the released code has it.
@@ -87,7 +87,7 @@ def merge(
     Raises:
         UsageError: If the channels are not made by one convolution and one BatchNorm.
     """
-    made = _unfolded(stream)
+    made = _unfolded(filters)
     gain, zero = made.scale / made.var, made.mean - made.var * made.shift / made.scale
     norms = made.gram.diagonal().sqrt()
     length = norms[removed][:, None] / norms[kept]
@@ -115,8 +115,8 @@ def require_unfolded(traced: TracedModel, plan: PruningPlan) -> None:
         if group.name not in pruned:
             continue
         for member in group.having("consumer"):
-            reads = member.reads  # None: no delivery reaches that layer anyway
-            made = isinstance(reads, Normed) and isinstance(reads.of, Filters)
+            reads = member.reads  # None: no redistribution reaches that layer anyway
+            made = isinstance(reads, BatchNormed) and isinstance(reads.of, Filters)
             if reads is not None and not made:
                 raise UsageError(
                     f"the released codes know only a convolution with its BatchNorm, and not what "
@@ -124,10 +124,10 @@ def require_unfolded(traced: TracedModel, plan: PruningPlan) -> None:
                 )
 
 
-def _unfolded(stream: Stream) -> Unfolded:
-    if stream.unfolded is None:
+def _unfolded(filters: ComposedFilters) -> Unfolded:
+    if filters.unfolded is None:
         raise UsageError("the released codes know only a convolution with its BatchNorm")
-    return stream.unfolded
+    return filters.unfolded
 
 
 def _finite(coefficients: Tensor) -> Tensor:

@@ -56,10 +56,10 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-class CarriedStatistics:
+class TransferredStatistics:
     """The pruned network's BatchNorms while it runs beside the original.
 
-    While they run, their buffers hold statistics at the level of the batch; :meth:`settle` writes
+    While they run, their buffers hold statistics at the level of the batch; :meth:`finalize` writes
     the lasting ones.
 
     Args:
@@ -83,7 +83,7 @@ class CarriedStatistics:
         """The BatchNorms that are looked after."""
         return self._layers.keys()
 
-    def carry(self, name: str, original: Tensor, actual: Tensor) -> None:
+    def transfer(self, name: str, original: Tensor, actual: Tensor) -> None:
         """Move the statistics of ``name`` by what pruning changed on this batch.
 
         Args:
@@ -104,7 +104,7 @@ class CarriedStatistics:
             torch.where(alive, variance * ratio, old_variance),
         )
 
-    def level(self, name: str, original: Tensor) -> None:
+    def match_batch_level(self, name: str, original: Tensor) -> None:
         """Let ``name`` run at the level of this batch.
 
         Args:
@@ -120,7 +120,7 @@ class CarriedStatistics:
             variance = variance / scale.square()
         _write(self._layers[name], mean, variance)
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Write the lasting statistics into the pruned network."""
         for name, layer in self._layers.items():
             _write(layer, *self._lasting[name])

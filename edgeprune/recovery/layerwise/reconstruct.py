@@ -25,12 +25,12 @@ from edgeprune.artifacts import Halves, RecoveryStep
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.recovery.closed_form.analytic import Analytic
 from edgeprune.recovery.layerwise.least_squares import can_refit, refit
-from edgeprune.recovery.layerwise.teacher_student import Walk
+from edgeprune.recovery.layerwise.teacher_student import PairedForward
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
     from edgeprune.images.source import ImageSource
-    from edgeprune.recovery.layerwise.side_by_side import Stop
+    from edgeprune.recovery.layerwise.side_by_side import LayerPair
 
 PIXELS = 256 * 64 * 64
 """So many pixels are enough, in 64 to 256 images."""
@@ -73,33 +73,37 @@ class Reconstruct:
         wanted = self.images or enough(pruned.input)
         parts = Halves(progress)
         inputs = self.source(traced.source, wanted, self.seed or 0, parts.first)
-        walk = Walk(traced, Analytic()(traced, pruned), drawn=self.source.drawn)
-        fitted = self._mend(walk, inputs, parts.second())
+        paired = PairedForward(
+            traced, Analytic()(traced, pruned), synthetic=self.source.kind.synthetic
+        )
+        fitted = self._mend(paired, inputs, parts.second())
         count = len(inputs[0])
         detail = f"{fitted} layers fitted on {count} images {self.source.origin}"
         step = RecoveryStep("reconstruct", time.perf_counter() - start, count, detail)
-        return replace(pruned, module=walk.student, recovered_by=(*pruned.recovered_by, step))
+        return replace(pruned, module=paired.student, recovered_by=(*pruned.recovered_by, step))
 
-    def _mend(self, walk: Walk, inputs: tuple[torch.Tensor, ...], progress: Progress | None) -> int:
-        """Fit every layer that the walk comes to; how many there were."""
+    def _mend(
+        self, paired: PairedForward, inputs: tuple[torch.Tensor, ...], progress: Progress | None
+    ) -> int:
+        """Fit every layer that the paired comes to; how many there were."""
         generator = torch.Generator().manual_seed(self.seed or 0)
-        ridge = self.ridge or RIDGE[self.source.drawn]
+        ridge = self.ridge or RIDGE[self.source.kind.synthetic]
         fitted = 0
 
-        def visit(stop: Stop) -> None:
+        def on_layer(pair: LayerPair) -> None:
             nonlocal fitted
-            if not walk.differs(stop):
+            if not paired.differs(pair):
                 return
-            layer, normed = walk.student.get_submodule(stop.layer), stop.layer in walk.normed
-            if stop.layer in walk.norms:
-                walk.carry(stop)
-            elif can_refit(layer) and (normed or not self.source.drawn):
-                wanted = walk.staying(stop)
-                refit(layer, stop.actual, wanted, ridge=ridge, normed=normed, generator=generator)
+            layer, normed = paired.student.get_submodule(pair.layer), pair.layer in paired.normed
+            if pair.layer in paired.norms:
+                paired.transfer(pair)
+            elif can_refit(layer) and (normed or not self.source.kind.synthetic):
+                wanted = paired.staying(pair)
+                refit(layer, pair.actual, wanted, ridge=ridge, normed=normed, generator=generator)
                 fitted += 1
 
-        walk.run(inputs, visit, progress)
-        walk.settle()
+        paired.run(inputs, on_layer, progress)
+        paired.finalize()
         return fitted
 
 

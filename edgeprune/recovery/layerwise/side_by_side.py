@@ -22,7 +22,7 @@ from edgeprune.errors import ModelUnsupported
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class LayerPair:
     """Both networks in front of one layer.
 
     Attributes:
@@ -38,7 +38,7 @@ class Stop:
     actual: Tensor
 
 
-Visit: TypeAlias = Callable[[Stop], None]
+OnLayer: TypeAlias = Callable[[LayerPair], None]
 
 
 @torch.no_grad()
@@ -47,17 +47,17 @@ def side_by_side(
     pruned: nn.Module,
     inputs: Sequence[Tensor],
     layers: Collection[str],
-    visit: Visit,
+    on_layer: OnLayer,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Run both networks on the same inputs and stop at each layer named, in order of execution.
+    """Run both networks on the same inputs and meet at each layer named, in order of execution.
 
     Args:
         original: The network before surgery; in whatever mode its layers are to run.
-        pruned: The same network with channels removed; ``visit`` may change the weights of the
+        pruned: The same network with channels removed; ``on_layer`` may change the weights of the
             layer it is called for, which runs afterwards.
         inputs: One tensor for each positional input, (N, …).
         layers: Dotted names of modules with one input tensor and one output tensor.
-        visit: Called at each stop, as often as a layer is called.
+        on_layer: Called at each layer, as often as a layer is called.
 
     Returns:
         All output tensors of the original, and of the pruned network.
@@ -67,30 +67,30 @@ def side_by_side(
     """
     guide = _Guide(original, tuple(inputs))
 
-    def stop(name: str, given: tuple[Tensor, ...]) -> None:
+    def meet(name: str, given: tuple[Tensor, ...]) -> None:
         with guide.waiting_at(name) as (seen, wanted):
-            visit(Stop(name, wanted, seen, given[0]))
+            on_layer(LayerPair(name, wanted, seen, given[0]))
 
     with ExitStack() as stack:
         for name in layers:
-            halt, meet = guide.hook(name), _before(name, stop)
-            stack.enter_context(original.get_submodule(name).register_forward_hook(halt))
-            stack.enter_context(pruned.get_submodule(name).register_forward_pre_hook(meet))
+            wait, arrive = guide.hook(name), _before(name, meet)
+            stack.enter_context(original.get_submodule(name).register_forward_hook(wait))
+            stack.enter_context(pruned.get_submodule(name).register_forward_pre_hook(arrive))
         stack.enter_context(guide)
         actual = _tensors(pruned(*inputs))
         return guide.finished(), actual
 
 
 def _before(
-    name: str, stop: Callable[[str, tuple[Tensor, ...]], None]
+    name: str, meet: Callable[[str, tuple[Tensor, ...]], None]
 ) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    """A forward pre-hook that stops at ``name``."""
-    return lambda _, given: stop(name, given)
+    """A forward pre-hook that waits at ``name``."""
+    return lambda _, given: meet(name, given)
 
 
 @dataclass(slots=True)
 class _Guide:
-    """The original in its thread: it goes ahead to the next stop and waits there."""
+    """The original in its thread: it goes ahead to the next layer and waits there."""
 
     module: nn.Module
     inputs: tuple[Tensor, ...]
@@ -116,7 +116,7 @@ class _Guide:
     def hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         """A forward hook that waits at ``name`` until the pruned network has been there."""
 
-        def halt(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        def wait(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
             self.at = (name, given[0], output)
             self.arrived.release()
             self.served.acquire()
@@ -124,7 +124,7 @@ class _Guide:
             if self.dismissed:
                 raise _Dismissed
 
-        return halt
+        return wait
 
     @contextmanager
     def waiting_at(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -141,7 +141,7 @@ class _Guide:
         self.served.release()
 
     def finished(self) -> list[Tensor]:
-        """All outputs, once the last stop is passed."""
+        """All outputs, once the last layer is passed."""
         if self.thread is not None:
             self.arrived.acquire()
         if self.outputs is None:

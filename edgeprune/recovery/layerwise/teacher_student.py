@@ -1,6 +1,6 @@
 """The original as teacher and a pruned network as student, walking through the same images.
 
-Wraps ``lockstep.py`` with what every walk needs: copies that may be changed, the channels that
+Wraps ``lockstep.py`` with what every paired needs: copies that may be changed, the channels that
 each layer keeps, and BatchNorm at the level that the images ask for (``batchnorm.py``).
 """
 
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.graph import recording
-from edgeprune.graph.batch_norms import called_once, norm_behind, shared_norms
+from edgeprune.graph.batch_norms import called_once, norm_after, shared_norms
 from edgeprune.recovery.kept_channels import all_outputs, channel_axis, kept_outputs
-from edgeprune.recovery.layerwise.bn_statistics import CarriedStatistics
-from edgeprune.recovery.layerwise.side_by_side import Stop, Visit, side_by_side
+from edgeprune.recovery.layerwise.bn_statistics import TransferredStatistics
+from edgeprune.recovery.layerwise.side_by_side import LayerPair, OnLayer, side_by_side
 from edgeprune.training import normalise_by_batch
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
 
-STOPS = (nn.Conv1d, nn.Conv2d, nn.Linear)
-"""Layers besides BatchNorm in front of which a walk stops."""
+PAIRED = (nn.Conv1d, nn.Conv2d, nn.Linear)
+"""Layers besides BatchNorm in front of which a paired stops."""
 
 ROUNDING = 1e-4
 """Features nearer than this share of their size are the same: BatchNorm by batch rounds otherwise
 than BatchNorm by stored statistics."""
 
 
-class Walk:
-    """A walk of teacher and student.
+class PairedForward:
+    """A paired of teacher and student.
 
     Args:
         traced: The original with its groups; copied.
         pruned: The network being recovered or judged; copied.
-        drawn: Whether images will be drawn by rule: the teacher then normalises each batch by its
+        synthetic: Whether images are procedural or synthesized: the teacher then normalises each batch by its
             own statistics.
 
     Attributes:
@@ -49,66 +49,68 @@ class Walk:
         normed: Layers whose output nothing but a BatchNorm reads.
     """
 
-    def __init__(self, traced: TracedModel, pruned: PrunedModel, *, drawn: bool) -> None:
-        run = recording.record(traced.source.module, traced.source.input.shapes)
+    def __init__(self, traced: TracedModel, pruned: PrunedModel, *, synthetic: bool) -> None:
+        run = recording.trace_operators(traced.source.module, traced.source.input.shapes)
         once = called_once(run)
         self.student = copy.deepcopy(pruned.module)
         self.teacher = copy.deepcopy(traced.source.module)
         self.norms = shared_norms(run, self.teacher, self.student)
-        self.normed = {layer for layer, norm in norm_behind(run).items() if norm in self.norms}
+        self.normed = {layer for layer, norm in norm_after(run).items() if norm in self.norms}
         layers = _with_own_weight(self.teacher) & once
         self._kept = kept_outputs(traced, pruned.plan, layers | self.norms)
         staying = {name: self._kept.get(name, all_outputs(traced, name)) for name in self.norms}
-        self._statistics = CarriedStatistics(self.teacher, self.student, staying, by_batch=drawn)
-        if drawn:
+        self._statistics = TransferredStatistics(
+            self.teacher, self.student, staying, by_batch=synthetic
+        )
+        if synthetic:
             normalise_by_batch(self.teacher, self.norms)
-        self._stops = self.norms | {n for n in layers if _is_there(self.student, n)}
+        self._layers = self.norms | {n for n in layers if _is_there(self.student, n)}
 
     def run(
-        self, inputs: Sequence[Tensor], visit: Visit, progress: Progress | None = None
+        self, inputs: Sequence[Tensor], on_layer: OnLayer, progress: Progress | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Walk through ``inputs``; ``visit`` is called in front of each layer.
+        """Run both through ``inputs``; ``on_layer`` is called in front of each layer.
 
         Returns:
             All outputs of the teacher and of the student.
         """
         passed = 0
 
-        def stop(at: Stop) -> None:
+        def meet(at: LayerPair) -> None:
             nonlocal passed
-            visit(at)
+            on_layer(at)
             if at.layer in self.norms:
-                self._statistics.level(at.layer, at.original)
+                self._statistics.match_batch_level(at.layer, at.original)
             passed += 1
             if progress is not None:
-                progress(passed / len(self._stops), at.layer)
+                progress(passed / len(self._layers), at.layer)
 
-        return side_by_side(self.teacher, self.student, inputs, self._stops, stop)
+        return side_by_side(self.teacher, self.student, inputs, self._layers, meet)
 
-    def carry(self, stop: Stop) -> None:
-        """Move the statistics of the BatchNorm at ``stop`` by what pruning changed."""
-        self._statistics.carry(stop.layer, stop.original, stop.actual)
+    def transfer(self, pair: LayerPair) -> None:
+        """Move the statistics of the BatchNorm at ``pair`` by what pruning changed."""
+        self._statistics.transfer(pair.layer, pair.original, pair.actual)
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Give the student its lasting statistics; without this it keeps a batch's."""
-        self._statistics.settle()
+        self._statistics.finalize()
 
-    def staying(self, stop: Stop) -> Tensor:
-        """What the student's layer at ``stop`` should give: the teacher's channels that stay."""
-        axis = channel_axis(self.student.get_submodule(stop.layer))
-        if stop.layer not in self._kept:
-            return stop.wanted
-        return stop.wanted.index_select(axis, self._kept[stop.layer].to(stop.wanted.device))
+    def staying(self, pair: LayerPair) -> Tensor:
+        """What the student's layer at ``pair`` should give: the teacher's channels that stay."""
+        axis = channel_axis(self.student.get_submodule(pair.layer))
+        if pair.layer not in self._kept:
+            return pair.wanted
+        return pair.wanted.index_select(axis, self._kept[pair.layer].to(pair.wanted.device))
 
-    def differs(self, stop: Stop) -> bool:
-        """Whether the student reads something else than the teacher at ``stop``, rounding apart."""
-        if stop.actual.shape != stop.original.shape:
+    def differs(self, pair: LayerPair) -> bool:
+        """Whether the student reads something else than the teacher at ``pair``, rounding apart."""
+        if pair.actual.shape != pair.original.shape:
             return True
-        gap = torch.linalg.vector_norm(stop.actual - stop.original)
-        return bool(gap > ROUNDING * torch.linalg.vector_norm(stop.original))
+        gap = torch.linalg.vector_norm(pair.actual - pair.original)
+        return bool(gap > ROUNDING * torch.linalg.vector_norm(pair.original))
 
 
-def resettled(traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor]) -> nn.Module:
+def recalibrated(traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor]) -> nn.Module:
     """A pruned network with new BatchNorm statistics: the original's, moved by what has changed.
 
     Args:
@@ -119,15 +121,15 @@ def resettled(traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor]
     Returns:
         A copy.
     """
-    walk = Walk(traced, pruned, drawn=True)
+    paired = PairedForward(traced, pruned, synthetic=True)
 
-    def carry(stop: Stop) -> None:
-        if stop.layer in walk.norms:
-            walk.carry(stop)
+    def carry(pair: LayerPair) -> None:
+        if pair.layer in paired.norms:
+            paired.transfer(pair)
 
-    walk.run(inputs, carry)
-    walk.settle()
-    return walk.student
+    paired.run(inputs, carry)
+    paired.finalize()
+    return paired.student
 
 
 def _with_own_weight(module: nn.Module) -> set[str]:
@@ -136,10 +138,10 @@ def _with_own_weight(module: nn.Module) -> set[str]:
     return {
         name
         for name, part in module.named_modules()
-        if isinstance(part, STOPS) and all(holders[p] == 1 for p in part.parameters(recurse=False))
+        if isinstance(part, PAIRED) and all(holders[p] == 1 for p in part.parameters(recurse=False))
     }
 
 
 def _is_there(module: nn.Module, name: str) -> bool:
     """Whether surgery left the layer in place."""
-    return isinstance(dict(module.named_modules()).get(name), STOPS)
+    return isinstance(dict(module.named_modules()).get(name), PAIRED)

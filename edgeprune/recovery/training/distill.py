@@ -8,7 +8,7 @@ outputs on them as targets (``output_losses.py``), its features at block ends as
     L = features · L_features + outputs · L_outputs
 
 Imagined images carry what the original knows about its classes. Images drawn by rule do not, and
-outputs on them teach the wrong thing: features alone are then the better lesson.
+outputs on them teach the wrong thing: features alone are then the better loss_of.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeprune.images.synthesis.inversion import Inversion
-from edgeprune.recovery.training.feature_training import Course
+from edgeprune.recovery.training.feature_training import DistillationMethod
 from edgeprune.recovery.training.output_losses import output_loss
 from edgeprune.recovery.training.supervise import feature_loss
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgeprune.images.source import ImageSource
-    from edgeprune.recovery.training.task import Answer
+    from edgeprune.recovery.training.task import NetworkOutputs
 
 
 @dataclass(frozen=True, slots=True)
-class Distill(Course):
-    """Train on outputs and features; see :class:`~edgeprune.recovery.training.feature_training.Course` for the rest.
+class Distill(DistillationMethod):
+    """Train on outputs and features; see :class:`~edgeprune.recovery.training.feature_training.DistillationMethod` for the rest.
 
     Attributes:
         temperature: T of the softened outputs. Larger: what the original holds for unlikely counts
@@ -46,7 +46,7 @@ class Distill(Course):
 
     name = "distill"
 
-    def loss(self, wanted: Answer, given: Answer) -> Tensor:
+    def loss(self, wanted: NetworkOutputs, given: NetworkOutputs) -> Tensor:
         """The loss above."""
         of_features = feature_loss(wanted.features, given.features)
         of_outputs = output_loss(wanted.outputs, given.outputs, self.temperature)

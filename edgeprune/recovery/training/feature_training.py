@@ -17,16 +17,15 @@ from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from edgeprune import costs
-from edgeprune.artifacts import Halves, RecoveryStep
+from edgeprune.artifacts import Halves, ImageKind, RecoveryStep
 from edgeprune.errors import UsageError
 from edgeprune.graph import recording
 from edgeprune.graph.batch_norms import batch_norms, shared_norms
-from edgeprune.images.observed import is_imagined
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.recovery.block_ends import block_ends
 from edgeprune.recovery.layerwise.reconstruct import enough
-from edgeprune.recovery.layerwise.teacher_student import resettled
-from edgeprune.recovery.training.task import Compared, Imitation, Pool
+from edgeprune.recovery.layerwise.teacher_student import recalibrated
+from edgeprune.recovery.training.task import ComparedLayers, DistillationTask, ImagePool
 from edgeprune.training import Checkpoint, Schedule, fit, join
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
     from edgeprune.images.source import ImageSource
     from edgeprune.recovery.block_ends import BlockEnd
-    from edgeprune.recovery.training.task import Answer
+    from edgeprune.recovery.training.task import NetworkOutputs
     from edgeprune.training import Fitted, Processes
 
 WORK = 2.5e12
@@ -58,7 +57,7 @@ FEW = 2
 BATCH_PIXELS = 64 * 32 * 32
 """So many pixels a step, in 16 to 64 images."""
 
-JUDGEMENTS = 20
+VALIDATIONS = 20
 """How often a run of so many steps looks whether it gets better."""
 
 BACKWARD = 2
@@ -66,7 +65,7 @@ BACKWARD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Course(ABC):
+class DistillationMethod(ABC):
     """What all lessons have in common.
 
     Attributes:
@@ -97,7 +96,7 @@ class Course(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def loss(self, wanted: Answer, given: Answer) -> Tensor:
+    def loss(self, wanted: NetworkOutputs, given: NetworkOutputs) -> Tensor:
         """How far what the pruned network gives is from what is wanted, ()."""
 
     def __call__(
@@ -111,12 +110,12 @@ class Course(ABC):
             UsageError: If images are drawn and no BatchNorm brings them to the level of real ones.
         """
         start = time.perf_counter()
-        if self.source.drawn and not batch_norms(traced.source.module):
+        if self.source.kind.synthetic and not batch_norms(traced.source.module):
             raise UsageError(
                 f"cannot {self.name} on images that are {self.source.origin}: without BatchNorm "
                 "they are not at the level of real ones; pass --images"
             )
-        ends = block_ends(traced, pruned, normed=self.source.drawn)
+        ends = block_ends(traced, pruned, normed=self.source.kind.synthetic)
         if not ends:
             left_alone = RecoveryStep(self.name, 0.0, 0, "left as it was: nothing to compare")
             return replace(pruned, recovered_by=(*pruned.recovered_by, left_alone))
@@ -135,39 +134,39 @@ class Course(ABC):
         )
         trained = replace(pruned, module=task.finish())
         some = enough(traced.source.input)
-        module = resettled(traced, trained, [each[:some] for each in pool.inputs])
+        module = recalibrated(traced, trained, [each[:some] for each in pool.inputs])
         step = self._step(fitted, len(pool.inputs[0]), time.perf_counter() - start)
         return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
 
-    def _pool(self, traced: TracedModel, parts: Halves, processes: Processes) -> Pool:
+    def _pool(self, traced: TracedModel, parts: Halves, processes: Processes) -> ImagePool:
         """Images to train on, and one batch of others to judge by."""
         spec, seed = traced.source.input, self.seed or 0
         batch = self._batch(spec)
-        judges = batch * processes.count
-        wanted = (self.images or plenty(self.source, spec)) + judges
+        validated = batch * processes.count
+        wanted = (self.images or plenty(self.source, spec)) + validated
         inputs = self.source(traced.source, wanted, seed, parts.first)
-        judges = min(judges, len(inputs[0]) // 5)
-        if judges < 2 * processes.count:  # too few to spare any
-            return Pool(inputs, inputs, batch, seed)
-        fitting, judging = (
-            [each[at] for each in inputs] for at in (slice(judges, None), slice(judges))
+        validated = min(validated, len(inputs[0]) // 5)
+        if validated < 2 * processes.count:  # too few to spare any
+            return ImagePool(inputs, inputs, batch, seed)
+        fitting, validation = (
+            [each[at] for each in inputs] for at in (slice(validated, None), slice(validated))
         )
-        return Pool(fitting, judging, batch, seed)
+        return ImagePool(fitting, validation, batch, seed)
 
     def _task(
         self,
         traced: TracedModel,
         pruned: PrunedModel,
         ends: tuple[BlockEnd, ...],
-        pool: Pool,
+        pool: ImagePool,
         processes: Processes,
-    ) -> Imitation:
+    ) -> DistillationTask:
         original = traced.source.module
-        run = recording.record(original, traced.source.input.shapes)
-        return Imitation(
+        run = recording.trace_operators(original, traced.source.input.shapes)
+        return DistillationTask(
             original,
             copy.deepcopy(pruned.module),
-            Compared(sorted(shared_norms(run, original, pruned.module)), ends),
+            ComparedLayers(sorted(shared_norms(run, original, pruned.module)), ends),
             self.loss,
             pool,
             processes,
@@ -188,7 +187,7 @@ class Course(ABC):
             warmup=0.02,
             clip=1.0,
             averaging=0.98,
-            judge_every=max(10, min(steps, STEPS[1]) // JUDGEMENTS),
+            validate_every=max(10, min(steps, STEPS[1]) // VALIDATIONS),
             seconds=max(seconds, 1.0),
         )
 
@@ -217,7 +216,7 @@ class Course(ABC):
 
 def plenty(source: ImageSource, spec: InputSpec) -> int:
     """How many images to train on: more of small ones, fewer of those that take long to make."""
-    if is_imagined(source):
+    if source.kind is ImageKind.SYNTHESIZED:
         return FEW * enough(spec)
     return min(4096, max(512, PIXELS // _pixels(spec)))
 

@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edgeprune.recovery.training.feature_training import Course
+from edgeprune.recovery.training.feature_training import DistillationMethod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from edgeprune.recovery.training.task import Answer
+    from edgeprune.recovery.training.task import NetworkOutputs
 
 
 @dataclass(frozen=True, slots=True)
-class Supervise(Course):
-    """Train on features; see :class:`~edgeprune.recovery.training.feature_training.Course` for the options."""
+class Supervise(DistillationMethod):
+    """Train on features; see :class:`~edgeprune.recovery.training.feature_training.DistillationMethod` for the options."""
 
     name = "supervise"
 
-    def loss(self, wanted: Answer, given: Answer) -> Tensor:
+    def loss(self, wanted: NetworkOutputs, given: NetworkOutputs) -> Tensor:
         """The loss above."""
         return feature_loss(wanted.features, given.features)
 

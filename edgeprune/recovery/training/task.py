@@ -1,6 +1,6 @@
 """A pruned network that learns to give what the original gives, on images without labels.
 
-What is trained for, and by how much each difference counts, is up to the lesson
+What is trained for, and by how much each difference counts, is up to the loss_of
 (``supervise.py``, ``distill.py``); here is what all of them share. Both networks normalise each
 batch by that batch's own statistics (``batchnorm.py`` says why), the batch being that of all
 processes; stored statistics are carried over once training is done. Batches, flips and shifts
@@ -35,7 +35,7 @@ SHIFT = 1 / 16
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NetworkOutputs:
     """What a network gives for some images.
 
     Attributes:
@@ -47,12 +47,12 @@ class Answer:
     outputs: list[Tensor]
 
 
-Lesson: TypeAlias = "Callable[[Answer, Answer], Tensor]"
+Loss: TypeAlias = "Callable[[NetworkOutputs, NetworkOutputs], Tensor]"
 """From what the original answers and what the pruned network answers to a loss, ()."""
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedLayers:
     """What teacher and student have in common.
 
     Attributes:
@@ -65,30 +65,30 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ImagePool:
     """Images, and in what portions they are looked at.
 
     Attributes:
         inputs: What to train on, one (N, …) for each input of the network.
-        judging: What to judge by, likewise; nothing else is done with them.
+        validation: What to judge by, likewise; nothing else is done with them.
         batch: Images a step and process.
         seed: Of the order of images, and of how they are flipped and shifted.
     """
 
     inputs: Sequence[Tensor]
-    judging: Sequence[Tensor]
+    validation: Sequence[Tensor]
     batch: int
     seed: int
 
 
-class Imitation:
+class DistillationTask:
     """The task that :func:`edgeprune.training.fit` trains.
 
     Args:
         teacher: The original; copied.
         student: The pruned network; trained in place.
         compared: Where they are compared.
-        lesson: The loss.
+        loss_of: The loss.
         pool: The images.
         processes: Those that train.
     """
@@ -99,21 +99,21 @@ class Imitation:
         self,
         teacher: nn.Module,
         student: nn.Module,
-        compared: Compared,
-        lesson: Lesson,
-        pool: Pool,
+        compared: ComparedLayers,
+        loss_of: Loss,
+        pool: ImagePool,
         processes: Processes,
     ) -> None:
         self._trainable = {name for name, p in student.named_parameters() if p.requires_grad}
         self.module = by_pixel(student, processes.device).requires_grad_()
         original = by_pixel(copy.deepcopy(teacher), processes.device).requires_grad_(False)
-        self._teacher = Listener(original, compared.ends, only_kept=True)
-        self._student = Listener(self.module, compared.ends, only_kept=False)
+        self._teacher = FeatureRecorder(original, compared.ends, only_kept=True)
+        self._student = FeatureRecorder(self.module, compared.ends, only_kept=False)
         self._undo = [
             normalise_by_batch(network, compared.norms, processes)
             for network in (self.module, original)
         ]
-        self._lesson, self._pool, self._processes = lesson, pool, processes
+        self._loss, self._pool, self._processes = loss_of, pool, processes
 
     def loss(self, module: nn.Module, step: int) -> Tensor:
         """As :class:`edgeprune.training.Task` says."""
@@ -125,15 +125,15 @@ class Imitation:
         return self._compare(shown)
 
     def error(self) -> float:
-        """The lesson's loss on the images to judge by."""
-        judging, processes = self._pool.judging, self._processes
-        count = len(judging[0]) // processes.count * processes.count
-        return float(self._compare([each[:count] for each in judging]))
+        """The loss_of's loss on the images to judge by."""
+        validation, processes = self._pool.validation, self._processes
+        count = len(validation[0]) // processes.count * processes.count
+        return float(self._compare([each[:count] for each in validation]))
 
     def finish(self) -> nn.Module:
         """Take off what listens and normalises; the student, on the CPU."""
-        for listener in (self._teacher, self._student):
-            listener.remove()
+        for recorder in (self._teacher, self._student):
+            recorder.remove()
         for undo in self._undo:
             undo.close()
         for name, parameter in self.module.named_parameters():
@@ -145,10 +145,10 @@ class Imitation:
         own = [images_by_pixel(each[places], self._processes.device) for each in images]
         with torch.no_grad():
             wanted = self._teacher(own)
-        return self._lesson(wanted, self._student(own))
+        return self._loss(wanted, self._student(own))
 
 
-class Listener:
+class FeatureRecorder:
     """Runs a network and keeps what it gives at block ends.
 
     Args:
@@ -159,37 +159,39 @@ class Listener:
 
     def __init__(self, network: nn.Module, ends: Sequence[BlockEnd], *, only_kept: bool) -> None:
         self._network = network
-        self._heard: dict[str, Tensor] = {}
+        self._recorded: dict[str, Tensor] = {}
         self._kept = {end.layer: end.kept if only_kept else None for end in ends}
         self._hooks = [
-            network.get_submodule(layer).register_forward_hook(self._listen(layer))
+            network.get_submodule(layer).register_forward_hook(self._hook(layer))
             for layer in self._kept
         ]
 
-    def __call__(self, inputs: Sequence[Tensor]) -> Answer:
+    def __call__(self, inputs: Sequence[Tensor]) -> NetworkOutputs:
         """Run."""
         outputs = pytree.tree_leaves(self._network(*inputs))
-        return Answer(self.take(), [each for each in outputs if isinstance(each, Tensor)])
+        return NetworkOutputs(self.take(), [each for each in outputs if isinstance(each, Tensor)])
 
     def take(self) -> list[Tensor]:
-        """What was heard in the last run, at each block end; it is heard no more."""
-        return [self._heard.pop(layer) for layer in self._kept]
+        """What was recorded in the last run, at each block end; it is recorded no more."""
+        return [self._recorded.pop(layer) for layer in self._kept]
 
     def remove(self) -> None:
         """Take the hooks off."""
         for hook in self._hooks:
             hook.remove()
 
-    def _listen(self, layer: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def _hook(self, layer: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         kept = self._kept[layer]
 
-        def hear(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        def record(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
             if kept is None:
-                self._heard[layer] = output
+                self._recorded[layer] = output
                 return
-            self._heard[layer] = output.index_select(channel_axis(module), kept.to(output.device))
+            self._recorded[layer] = output.index_select(
+                channel_axis(module), kept.to(output.device)
+            )
 
-        return hear
+        return record
 
 
 def varied(images: Tensor, draw: torch.Generator) -> Tensor:

@@ -51,10 +51,10 @@ def test_a_channel_with_a_double_is_rebuilt(name):
 
 def pair(*, affine=True, bias=False, behind=True, activation=nn.ReLU):
     """A convolution whose channels 4 and 7 will be alike, and one that reads it."""
-    reader = [nn.Conv2d(12, 6, 3, bias=not behind), *([nn.BatchNorm2d(6)] if behind else [])]
+    consumer = [nn.Conv2d(12, 6, 3, bias=not behind), *([nn.BatchNorm2d(6)] if behind else [])]
     network = nn.Sequential(
         nn.Conv2d(3, 12, 3, bias=bias), nn.BatchNorm2d(12, 1e-12, affine=affine), activation(),
-        *reader, nn.ReLU(), nn.Conv2d(6, 4, 1),
+        *consumer, nn.ReLU(), nn.Conv2d(6, 4, 1),
     )  # fmt: skip
     return zoo.calibrated(network, IMAGES)
 
@@ -174,12 +174,12 @@ def test_only_readers_and_the_norms_behind_them_change(name, method):
     pruned = prune(model, plan)
     with unchanged(pruned.module), unchanged(model.source.module):
         done = method(model, pruned)
-    readers = {layer for layer, side in model.removed(plan) if side == "in"}
+    consumers = {layer for layer, side in model.removed(plan) if side == "in"}
     before, after = pruned.module.state_dict(), done.module.state_dict()
     for key in (key for key in before if not torch.equal(before[key], after[key])):
         layer, kind = key.rsplit(".", 1)
         allowed = ("bias",) if isinstance(method, Statistics) else ("bias", "weight")
-        assert (layer in readers and kind in allowed) or kind in ("running_mean", "running_var")
+        assert (layer in consumers and kind in allowed) or kind in ("running_mean", "running_var")
     for output in outputs(done.module, IMAGES):
         assert output.isfinite().all()
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from traced_zoo import Calls, source_of, traced
 
-from edgeprune.artifacts import Filtered, Filters, Gained, Normed, Total
+from edgeprune.artifacts import BatchNormed, Depthwise, Filters, Scaled, Sum
 from edgeprune.tracing import trace
 
 ALL = [
@@ -91,15 +91,15 @@ def signals(signal):
 @pytest.mark.parametrize(
     ("name", "group", "consumer", "kinds"),
     [
-        ("chain", "0.0", "1.0", [Normed, Filters]),
+        ("chain", "0.0", "1.0", [BatchNormed, Filters]),
         ("no-norm", "0", "2", [Filters]),
         ("prelu", "0", "2.0", [Filters]),
-        ("flatten", "0.0", "3", [Normed, Filters]),
-        ("depthwise", "0.0", "2.0", [Normed, Filtered, Normed, Filters]),
-        ("residual", "2.branch.1", "3.2", [Total, Normed, Filters, Filters]),
-        ("layer-scale", "0.0", "2.2", [Total, Normed, Filters, Gained, Filters]),
-        ("concat", "0.0", "3.0", [Normed, Normed, Filters]),
-        ("squeeze-excite", "0.0", "2.0", [Normed, Filters]),
+        ("flatten", "0.0", "3", [BatchNormed, Filters]),
+        ("depthwise", "0.0", "2.0", [BatchNormed, Depthwise, BatchNormed, Filters]),
+        ("residual", "2.branch.1", "3.2", [Sum, BatchNormed, Filters, Filters]),
+        ("layer-scale", "0.0", "2.2", [Sum, BatchNormed, Filters, Scaled, Filters]),
+        ("concat", "0.0", "3.0", [BatchNormed, BatchNormed, Filters]),
+        ("squeeze-excite", "0.0", "2.0", [BatchNormed, Filters]),
     ],
 )
 def test_what_lies_between_maker_and_reader(name, group, consumer, kinds):
@@ -137,7 +137,7 @@ def test_some_channels_of_a_stream():
 
 
 def made_by_one_convolution_and_norm(reads):
-    return isinstance(reads, Normed) and isinstance(reads.of, Filters)
+    return isinstance(reads, BatchNormed) and isinstance(reads.of, Filters)
 
 
 @pytest.mark.parametrize(("name", "group", "consumer"), ALL)
@@ -165,5 +165,5 @@ def test_what_is_scaled_behind_its_norm_is_no_longer_one_convolution_with_its_no
     )  # fmt: skip
     network.scale = nn.Parameter(torch.randn(8, 1, 1))
     _, reads, stream = stream_of(trace(source_of(network, (1, 3, 7, 7))), "left.0", "last")
-    assert isinstance(reads, Gained)
+    assert isinstance(reads, Scaled)
     assert stream.unfolded is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from traced_zoo import source_of, traced
 
-from edgeprune.artifacts import Normed
+from edgeprune.artifacts import BatchNormed
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.tracing import trace
 
@@ -117,13 +117,13 @@ def test_the_gradient_of_the_loss_is_zero(constant_weight, ridge):
 def test_it_minimises_the_folded_loss_of_every_reader_of_the_zoo(name):
     """A least-squares problem for each removed channel, over filters that are really composed."""
     model, method = traced(name), Lbyl(1e-3, 1e-2)
-    readers = [
+    consumers = [
         (group, member)
         for group in model.prunable
         for member in group.having("consumer")
         if member.reads is not None
     ]
-    for group, member in readers:
+    for group, member in consumers:
         _, reads, stream = stream_of(model, group.name, member.layer)
         filters, constants, raw = composed(model.source.module, group, reads)
         kept, removed = split(group.width, group.width // 2, 3)
@@ -168,7 +168,7 @@ def test_a_heavy_ridge_drives_the_coefficients_to_zero():
 
 @pytest.mark.parametrize("factor", [2.0, 0.01, -3.0])
 def test_a_multiple_of_a_kept_filter_is_carried_by_it_alone(factor):
-    """Filter and BatchNorm scaled alike: u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k deliver the same."""
+    """Filter and BatchNorm scaled alike: u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k redistribute the same."""
     network = conv_and_norm(16)
     with torch.no_grad():
         conv, norm = network[0], network[1]
@@ -230,7 +230,7 @@ def test_without_a_norm_the_bias_is_one_more_coordinate():
     network = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
     model = trace(source_of(network, (1, 6)))
     _, reads, stream = stream_of(model, "0", "2")
-    assert not isinstance(reads, Normed)
+    assert not isinstance(reads, BatchNormed)
     kept, removed = split(12, 5, 0)
     rows = torch.cat([network[0].weight, network[0].bias[:, None]], 1).detach().double()
     design = torch.cat([rows[kept].T, 0.1 * torch.eye(5).double()])

@@ -15,21 +15,21 @@ from traced_zoo import plan_without, random_plan, source_of, traced
 from edgeprune.moments.propagation import Moments
 from edgeprune.pruning import prune
 from edgeprune.recovery.closed_form.lbyl import CONSTANT_WEIGHTS, RIDGES, Lbyl
-from edgeprune.recovery.closed_form.redistribution import deliver, moments_of_readers
+from edgeprune.recovery.closed_form.redistribution import moments_of_consumers, redistribute
 from edgeprune.tracing import trace
 
 GRID = (CONSTANT_WEIGHTS, RIDGES)
 
 
 def informed(network, seed=0):
-    """The stream of ``conv_and_norm`` with moments and demand that are drawn at random."""
+    """The stream of ``conv_and_norm`` with moments and consumer_norm that are drawn at random."""
     stream = stream_read(network)
     draw = torch.Generator().manual_seed(seed)
     channels = len(stream.constant)
     root = torch.randn(channels, channels, generator=draw).double()
     mean = torch.randn(channels, generator=draw).double()
-    demand = torch.rand(channels, generator=draw).double()
-    return replace(stream, moments=Moments(mean, root @ root.T, 0.5), demand=demand)
+    consumer_norm = torch.rand(channels, generator=draw).double()
+    return replace(stream, moments=Moments(mean, root @ root.T, 0.5), consumer_norm=consumer_norm)
 
 
 def predicted_error(stream, kept, removed, mixing):
@@ -40,7 +40,7 @@ def predicted_error(stream, kept, removed, mixing):
         difference = torch.zeros(len(second)).double()
         difference[p] = 1
         difference[kept] = -row
-        total += float(stream.demand[p] * (difference @ second @ difference))
+        total += float(stream.consumer_norm[p] * (difference @ second @ difference))
     return total
 
 
@@ -92,7 +92,7 @@ def test_without_a_norm_only_the_ridge_is_chosen():
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_every_reader_of_the_zoo_knows_its_demand_and_most_their_moments(name):
-    """Demand is the squared norm of the columns that the reader has for a channel."""
+    """Demand is the squared norm of the columns that the consumer has for a channel."""
     model = traced(name)
     plan = random_plan(model, 4, most=0.7)
     pruned, seen = prune(model, plan), []
@@ -101,8 +101,8 @@ def test_every_reader_of_the_zoo_knows_its_demand_and_most_their_moments(name):
         seen.append(stream)
         return torch.zeros(len(removed), len(kept)).double()
 
-    known = moments_of_readers(model, pruned)
-    deliver(model, pruned, watched, known=known)
-    assert all(len(stream.demand) == len(stream.constant) for stream in seen)
+    known = moments_of_consumers(model, pruned)
+    redistribute(model, pruned, watched, known=known)
+    assert all(len(stream.consumer_norm) == len(stream.constant) for stream in seen)
     assert all(len(s.moments.mean) == len(s.constant) for s in seen if s.moments is not None)
     assert not known or any(stream.moments is not None for stream in seen)

@@ -103,7 +103,7 @@ def test_a_multiple_is_recognised_with_its_factor(factor):
 
 
 def test_a_multiple_whose_norm_undoes_it_is_delivered_once():
-    """Filter and BatchNorm scaled alike: u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k deliver the same."""
+    """Filter and BatchNorm scaled alike: u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k redistribute the same."""
     network = norm_network()
     with torch.no_grad():
         conv, norm = network[0], network[1]

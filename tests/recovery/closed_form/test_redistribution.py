@@ -1,4 +1,4 @@
-"""Delivery: the readers that stay carry what the removed channels delivered."""
+"""Delivery: the consumers that stay carry what the removed channels redistributed."""
 
 import copy
 
@@ -23,7 +23,7 @@ from edgeprune.pruning import prune
 from edgeprune.recovery import METHODS, NoRecovery, recover
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
-from edgeprune.recovery.closed_form.redistribution import deliver
+from edgeprune.recovery.closed_form.redistribution import redistribute
 from edgeprune.tracing import trace
 
 EXACT = {"lbyl": Lbyl(1e-6, 1e-12), "nm": NeuronMerging()}
@@ -67,11 +67,11 @@ def test_each_reader_gives_what_the_original_gives_on_mixtures(name):
     model = traced(name)
     plan = random_plan(model, 11, most=0.7)
     pruned = prune(model, plan)
-    delivered = deliver(model, pruned, any_mixing)
+    redistributed = redistribute(model, pruned, any_mixing)
     lost = model.removed(plan)
     for layer in {m.layer for g in model.prunable for m in g.having("consumer")}:
         old = copy.deepcopy(model.source.module.get_submodule(layer)).double()
-        new = copy.deepcopy(delivered.module.get_submodule(layer)).double()
+        new = copy.deepcopy(redistributed.module.get_submodule(layer)).double()
         width = old.in_features if isinstance(old, nn.Linear) else old.in_channels
         given = torch.randn(2, width, *(() if isinstance(old, nn.Linear) else (5, 5))).double()
         stay = [i for i in range(width) if i not in lost.get((layer, "in"), ())]
@@ -84,32 +84,32 @@ def test_each_reader_gives_what_the_original_gives_on_mixtures(name):
 def test_only_weights_of_readers_change(name):
     model = traced(name)
     pruned = prune(model, random_plan(model, 2, most=0.7))
-    delivered = deliver(model, pruned, any_mixing)
-    readers = {
+    redistributed = redistribute(model, pruned, any_mixing)
+    consumers = {
         f"{member.layer}.weight"
         for group in model.prunable
         for member in group.having("consumer")
         if member.reads is not None
     }
-    before, after = pruned.module.state_dict(), delivered.module.state_dict()
+    before, after = pruned.module.state_dict(), redistributed.module.state_dict()
     changed = {key for key in before if not torch.equal(before[key], after[key])}
-    assert changed <= readers
+    assert changed <= consumers
     assert changed
 
 
 def test_readers_without_a_linear_path_are_named():
     model = traced("layer-scale")
     pruned = prune(model, random_plan(model, 0, most=0.7))
-    delivered = deliver(model, pruned, any_mixing)
-    assert delivered.left_out == ("1.expand",)
-    assert "1 not (no linear path to them: 1.expand)" in delivered.detail
+    redistributed = redistribute(model, pruned, any_mixing)
+    assert redistributed.left_out == ("1.expand",)
+    assert "1 not (no linear path to them: 1.expand)" in redistributed.detail
 
 
 # --- a removed channel that has a double ----------------------------------------------------------
 
 
 def independent(model, group):
-    """Whether the channels that stay are linearly independent in what every reader reads."""
+    """Whether the channels that stay are linearly independent in what every consumer reads."""
     gone = {removed for _, removed in doubles(group)}
     stay = [channel for channel in range(group.width) if channel not in gone]
     for member in group.having("consumer"):
@@ -303,7 +303,7 @@ def test_two_pruned_parts_of_a_concatenation_keep_apart():
     )  # fmt: skip
     pruned = prune(model, plan)
     with torch.no_grad():
-        network.last.weight[:, 0] = 0  # what the left part lost was not heard
+        network.last.weight[:, 0] = 0  # what the left part lost was not recorded
     silent = trace(source_of(network))
     change = Lbyl()(silent, pruned).module.last.weight - pruned.module.last.weight
     assert change[:, :7].abs().max() == 0

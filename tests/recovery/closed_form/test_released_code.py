@@ -179,15 +179,15 @@ def test_the_step_says_that_it_was_the_released_one(method):
 
 
 @pytest.mark.parametrize(
-    ("name", "group", "reader"),
+    ("name", "group", "consumer"),
     [("no-norm", "0", "2"), ("depthwise", "0.0", "2.0"), ("residual", "2.branch.1", None)],
 )
 @pytest.mark.parametrize("method", METHODS)
-def test_other_layers_are_refused_by_name(method, name, group, reader):
+def test_other_layers_are_refused_by_name(method, name, group, consumer):
     model = traced(name)
     width = next(g.width for g in model.groups if g.name == group)
     pruned = prune(model, plan_without(model, group, set(range(width // 2))))
-    with pytest.raises(UsageError, match=f"'{reader}'" if reader else group):
+    with pytest.raises(UsageError, match=f"'{consumer}'" if consumer else group):
         method(model, pruned)
 
 

@@ -14,7 +14,7 @@ from edgeprune.recovery.layerwise.bn_statistics import (
     DEAD,
     LEAST,
     MOST,
-    CarriedStatistics,
+    TransferredStatistics,
     statistics,
 )
 from edgeprune.recovery.layerwise.side_by_side import side_by_side
@@ -57,10 +57,10 @@ def test_statistics_are_carried_by_the_formula(by_batch):
     whole, part = norms()
     original = 1.5 * drawn(6, 5, 4, 4) + 0.3
     actual = 0.8 * original[:, KEPT] + 0.2 + 0.3 * drawn(6, 3, 4, 4, seed=1)
-    carried = CarriedStatistics(whole, part, {"0": KEPT}, by_batch=by_batch)
+    carried = TransferredStatistics(whole, part, {"0": KEPT}, by_batch=by_batch)
     assert list(carried.names) == ["0"]
-    carried.carry("0", original, actual)
-    carried.settle()
+    carried.transfer("0", original, actual)
+    carried.finalize()
     (m_o, v_o), (m_p, v_p) = moments(original[:, KEPT]), moments(actual)
     mu, nu = (each.double().numpy()[KEPT] for each in (whole[0].running_mean, whole[0].running_var))
     scale = np.sqrt(nu / v_o) if by_batch else 1.0
@@ -72,9 +72,9 @@ def test_statistics_are_carried_by_the_formula(by_batch):
 def test_a_change_beyond_all_reason_is_cut(factor, bound):
     whole, part = norms()
     original = drawn(6, 5, 4, 4)
-    carried = CarriedStatistics(whole, part, {"0": KEPT}, by_batch=False)
-    carried.carry("0", original, factor * original[:, KEPT])
-    carried.settle()
+    carried = TransferredStatistics(whole, part, {"0": KEPT}, by_batch=False)
+    carried.transfer("0", original, factor * original[:, KEPT])
+    carried.finalize()
     torch.testing.assert_close(part[0].running_var, bound * whole[0].running_var[KEPT])
 
 
@@ -86,9 +86,9 @@ def test_a_channel_that_is_dead_on_the_images_keeps_its_statistics(by_batch, siz
     original = drawn(6, 5, 4, 4)
     original[:, 2] = size * original[:, 2] + 3
     assert size**2 < DEAD * float(whole[0].running_var[2])
-    carried = CarriedStatistics(whole, part, {"0": KEPT}, by_batch=by_batch)
-    carried.carry("0", original, drawn(6, 3, 4, 4, seed=1))
-    carried.settle()
+    carried = TransferredStatistics(whole, part, {"0": KEPT}, by_batch=by_batch)
+    carried.transfer("0", original, drawn(6, 3, 4, 4, seed=1))
+    carried.finalize()
     for name in ("running_mean", "running_var"):
         changed = getattr(part[0], name) != before[name]
         assert changed.tolist() == [True, False, True]
@@ -98,22 +98,22 @@ def test_a_channel_without_stored_variance_does_no_harm():
     whole, part = norms()
     whole[0].running_var.zero_()
     part[0].running_var.zero_()
-    carried = CarriedStatistics(whole, part, {"0": KEPT}, by_batch=True)
+    carried = TransferredStatistics(whole, part, {"0": KEPT}, by_batch=True)
     for original in (drawn(6, 5, 4, 4), torch.zeros(6, 5, 4, 4)):
-        carried.carry("0", original, original[:, KEPT])
-        carried.level("0", original)
+        carried.transfer("0", original, original[:, KEPT])
+        carried.match_batch_level("0", original)
         assert part[0](original[:, KEPT]).isfinite().all()
-    carried.settle()
+    carried.finalize()
     assert part[0](drawn(6, 3, 4, 4)).isfinite().all()
 
 
 def test_levelling_lasts_only_until_settled():
     whole, part = norms()
     before = copy.deepcopy(part.state_dict())
-    carried = CarriedStatistics(whole, part, {"0": KEPT}, by_batch=True)
-    carried.level("0", 3 * drawn(6, 5, 4, 4) + 1)
+    carried = TransferredStatistics(whole, part, {"0": KEPT}, by_batch=True)
+    carried.match_batch_level("0", 3 * drawn(6, 5, 4, 4) + 1)
     assert not torch.equal(part[0].running_mean, before["0.running_mean"])
-    carried.settle()
+    carried.finalize()
     after = part.state_dict()
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
@@ -126,8 +126,8 @@ def test_levelling_is_the_map_from_the_batch_to_what_is_stored():
     (m_o, v_o) = (torch.from_numpy(each)[:, None, None] for each in moments(original[:, KEPT]))
     nu, mu = (getattr(whole[0], n)[KEPT][:, None, None] for n in ("running_var", "running_mean"))
     expected = part[0](((actual - m_o) * (nu / v_o).sqrt() + mu).float())
-    carried = CarriedStatistics(whole, part, {"0": KEPT}, by_batch=True)
-    carried.level("0", original)
+    carried = TransferredStatistics(whole, part, {"0": KEPT}, by_batch=True)
+    carried.match_batch_level("0", original)
     torch.testing.assert_close(part[0](actual), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -135,17 +135,17 @@ def walked(name, images, *, by_batch, carry):
     """An unpruned network beside itself: outputs of both, and the second one afterwards."""
     original, student = zoo.build(name), zoo.build(name)
     kept = {n: torch.arange(layer.num_features) for n, layer in batch_norms(student).items()}
-    carried = CarriedStatistics(original, student, kept, by_batch=by_batch)
+    carried = TransferredStatistics(original, student, kept, by_batch=by_batch)
     if by_batch:
         normalise_by_batch(original, kept)
 
-    def visit(stop):
+    def on_layer(stop):
         if carry:
-            carried.carry(stop.layer, stop.original, stop.actual)
-        carried.level(stop.layer, stop.original)
+            carried.transfer(stop.layer, stop.original, stop.actual)
+        carried.match_batch_level(stop.layer, stop.original)
 
-    made, found = side_by_side(original, student, (images,), list(kept), visit)
-    carried.settle()
+    made, found = side_by_side(original, student, (images,), list(kept), on_layer)
+    carried.finalize()
     return made, found, student
 
 

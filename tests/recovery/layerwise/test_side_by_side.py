@@ -48,11 +48,11 @@ def hooks(module):
 
 
 def fails_at(name, error):
-    def visit(stop):
+    def on_layer(stop):
         if stop.layer == name:
             raise error
 
-    return visit
+    return on_layer
 
 
 @torch.no_grad()
@@ -69,10 +69,10 @@ def test_stops_come_in_order_with_what_both_networks_hold():
     original, pruned = network(), network(seed=1)
     met = []
 
-    def visit(stop):
+    def on_layer(stop):
         met.append((stop.layer, stop.original.clone(), stop.wanted.clone(), stop.actual.clone()))
 
-    made, found = side_by_side(original, pruned, (IMAGES,), NAMES[::-1], visit)
+    made, found = side_by_side(original, pruned, (IMAGES,), NAMES[::-1], on_layer)
     theirs, end = features(original)
     ours, other_end = features(pruned)
     for stop, (name, read, wanted), (_, actual, _) in zip(met, theirs, ours, strict=True):

@@ -1,4 +1,4 @@
-"""Walk: teacher and student at every layer, with the channels that stay, each at its level."""
+"""PairedForward: teacher and student at every layer, with the channels that stay, each at its level."""
 
 import pytest
 import torch
@@ -8,22 +8,22 @@ from traced_zoo import Calls, plan_without, random_plan, traced, traced_network,
 
 from edgeprune.artifacts import PruningPlan
 from edgeprune.pruning import prune
-from edgeprune.recovery.layerwise.teacher_student import Walk
+from edgeprune.recovery.layerwise.teacher_student import PairedForward
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 WHOLE = PruningPlan((), "0" * 64, {})
-STOPS = nn.Conv1d | nn.Conv2d | nn.Linear | nn.BatchNorm2d
+PAIRED = nn.Conv1d | nn.Conv2d | nn.Linear | nn.BatchNorm2d
 
 
-def met_on(walk, images=IMAGES):
-    """Every stop, with what the teacher's channels that stay are, as the walk says."""
+def met_on(paired, images=IMAGES):
+    """Every stop, with what the teacher's channels that stay are, as the paired says."""
     found = {}
 
     def look(stop):
         assert stop.layer not in found
-        found[stop.layer] = (stop, walk.differs(stop), walk.staying(stop))
+        found[stop.layer] = (stop, paired.differs(stop), paired.staying(stop))
 
-    walk.run((images,), look)
+    paired.run((images,), look)
     return found
 
 
@@ -37,13 +37,13 @@ def test_it_stops_at_every_layer_once_and_changes_nothing_given(name, drawn):
     model = traced(name)
     pruned = prune(model, random_plan(model, 4, most=0.7))
     with unchanged(model.source.module), unchanged(pruned.module):
-        walk = Walk(model, pruned, drawn=drawn)
-        found = met_on(walk)
-    assert hooks(model.source.module) == hooks(pruned.module) == hooks(walk.student) == 0
+        paired = PairedForward(model, pruned, synthetic=drawn)
+        found = met_on(paired)
+    assert hooks(model.source.module) == hooks(pruned.module) == hooks(paired.student) == 0
     modules = dict(model.source.module.named_modules())
-    expected = {layer for layer, module in modules.items() if isinstance(module, STOPS)}
+    expected = {layer for layer, module in modules.items() if isinstance(module, PAIRED)}
     assert set(found) == expected - ({"1.conv"} if name == "shared" else set())
-    student = dict(walk.student.named_modules())
+    student = dict(paired.student.named_modules())
     for layer, (stop, _, staying) in found.items():
         module = student[layer]
         axis = -1 if isinstance(module, nn.Linear) else 1
@@ -57,35 +57,35 @@ def test_what_stays_is_what_the_cut_layer_gives_where_it_reads_the_same(name):
     model = traced(name)
     group = model.prunable[0]
     pruned = prune(model, plan_without(model, group.name, set(range(0, group.width, 2))))
-    walk = Walk(model, pruned, drawn=False)
-    first, (stop, differs, staying) = next(iter(met_on(walk).items()))
+    paired = PairedForward(model, pruned, synthetic=False)
+    first, (stop, differs, staying) = next(iter(met_on(paired).items()))
     assert first == group.name
     assert not differs
     assert staying.shape[1] == group.width // 2
-    made = walk.student.get_submodule(first)(stop.actual).detach()
+    made = paired.student.get_submodule(first)(stop.actual).detach()
     torch.testing.assert_close(made, staying, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("drawn", [True, False])
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_of_the_whole_network_nothing_differs(name, drawn):
-    walk = Walk(traced(name), prune(traced(name), WHOLE), drawn=drawn)
-    assert not any(differs for _, differs, _ in met_on(walk, 3 * IMAGES + 1).values())
+    paired = PairedForward(traced(name), prune(traced(name), WHOLE), synthetic=drawn)
+    assert not any(differs for _, differs, _ in met_on(paired, 3 * IMAGES + 1).values())
 
 
 def test_whatever_lies_behind_a_cut_differs():
     model = traced("residual")
     pruned = prune(model, plan_without(model, "1.branch.0.0", {0, 1, 2}))
-    found = met_on(Walk(model, pruned, drawn=True))
+    found = met_on(PairedForward(model, pruned, synthetic=True))
     same = {layer for layer, (_, differs, _) in found.items() if not differs}
     assert same == {"0.0", "0.1", "1.branch.0.0"}
 
 
 def test_what_only_a_batch_norm_reads_is_normed():
     model = traced("residual")
-    walk = Walk(model, prune(model, WHOLE), drawn=True)
-    assert walk.normed == {"0.0", "1.branch.0.0", "1.branch.1", "2.branch.0.0", "2.branch.1"}
-    assert walk.norms == {"0.1", "1.branch.0.1", "1.branch.2", "2.branch.0.1", "2.branch.2"}
+    paired = PairedForward(model, prune(model, WHOLE), synthetic=True)
+    assert paired.normed == {"0.0", "1.branch.0.0", "1.branch.1", "2.branch.0.0", "2.branch.1"}
+    assert paired.norms == {"0.1", "1.branch.0.1", "1.branch.2", "2.branch.0.1", "2.branch.2"}
 
 
 def test_a_batch_norm_that_runs_twice_is_passed():
@@ -95,9 +95,9 @@ def test_a_batch_norm_that_runs_twice_is_passed():
         last=nn.Conv2d(8, 2, 1),
     )  # fmt: skip
     model = traced_network(zoo.calibrated(network, IMAGES))
-    walk = Walk(model, prune(model, WHOLE), drawn=True)
-    assert walk.norms == walk.normed == set()
-    assert set(met_on(walk)) == {"one", "two", "last"}
+    paired = PairedForward(model, prune(model, WHOLE), synthetic=True)
+    assert paired.norms == paired.normed == set()
+    assert set(met_on(paired)) == {"one", "two", "last"}
 
 
 def test_layers_that_share_a_weight_are_passed():
@@ -107,17 +107,17 @@ def test_layers_that_share_a_weight_are_passed():
     )  # fmt: skip
     network.three.weight = network.two.weight
     model = traced_network(network)
-    assert set(met_on(Walk(model, prune(model, WHOLE), drawn=False))) == {"one"}
+    assert set(met_on(PairedForward(model, prune(model, WHOLE), synthetic=False))) == {"one"}
 
 
 def test_statistics_are_a_batchs_until_settled():
     model = traced("chain")
-    walk = Walk(model, prune(model, WHOLE), drawn=True)
-    before = {key: value.clone() for key, value in walk.student.state_dict().items()}
-    walk.run((3 * IMAGES + 1,), lambda _: None)
-    assert not torch.equal(walk.student[0][1].running_mean, before["0.1.running_mean"])
-    walk.settle()
-    after = walk.student.state_dict()
+    paired = PairedForward(model, prune(model, WHOLE), synthetic=True)
+    before = {key: value.clone() for key, value in paired.student.state_dict().items()}
+    paired.run((3 * IMAGES + 1,), lambda _: None)
+    assert not torch.equal(paired.student[0][1].running_mean, before["0.1.running_mean"])
+    paired.finalize()
+    after = paired.student.state_dict()
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
@@ -126,27 +126,27 @@ def test_statistics_that_are_carried_last():
     network = nn.Sequential(*zoo.conv_bn(3, 8), *zoo.conv_bn(8, 6), nn.Conv2d(6, 2, 1))
     model = traced_network(zoo.calibrated(network, IMAGES))
     pruned = prune(model, plan_without(model, "0", {1, 2, 5}))
-    walk = Walk(model, pruned, drawn=False)
+    paired = PairedForward(model, pruned, synthetic=False)
 
     def carry(stop):
-        if stop.layer in walk.norms:
-            walk.carry(stop)
+        if stop.layer in paired.norms:
+            paired.transfer(stop)
 
-    _, (made,) = walk.run((IMAGES,), carry)
-    walk.settle()
-    torch.testing.assert_close(walk.student(IMAGES), made)
-    read = walk.student[:4](IMAGES)
+    _, (made,) = paired.run((IMAGES,), carry)
+    paired.finalize()
+    torch.testing.assert_close(paired.student(IMAGES), made)
+    read = paired.student[:4](IMAGES)
     mean, unbiased = read.mean((0, 2, 3)), read.var((0, 2, 3))
-    torch.testing.assert_close(walk.student[4].running_mean, mean, rtol=1e-2, atol=1e-3)
-    torch.testing.assert_close(walk.student[4].running_var, unbiased, rtol=1e-2, atol=1e-3)
-    assert int(walk.student[4].num_batches_tracked) == int(network[4].num_batches_tracked)
+    torch.testing.assert_close(paired.student[4].running_mean, mean, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(paired.student[4].running_var, unbiased, rtol=1e-2, atol=1e-3)
+    assert int(paired.student[4].num_batches_tracked) == int(network[4].num_batches_tracked)
 
 
 def test_progress_is_told_up_to_the_end():
     model = traced("chain")
     told = []
-    walk = Walk(model, prune(model, WHOLE), drawn=True)
-    walk.run((IMAGES,), lambda _: None, lambda *given: told.append(given))
+    paired = PairedForward(model, prune(model, WHOLE), synthetic=True)
+    paired.run((IMAGES,), lambda _: None, lambda *given: told.append(given))
     shares = [share for share, _ in told]
     assert shares == [pytest.approx((place + 1) / 7) for place in range(7)]
     assert told[-1][1] == "3.2"

@@ -22,7 +22,7 @@ from edgeprune.pruning import prune
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct
 from edgeprune.recovery.training.distill import Distill
 from edgeprune.recovery.training.supervise import feature_loss
-from edgeprune.recovery.training.task import Answer
+from edgeprune.recovery.training.task import NetworkOutputs
 
 IMAGES = torch.randn(40, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 REAL = Given((IMAGES,), "of a camera")
@@ -92,7 +92,9 @@ def test_couplings_are_trained_on_drawn_images(name):
 def test_the_loss_is_the_weighted_sum_of_both():
     draw = torch.Generator().manual_seed(0)
     wanted, found = (
-        Answer([torch.randn(4, 3, 2, 2, generator=draw)], [torch.randn(4, 5, generator=draw)])
+        NetworkOutputs(
+            [torch.randn(4, 3, 2, 2, generator=draw)], [torch.randn(4, 5, generator=draw)]
+        )
         for _ in range(2)
     )
     p, q = (softmax(each.outputs[0].numpy() / 2.0, 1) for each in (wanted, found))
@@ -131,7 +133,7 @@ def test_dreams_are_its_own_images_and_the_seed_decides():
     method = Distill(source=Inversion(steps=3), images=16, batch=8, steps=5, seed=2)
     first, again = (method(model, pruned) for _ in range(2))
     assert same(first.module, again.module)
-    assert "imagined by the original" in first.recovered_by[-1].detail
+    assert "synthesized by model inversion" in first.recovered_by[-1].detail
     assert not same(first.module, replace(method, seed=3)(model, pruned).module)
 
 

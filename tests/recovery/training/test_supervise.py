@@ -168,8 +168,8 @@ def test_the_best_step_is_kept():
     best = min(curve, key=lambda point: point[1])
     assert curve[-1][1] > best[1]
     assert f"at step {best[0]}" in done.recovered_by[-1].detail
-    judges = DeadLeaves()(model.source, 72, 0)[0][:8]
-    assert feature_error(model, done, judges) == pytest.approx(best[1], rel=1e-3)
+    validated = DeadLeaves()(model.source, 72, 0)[0][:8]
+    assert feature_error(model, done, validated) == pytest.approx(best[1], rel=1e-3)
 
 
 def test_time_is_kept_to():

@@ -1,4 +1,4 @@
-"""Imitation: variation that is one of images, listeners that go, and nothing given changes."""
+"""DistillationTask: variation that is one of images, listeners that go, and nothing given changes."""
 
 import copy
 
@@ -14,7 +14,14 @@ from traced_zoo import unchanged
 
 from edgeprune.recovery.block_ends import BlockEnd, block_ends
 from edgeprune.recovery.training.supervise import feature_loss
-from edgeprune.recovery.training.task import SHIFT, Compared, Imitation, Listener, Pool, varied
+from edgeprune.recovery.training.task import (
+    SHIFT,
+    ComparedLayers,
+    DistillationTask,
+    FeatureRecorder,
+    ImagePool,
+    varied,
+)
 from edgeprune.training import Schedule, fit, generator, join
 
 IMAGES = torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -65,13 +72,13 @@ def test_a_listener_hears_kept_channels_until_it_is_removed(layer):
     name, axis = ("1.0", 1) if layer == "conv" else ("0", -1)
     given = torch.randn(4, 3, 16, 16) if layer == "conv" else torch.randn(4, 9, 6)
     kept = torch.tensor([0, 3, 5])
-    listener = Listener(network, [BlockEnd(name, kept)], only_kept=True)
-    everything = Listener(network, [BlockEnd(name, kept)], only_kept=False)
-    answer, whole = listener([given]), everything([given])
+    recorder = FeatureRecorder(network, [BlockEnd(name, kept)], only_kept=True)
+    everything = FeatureRecorder(network, [BlockEnd(name, kept)], only_kept=False)
+    answer, whole = recorder([given]), everything([given])
     assert torch.equal(answer.features[0], whole.features[0].index_select(axis, kept))
     assert torch.equal(answer.outputs[0], network(given))
     everything.take()  # what ran since
-    for each in (listener, everything):
+    for each in (recorder, everything):
         each.remove()
     assert not any(part._forward_hooks for part in network.modules())
 
@@ -81,15 +88,15 @@ def test_all_tensors_among_the_outputs_are_answers():
         def forward(self, x):
             return {"a": (x, x + 1), "b": [x * 2, "name", None]}
 
-    assert len(Listener(Many(), [], only_kept=True)([torch.ones(2)]).outputs) == 3
+    assert len(FeatureRecorder(Many(), [], only_kept=True)([torch.ones(2)]).outputs) == 3
 
 
-def imitation(model, pruned, lesson=None, inputs=(IMAGES,), judging=(IMAGES,)):
-    compared = Compared(["1", "4", "7", "10"], block_ends(model, pruned, normed=True))
-    lesson = lesson or (lambda wanted, found: feature_loss(wanted.features, found.features))
+def imitation(model, pruned, loss_of=None, inputs=(IMAGES,), validation=(IMAGES,)):
+    compared = ComparedLayers(["1", "4", "7", "10"], block_ends(model, pruned, normed=True))
+    loss_of = loss_of or (lambda wanted, found: feature_loss(wanted.features, found.features))
     student = copy.deepcopy(pruned.module)
-    pool = Pool(inputs, judging, batch=8, seed=0)
-    return Imitation(model.source.module, student, compared, lesson, pool, join())
+    pool = ImagePool(inputs, validation, batch=8, seed=0)
+    return DistillationTask(model.source.module, student, compared, loss_of, pool, join())
 
 
 def test_features_are_those_of_the_paper_by_the_statistics_of_the_batch():
@@ -106,7 +113,7 @@ def test_louder_images_have_the_same_features():
     """Statistics are the batch's: the level of an input does not show behind BatchNorm."""
     model = tiny()
     pruned = halved(model)
-    soft, loud = (imitation(model, pruned, judging=(k * IMAGES,)).error() for k in (1.0, 30.0))
+    soft, loud = (imitation(model, pruned, validation=(k * IMAGES,)).error() for k in (1.0, 30.0))
     assert soft == pytest.approx(loud, rel=1e-3)
 
 
@@ -141,9 +148,9 @@ def test_images_of_one_sample_are_varied_alike():
             seen.append((left, right))
             return self.weight * left
 
-    task = Imitation(
-        Pair(), Pair(), Compared([], []), lambda *_: torch.zeros(()),
-        Pool((IMAGES, 2 * IMAGES), (IMAGES, IMAGES), batch=8, seed=0), join(),
+    task = DistillationTask(
+        Pair(), Pair(), ComparedLayers([], []), lambda *_: torch.zeros(()),
+        ImagePool((IMAGES, 2 * IMAGES), (IMAGES, IMAGES), batch=8, seed=0), join(),
     )  # fmt: skip
     for step in range(3):
         task.loss(task.module, step)

@@ -1,4 +1,4 @@
-"""The command line, with trainings short enough to wait for: ``python short_courses.py …``."""
+"""The command line, with trainings short enough to wait for: ``python short_trainings.py …``."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ MARGIN = 1 / 7
 """What a canvas is larger by than the part that the network sees, as a share of each side."""
 
 
-class Canvas(nn.Module):
+class PixelParameters(nn.Module):
     """Inputs of a network, of which the images are trained, in pixels from black 0 to white 1.
 
     Not normalised: one learning rate then serves networks that take [0, 1], [0, 255] or ±2.

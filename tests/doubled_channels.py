@@ -18,7 +18,7 @@ def distance(module, other, images=IMAGES):
 
 def doubles(group):
     """Pairs (kept, removed), one in every block."""
-    block = group.width // group.blocks
+    block = group.width // group.partitions
     return [(start + 5, start + 2) for start in range(0, group.width, block)]
 
 
