@@ -292,18 +292,22 @@ def test_the_networks_own_error_is_passed_on():
 # --- the time limit -------------------------------------------------------------------------------
 
 
+ENDED = []
+"""What a forward that goes on for long appends to, if nobody stops it."""
+
+
 def forward_for_ever(net, x):
     end = time.monotonic() + 30
     while time.monotonic() < end:
         time.sleep(0.005)
+    ENDED.append(True)
     return net.conv(x)
 
 
 def test_a_forward_that_does_not_end_is_stopped():
-    start = time.monotonic()
     with pytest.raises(ModelUnsupported, match=r"longer than 0\.2 s"):
         trace(source_of(Calls(forward_for_ever, conv=nn.Conv2d(3, 8, 3))), time_limit_s=0.2)
-    assert time.monotonic() - start < 15
+    assert not ENDED
 
 
 def test_index_arithmetic_that_does_not_end_is_stopped(monkeypatch):

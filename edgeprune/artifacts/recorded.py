@@ -61,9 +61,9 @@ class Operation:
     macs: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class OperatorTrace:
-    """Everything that ran, in order.
+    """Everything that one inference ran, in order; equal to itself alone.
 
     Attributes:
         operations: The operators.

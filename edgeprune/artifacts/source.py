@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from edgeprune.artifacts.recorded import OperatorTrace
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -36,9 +38,11 @@ class SourceModel:
         input: What it takes.
         name: Short name for files and reports.
         sha256: Digest of the weights, in hexadecimal.
+        record: Every operator that it runs; None until it is traced.
     """
 
     module: nn.Module
     input: InputSpec
     name: str
     sha256: str
+    record: OperatorTrace | None = field(default=None, compare=False, repr=False)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgeprune.artifacts.pruned import PruningPlan
+    from edgeprune.artifacts.recorded import OperatorTrace
     from edgeprune.artifacts.source import SourceModel
 
 Channels: TypeAlias = tuple[tuple[int, ...], ...]
@@ -114,10 +115,21 @@ class ChannelGroup:
 
 @dataclass(frozen=True, slots=True)
 class TracedModel:
-    """A network with its channel groups."""
+    """A network with its channel groups, recorded once for all that read its operators.
+
+    Attributes:
+        source: The network, with its record.
+        groups: Its channel groups, in the order of the layers they are named after.
+    """
 
     source: SourceModel
     groups: tuple[ChannelGroup, ...]
+
+    @property
+    def record(self) -> OperatorTrace:
+        """Every operator that the network runs."""
+        assert self.source.record is not None, "tracing records the network"
+        return self.source.record
 
     @property
     def prunable(self) -> tuple[ChannelGroup, ...]:

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgeprune.artifacts import InputSpec
+    from edgeprune.artifacts.recorded import OperatorTrace
 
 __all__ = ["Costs", "LayerCost", "count", "count_onnx"]
 
 
-def count(module: nn.Module, input: InputSpec) -> Costs:  # noqa: A002 (the field's word)
-    """Count what one inference of a PyTorch module costs, by running it once.
+def count(
+    module: nn.Module,
+    input: InputSpec,  # noqa: A002 (the field's word)
+    record: OperatorTrace | None = None,
+) -> Costs:
+    """Count what one inference of a PyTorch module costs.
 
     The module runs in eval mode, batch 1, on the device and in the dtype of its parameters; its
     weights, modes and gradient flags are afterwards what they were.
@@ -33,13 +38,15 @@ def count(module: nn.Module, input: InputSpec) -> Costs:  # noqa: A002 (the fiel
     Args:
         module: The network.
         input: The shapes it takes.
+        record: What it runs, where that is known; None: it is run once.
 
     Returns:
         The costs; layers bear the dotted names of the modules that ran the operators.
     """
-    from edgeprune.costs.module import record
+    from edgeprune.costs.module import recording_of
+    from edgeprune.graph.recording import trace_operators
 
-    return settle(record(module, input.shapes))
+    return settle(recording_of(module, record or trace_operators(module, input.shapes)))
 
 
 def count_onnx(path: Path) -> Costs:

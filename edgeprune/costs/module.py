@@ -5,25 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprune.costs.ledger import Recording, Step
-from edgeprune.graph import recording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import nn
 
+    from edgeprune.artifacts.recorded import OperatorTrace
 
-def record(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Recording:
-    """Run the module once on noise and write down what it costs.
+
+def recording_of(module: nn.Module, record: OperatorTrace) -> Recording:
+    """What a network ran, as the counter reads it.
 
     Args:
-        module: The network; its weights, modes and gradient flags end up as they were.
-        shapes: One shape for each positional input; the batch dimension is taken as 1.
+        module: The network.
+        record: Every operator that it ran.
 
     Returns:
         The recording; parameters that are tied count as one.
     """
-    run = recording.trace_operators(module, shapes)
     sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
     return Recording(
         steps=tuple(
@@ -35,11 +33,11 @@ def record(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Recording:
                 macs=operation.macs,
                 shape=operation.writes[0].shape,
             )
-            for operation in run.operations
+            for operation in record.operations
             if operation.kind != "reshape" and operation.writes
         ),
-        activation_bytes=run.activation_bytes,
-        inputs=run.inputs,
-        outputs=run.outputs,
-        parameters={value: sizes[name] for value, name in run.tensors.items() if name in sizes},
+        activation_bytes=record.activation_bytes,
+        inputs=record.inputs,
+        outputs=record.outputs,
+        parameters={value: sizes[name] for value, name in record.tensors.items() if name in sizes},
     )

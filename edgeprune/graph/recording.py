@@ -26,6 +26,8 @@ from edgeprune.artifacts.recorded import ROOT, Kind, Operation, OperatorTrace, T
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from edgeprune.artifacts import SourceModel
+
 aten = torch.ops.aten
 
 
@@ -54,6 +56,15 @@ def trace_operators(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Ope
         tensors=recorder.tensors,
         activation_bytes=recorder.activation_bytes,
     )
+
+
+def operators_of(source: SourceModel) -> OperatorTrace:
+    """The record of a network: the one that tracing made, or a new one where it was not traced.
+
+    Args:
+        source: The network; not changed.
+    """
+    return source.record or trace_operators(source.module, source.input.shapes)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from edgeprune.artifacts.recorded import ROOT, TensorView
-from edgeprune.graph import recording
+from edgeprune.graph.recording import operators_of
 from edgeprune.moments.calls import Call, rerun
 from edgeprune.moments.feature import FeatureMoments, Moments
 from edgeprune.moments.rules import LAYER_INPUTS, rule_of
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import InputSpec, SourceModel
     from edgeprune.artifacts.recorded import OperatorTrace, Value
 
-__all__ = ["Moments", "Propagation", "moments_in_order", "natural_images", "propagate"]
+__all__ = ["Moments", "Propagation", "natural_images", "propagate"]
 
 PIXEL_DECAY = 0.9  # τ of photographs
 
@@ -56,84 +57,81 @@ class Propagation:
     reads: dict[str, Moments]
     guessed: tuple[str, ...]
 
+    def of_layers(self, layers: Collection[str]) -> dict[str, Moments | None]:
+        """What some layers read, those that are known in the order of execution.
+
+        Args:
+            layers: Dotted names.
+
+        Returns:
+            Moments by name; None where they are unknown or the layer never runs.
+        """
+        asked = dict.fromkeys(layers)
+        known = {layer: moments for layer, moments in self.reads.items() if layer in asked}
+        return known | {layer: None for layer in asked if layer not in known}
+
 
 def propagate(source: SourceModel) -> Propagation:
-    """Follow moments from the network's input to every layer, and keep them all.
+    """Follow moments from the network's input to every layer.
+
+    A traced network's are propagated once and kept as long as its record is.
 
     Args:
-        source: The network; its operators are recorded on noise, and it is not changed.
+        source: The network; not changed.
 
     Returns:
         The moments that its layers read.
     """
-    reads = dict(_walk(source))
-    return Propagation(
-        {layer: moments for layer, moments in reads.items() if moments},
-        tuple(layer for layer, moments in reads.items() if moments is None),
-    )
+    record = operators_of(source)
+    if record not in _PROPAGATED:
+        reads = dict(_reads_by_layer(source, record))
+        _PROPAGATED[record] = Propagation(
+            {layer: moments for layer, moments in reads.items() if moments},
+            tuple(layer for layer, moments in reads.items() if moments is None),
+        )
+    return _PROPAGATED[record]
 
 
-def moments_in_order(
-    source: SourceModel, layers: Collection[str]
-) -> Iterator[tuple[str, Moments | None]]:
-    """The same for some layers, one after another, and for none beyond the last of them.
-
-    For who needs each only once: covariances of a whole network are larger than its weights.
-
-    Args:
-        source: The network; its operators are recorded on noise, and it is not changed.
-        layers: Dotted names.
-
-    Yields:
-        Each of the layers once, in the order of execution, and the moments that it reads on its
-        first call; None where they are unknown or the layer never runs.
-    """
-    waiting = dict.fromkeys(layers)
-    for layer, moments in _walk(source) if waiting else ():
-        if layer in waiting:
-            del waiting[layer]
-            yield layer, moments
-        if not waiting:
-            return
-    yield from waiting.items()
+_PROPAGATED: WeakKeyDictionary[OperatorTrace, Propagation] = WeakKeyDictionary()
 
 
 @torch.no_grad()
-def _walk(source: SourceModel) -> Iterator[tuple[str, Moments | None]]:
+def _reads_by_layer(
+    source: SourceModel, record: OperatorTrace
+) -> Iterator[tuple[str, Moments | None]]:
     """Every layer that runs, on its first call, and the moments that it reads."""
-    run = recording.trace_operators(source.module, source.input.shapes)
-    known = _known_at_first(source, run)
-    stored = _stored_variances(run, known)
+    known = _known_at_first(source, record)
+    stored = _stored_variances(record, known)
     last_read = {
-        seen.value: index for index, each in enumerate(run.operations) for seen in each.reads
+        view.value: index for index, each in enumerate(record.operations) for view in each.reads
     }
     passed = set()
-    for index, operation in enumerate(run.operations):
-        made = [seen.value for seen in operation.writes if seen.value in last_read]
+    for index, operation in enumerate(record.operations):
+        made = [view.value for view in operation.writes if view.value in last_read]
         call = Call(operation, known, stored.get(made[0]) if made else None)
-        if reader := LAYER_INPUTS.get(operation.name):
-            call = replace(call, read=reader(call))
+        if layer_input := LAYER_INPUTS.get(operation.name):
+            call = replace(call, read=layer_input(call))
             if operation.layer not in passed and _is_layer(source.module, operation.layer):
                 passed.add(operation.layer)
                 yield operation.layer, call.read
         if made:
             known.update(_results(call))
-        done = {seen.value for seen in operation.reads if last_read[seen.value] == index}
-        for seen in [each for each in known if each.value in done]:
-            del known[seen]
+        done = {view.value for view in operation.reads if last_read[view.value] == index}
+        for view in [each for each in known if each.value in done]:
+            del known[view]
 
 
 def _known_at_first(
-    source: SourceModel, run: OperatorTrace
+    source: SourceModel, record: OperatorTrace
 ) -> dict[TensorView, FeatureMoments | Tensor]:
     """Parameters and buffers by value, inputs by prior."""
     module = source.module
     tensors = dict(chain(module.named_parameters(), module.named_buffers()))
     known: dict[TensorView, FeatureMoments | Tensor] = {}
-    for value, name in run.tensors.items():
+    for value, name in record.tensors.items():
         known[TensorView(value, tuple(tensors[name].shape))] = tensors[name].detach()
     device = next(module.parameters(), torch.empty(0)).device
-    for value, shape in zip(run.inputs, source.input.shapes, strict=True):
+    for value, shape in zip(record.inputs, source.input.shapes, strict=True):
         if len(shape) > 1:
             prior = natural_images(shape[1], source.input)
             on_device = Moments(prior.mean.to(device), prior.cov.to(device), prior.decay)
@@ -159,11 +157,11 @@ def natural_images(channels: int, spec: InputSpec) -> Moments:
 
 
 def _stored_variances(
-    run: OperatorTrace, known: Mapping[TensorView, FeatureMoments | Tensor]
+    record: OperatorTrace, known: Mapping[TensorView, FeatureMoments | Tensor]
 ) -> dict[Value, Tensor]:
     """Running variance of the BatchNorm in eval mode that reads a value, by value."""
     stored = {}
-    for operation in run.operations:
+    for operation in record.operations:
         if operation.name == "native_batch_norm" and not operation.arguments[5]:
             variance = known.get(operation.reads[-1])
             if isinstance(variance, Tensor):

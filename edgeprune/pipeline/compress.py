@@ -128,7 +128,7 @@ def _opened(
     source: SourceModel, config: CompressConfig
 ) -> tuple[evaluation.Images, tuple[RecoveryMethod, ...], CompressConfig]:
     """What the run works with, found to be there before any long work; its part of the settings."""
-    part: Part = "judging" if config.fits else "all"
+    part: Part = "validation" if config.fits else "all"
     images = evaluation.open_images(source, config.eval_images, config.photographs, part)
     gates.require(config.fail_if, config.missing_figures(images))
     methods = config.methods(source)
@@ -155,7 +155,7 @@ def survey(
         traced = lock_failing(trace(source, keep=keep))
         stage.detail = f"{len(traced.prunable)} of {len(traced.groups)} channel groups prunable"
     with log.stage("count") as stage:
-        counted = costs.count(source.module, source.input)
+        counted = costs.count(source.module, source.input, traced.record)
         stage.detail = f"{counted.macs / 1e6:.1f} MMACs, {counted.params / 1e6:.2f} M parameters"
     return traced, counted
 

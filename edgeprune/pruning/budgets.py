@@ -1,21 +1,19 @@
-"""What a user asks for: a share or a number of multiply-accumulates, parameters or channels.
+"""Budgets: a share or a number of multiply-accumulates, parameters or channels.
 
 --macs 50%   --macs 20M   --params 1.5M   --ratio 0.5
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from edgeprune import units
 from edgeprune.choices import Choices
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeprune.pruning.widths import CostModel, Floats
-
-SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
 class Budget(Protocol):
@@ -48,15 +46,15 @@ class Macs:
     kind: ClassVar[str] = "macs"
 
     def asked(self, model: CostModel) -> float:
-        """As :class:`Budget` says."""
+        """The figure to reach, in its own unit; see :class:`Budget`."""
         return _absolute(self.amount, float(model.macs_at(model.full)))
 
     def reached(self, model: CostModel, widths: Floats) -> Floats:
-        """As :class:`Budget` says."""
+        """The figure at ``widths``, in the same unit; see :class:`Budget`."""
         return model.macs_at(widths)
 
     def share(self, figure: float, original: float) -> float:
-        """As :class:`Budget` says."""
+        """The share of the original that remains; see :class:`Budget`."""
         return figure / original
 
 
@@ -72,15 +70,15 @@ class Params:
     kind: ClassVar[str] = "params"
 
     def asked(self, model: CostModel) -> float:
-        """As :class:`Budget` says."""
+        """The figure to reach, in its own unit; see :class:`Budget`."""
         return _absolute(self.amount, float(model.params_at(model.full)))
 
     def reached(self, model: CostModel, widths: Floats) -> Floats:
-        """As :class:`Budget` says."""
+        """The figure at ``widths``, in the same unit; see :class:`Budget`."""
         return model.params_at(widths)
 
     def share(self, figure: float, original: float) -> float:
-        """As :class:`Budget` says."""
+        """The share of the original that remains; see :class:`Budget`."""
         return figure / original
 
 
@@ -96,15 +94,15 @@ class Ratio:
     kind: ClassVar[str] = "ratio"
 
     def asked(self, model: CostModel) -> float:
-        """As :class:`Budget` says."""
+        """The figure to reach, in its own unit; see :class:`Budget`."""
         return (1 - self.amount) * float(model.full.sum())
 
     def reached(self, model: CostModel, widths: Floats) -> Floats:
-        """As :class:`Budget` says."""
+        """The figure at ``widths``, in the same unit; see :class:`Budget`."""
         return model.channels_at(widths)
 
     def share(self, figure: float, original: float) -> float:
-        """As :class:`Budget` says: what is removed, not what remains."""
+        """The share of the original that is removed, not what remains; see :class:`Budget`."""
         return 1 - figure / original
 
 
@@ -126,12 +124,11 @@ def parse_budget(kind: str, text: str) -> Budget:
     Raises:
         UsageError: If the text is no amount, or one that cannot be meant.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([%KMG]?)\s*", text, re.IGNORECASE)
-    if found is None:
-        raise UsageError(f"--{kind} {text}: expected something like 50%, 0.5 or 20M")
-    number, suffix = float(found[1]), found[2].upper()
-    amount = number / 100 if suffix == "%" else number * SUFFIXES[suffix]
-    share = suffix == "%" or kind == "ratio" or (suffix == "" and amount <= 1)
+    try:
+        amount, unit, _ = units.parse_amount(text)
+    except ValueError:
+        raise UsageError(f"--{kind} {text}: expected something like 50%, 0.5 or 20M") from None
+    share = unit == "ratio" or kind == "ratio" or (unit is None and amount <= 1)
     if share and not (0 <= amount < 1 if kind == "ratio" else 0 < amount <= 1):
         raise UsageError(f"--{kind} {text}: a share lies between 0 and 100%")
     return BUDGETS[kind](amount)

@@ -9,6 +9,7 @@ import msgspec
 
 from edgeprune.artifacts import KeptChannels, PruningPlan
 from edgeprune.errors import UsageError
+from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def write(plan: PruningPlan, path: Path) -> None:
             "versions": plan.versions,
         }
     ).decode()
-    path.write_text(f'{head[:-1]},\n "groups": [\n{groups}\n ]}}\n', encoding="utf-8")
+    write_whole(path, f'{head[:-1]},\n "groups": [\n{groups}\n ]}}\n'.encode())
 
 
 def read(path: Path) -> PruningPlan:

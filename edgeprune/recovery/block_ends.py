@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeprune.artifacts import BatchNormed, Depthwise, Filters, Scaled, Sum
-from edgeprune.graph import recording
 from edgeprune.graph.batch_norms import called_once, norm_after, shared_norms
 from edgeprune.recovery.kept_channels import LAYERS, kept_outputs
 
@@ -56,7 +55,7 @@ def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tup
     Returns:
         In the order of execution; none where nothing can be compared.
     """
-    run = recording.trace_operators(traced.source.module, traced.source.input.shapes)
+    run = traced.record
     behind, once = norm_after(run), called_once(run)
     norms = shared_norms(run, traced.source.module, pruned.module)
     last = {operation.layer: place for place, operation in enumerate(run.operations)}

@@ -7,6 +7,7 @@ nothing after this stage needs the graph to know what shrinks with what.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from math import lcm
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from edgeprune.artifacts import (
 from edgeprune.errors import ModelUnsupported
 from edgeprune.graph import dependency
 from edgeprune.graph.dependency import OPTYPE, DependencyGraph, GraphItem, Node
+from edgeprune.graph.recording import operators_of
 from edgeprune.random_inputs import random_inputs
 from edgeprune.tracing.linear_paths import LinearPaths
 from edgeprune.tracing.locks import lock_reason, matching_layers
@@ -77,7 +79,8 @@ def trace(
             f"'{source.name}' has no convolution or linear layer that tracing can see"
         )
     groups.sort(key=lambda group: order[group.name])
-    return TracedModel(source=source, groups=tuple(groups))
+    recorded = replace(source, record=operators_of(source))
+    return TracedModel(source=recorded, groups=tuple(groups))
 
 
 def _group(

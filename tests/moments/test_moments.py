@@ -20,9 +20,9 @@ from gaussian_images import (
 from torch import Tensor, nn
 
 from edgeprune.artifacts import InputSpec
-from edgeprune.moments import propagate
-from edgeprune.moments.propagation import moments_in_order
+from edgeprune.moments import propagate, propagation
 from edgeprune.moments.spatial import decayed, filtered, positions, tap_covariance
+from edgeprune.tracing import trace
 
 
 def test_decay_of_the_images_is_found_in_stored_variances():
@@ -197,16 +197,23 @@ def test_inputs_of_the_specification_are_those_of_the_samples():
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_in_order_they_are_the_same_and_none_is_left_out(name):
+def test_every_layer_asked_for_is_told_once_and_in_running_order(name):
     source = source_of(zoo.NETWORKS[name](), InputSpec(shapes=(zoo.INPUT_SHAPE,)))
     everything = propagate(source)
-    asked = [*list(everything.reads)[1::2], *everything.guessed, "nowhere"]
-    found = dict(moments_in_order(source, asked))
+    asked = [*everything.guessed, *list(everything.reads)[1::2][::-1], "nowhere"]
+    found = everything.of_layers(asked)
     assert found.keys() == set(asked)
-    for layer, moments in found.items():
-        expected = everything.reads.get(layer)
-        assert (moments is None) == (expected is None)
-        assert moments is None or torch.equal(moments.cov, expected.cov)
+    assert all(found[layer] is everything.reads.get(layer) for layer in asked)
+    known = [layer for layer in found if found[layer] is not None]
+    assert known == list(everything.reads)[1::2]
+
+
+def test_a_traced_network_is_propagated_once(monkeypatch):
+    traced = trace(source_of(zoo.build("residual"), InputSpec(shapes=(zoo.INPUT_SHAPE,))))
+    first = propagate(traced.source)
+    monkeypatch.setattr(propagation, "_reads_by_layer", None)
+    assert propagate(traced.source) is first
+    assert propagate(traced.with_locks({}).source) is first
 
 
 @pytest.mark.parametrize(("groups", "read"), [(1, 300), (4, 75), (300, 1)])

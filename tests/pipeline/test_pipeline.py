@@ -19,6 +19,8 @@ from torch import nn
 import edgeprune as ep
 from edgeprune.artifacts import InputSpec, PrunedModel
 from edgeprune.errors import UsageError
+from edgeprune.graph import recording
+from edgeprune.moments import propagation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -263,3 +265,26 @@ def test_a_survey_changes_nothing() -> None:
     assert wrapped.input == InputSpec((zoo.INPUT_SHAPE,))
     for name, tensor in wrapped.module.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+def test_the_original_is_recorded_once_and_its_moments_propagated_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    network, seen = zoo.build("residual"), {"recorded": 0, "propagated": 0}
+    record, propagate = recording.trace_operators, propagation._reads_by_layer
+
+    def recorded(module: nn.Module, shapes: Any) -> Any:
+        same = [p.shape for p in module.parameters()] == [p.shape for p in network.parameters()]
+        seen["recorded"] += same
+        return record(module, shapes)
+
+    def propagated(*given: Any) -> Any:
+        seen["propagated"] += 1
+        return propagate(*given)
+
+    monkeypatch.setattr(recording, "trace_operators", recorded)
+    monkeypatch.setattr(propagation, "_reads_by_layer", propagated)
+    methods = (ep.Lbyl(), ep.Auto(images=8, steps=2))
+    config = ep.CompressConfig(recover=methods, target=QUICK, bench=None)
+    ep.compress(network, zoo.INPUT_SHAPE, config, directory=tmp_path / "run")
+    assert seen == {"recorded": 1, "propagated": 1}

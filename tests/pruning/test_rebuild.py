@@ -125,7 +125,7 @@ def test_putting_updates_off_changes_nothing(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_highest_scores_are_those_that_went_last():
     order = torch.tensor([2, 0, 3, 1])
-    found = scores(order, torch.tensor([1.0, 3.0, 2.0, 5.0]).double(), blocks=2)
+    found = scores(order, torch.tensor([1.0, 3.0, 2.0, 5.0]).double(), partitions=2)
     assert found[:4].argsort().tolist() == order.tolist()
     assert torch.equal(found[:4], found[4:])
     assert found[:4].tolist() == pytest.approx([1.5, 2.5, 0.5, 1.5], rel=1e-6)

@@ -1,4 +1,4 @@
-"""How far what BatchNorms read is from what they have stored: the loss that images are made by.
+"""The loss that images are synthesized by: distance of BatchNorm inputs from stored statistics.
 
 A channel that enters a BatchNorm with mean m and variance v, where μ and ν are stored, is off by
 
@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.errors import ModelUnsupported
-from edgeprune.graph import recording
 from edgeprune.graph.batch_norms import batch_norms, called_once
+from edgeprune.graph.recording import operators_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,13 +38,13 @@ def off_by(offset: Tensor, square: Tensor, variance: Tensor, eps: Tensor) -> Ten
     """The distance d above.
 
     Args:
-        offset: m − μ, (C,).
+        offset: Offset of the mean, m − μ, (C,).
         square: Mean of (x − μ)², (C,).
-        variance: ν, (C,).
-        eps: ε, (C,).
+        variance: Stored variance, ν, (C,).
+        eps: The BatchNorm's ε, (C,).
 
     Returns:
-        d of each channel, (C,); dimensionless.
+        Distance d of each channel, (C,); dimensionless.
     """
     stored = variance + eps
     found = (square - offset.square()).clamp_min(0) + eps
@@ -55,11 +55,11 @@ def around(features: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """First and second moment of each channel around a stored mean.
 
     Args:
-        features: What a BatchNorm reads, (N, C, …).
-        mean: μ, (C,).
+        features: Input of a BatchNorm, (N, C, …).
+        mean: Stored mean, μ, (C,).
 
     Returns:
-        m − μ and the mean of (x − μ)², (C,) each, float32 at least. Unlike variances they are
+        Offset m − μ and mean of (x − μ)², (C,) each, float32 at least. Unlike variances they are
         means over inputs, and so can be averaged over batches and processes.
     """
     axes = [axis for axis in range(features.dim()) if axis != 1]
@@ -76,7 +76,7 @@ def own_norms(original: SourceModel) -> list[str]:
         ModelUnsupported: If there is none.
     """
     module = original.module
-    run = recording.trace_operators(module, original.input.shapes)
+    run = operators_of(original)
     stored, once = batch_norms(module), called_once(run)
     holders = Counter(p for part in module.modules() for p in part.parameters(recurse=False))
     own = {
@@ -88,20 +88,20 @@ def own_norms(original: SourceModel) -> list[str]:
     if not names:
         raise ModelUnsupported(
             f"'{original.name}' has no BatchNorm with statistics of its own, so it does not tell "
-            "what its images were like; use images drawn by rule (dead-leaves) or a folder of them"
+            "what its images were like; use --synthesis dead-leaves, or your own with --images"
         )
     return names
 
 
 class StatisticsLoss:
-    """The loss of whatever a network has just read.
+    """The loss of the inputs that a network has just run on.
 
     Args:
-        network: A copy in eval mode on its device; its BatchNorms are hooked for good.
-        names: The BatchNorms that count, in running order.
-        processes: Those whose images count together.
-        first: Weight of the first of them, where the others' is 1.
-        memory: Batches made before count as at most so many as the present one.
+        network: Copy of the network in eval mode on its device; its BatchNorms are hooked for good.
+        names: Names of the BatchNorms that count, in running order.
+        processes: Processes whose images count together.
+        first: Weight of the first BatchNorm, where that of the others is 1.
+        memory: Largest weight of earlier batches, where that of the present batch is 1.
     """
 
     def __init__(
@@ -123,36 +123,36 @@ class StatisticsLoss:
             each.repeat_interleave(torch.tensor(sizes)).to(self._variance)
             for each in (shares, torch.tensor([layer.eps for layer in layers]))
         )
-        self._read: list[tuple[Tensor, Tensor]] = [(Tensor(), Tensor())] * len(layers)
+        self._recorded: list[tuple[Tensor, Tensor]] = [(Tensor(), Tensor())] * len(layers)
         self._images, self._past, self._past_images = 0, Tensor(), 0
         for place, layer in enumerate(layers):
-            layer.register_forward_pre_hook(partial(self._hear, place))
+            layer.register_forward_pre_hook(partial(self._record, place))
 
     def __call__(self) -> Tensor:
-        """The loss of the network's last run and all images remembered, ()."""
+        """The loss of the last batch and all images remembered, (); dimensionless."""
         return (self._share * off_by(*self.moments(), self._variance, self._eps)).sum()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """``around`` of all images that count, all channels in a row, (ΣC,) each."""
-        now = self._processes.mean_of(self._now())
+        """Moments ``around`` the stored means of all images that count, (ΣC,) each."""
+        now = self._processes.mean_of(self._last_batch())
         if self._past_images:
             weight = min(self._memory, self._past_images / self._images)
             now = (now + weight * self._past) / (1 + weight)
         return now[0], now[1]
 
     def remember(self) -> None:
-        """Let the images of the last run count from now on."""
-        now = self._processes.mean_of(self._now().detach())
+        """Let the images of the last batch count from now on."""
+        now = self._processes.mean_of(self._last_batch().detach())
         total = self._past_images + self._images
         before = self._past_images / total * self._past if self._past_images else 0.0
         self._past = before + self._images / total * now
         self._past_images = total
 
-    def _now(self) -> Tensor:
-        """What was read last by this process, (2, ΣC)."""
-        return torch.stack([torch.cat(each) for each in zip(*self._read, strict=True)])
+    def _last_batch(self) -> Tensor:
+        """Moments of the last batch in this process, (2, ΣC)."""
+        return torch.stack([torch.cat(each) for each in zip(*self._recorded, strict=True)])
 
-    def _hear(self, place: int, layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        """Note what the BatchNorm at ``place`` is about to read."""
+    def _record(self, place: int, layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        """Record the moments of what the BatchNorm at ``place`` is about to read."""
         self._images = len(given[0])
-        self._read[place] = around(given[0], layer.get_buffer("running_mean"))
+        self._recorded[place] = around(given[0], layer.get_buffer("running_mean"))

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgeprune.graph import recording
 from edgeprune.graph.batch_norms import norm_after
 from edgeprune.graph.layers import filter_rows, group_count
 from edgeprune.moments.propagation import Moments, propagate
@@ -59,7 +58,7 @@ def consumers_of(
     """
     module = traced.source.module
     reads = propagate(traced.source).reads
-    norms = norm_after(recording.trace_operators(module, traced.source.input.shapes))
+    norms = norm_after(traced.record)
     for group in traced.prunable:
         consumers: list[Consumer] = []
         for member in group.having("consumer"):

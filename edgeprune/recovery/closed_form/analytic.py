@@ -28,14 +28,13 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import RecoveryStep
-from edgeprune.graph import recording
 from edgeprune.graph.batch_norms import batch_norms, called_once, norm_after
-from edgeprune.moments.propagation import moments_in_order
+from edgeprune.moments.propagation import propagate
 from edgeprune.moments.spatial import tap_correlation, tap_covariance
 from edgeprune.recovery.closed_form.group_weights import group_weights, weight_views
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel
+    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
     from edgeprune.moments.propagation import Moments
 
 LEAST, MOST = 0.05, 1.2
@@ -93,11 +92,12 @@ def rebuilt(
     """
     start = time.perf_counter()
     original, module = traced.source.module, copy.deepcopy(pruned.module)
-    norms = _own_norms(traced.source)
+    norms = _own_norms(traced)
     lost = traced.removed(pruned.plan)
     consumers = [layer for layer, side in lost if side == "in"]
+    found = propagate(traced.source).of_layers(consumers)
     left_out = []
-    for place, (layer, moments) in enumerate(moments_in_order(traced.source, consumers)):
+    for place, (layer, moments) in enumerate(found.items()):
         if moments is None:
             left_out.append(layer)
         else:
@@ -120,10 +120,10 @@ def rebuilt(
     return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
 
 
-def _own_norms(source: SourceModel) -> dict[str, str]:
+def _own_norms(traced: TracedModel) -> dict[str, str]:
     """The BatchNorm that takes a layer's mean, by layer; both run once and serve no one else."""
-    run = recording.trace_operators(source.module, source.input.shapes)
-    once, stored = called_once(run), batch_norms(source.module)
+    run = traced.record
+    once, stored = called_once(run), batch_norms(traced.source.module)
     return {
         layer: norm
         for layer, norm in norm_after(run).items()

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import RecoveryStep
-from edgeprune.moments.propagation import moments_in_order
+from edgeprune.moments.propagation import propagate
 from edgeprune.recovery.closed_form.composed_filters import ComposedFilters, FilterComposer
 from edgeprune.recovery.closed_form.group_weights import GroupWeight, group_weights, weight_views
 
@@ -147,8 +147,8 @@ def moments_of_consumers(traced: TracedModel, pruned: PrunedModel) -> dict[str, 
         for member in group.having("consumer")
         if group.name in cut and member.reads is not None
     }
-    found = moments_in_order(traced.source, consumers)
-    return {layer: moments for layer, moments in found if moments is not None}
+    found = propagate(traced.source).of_layers(consumers)
+    return {layer: moments for layer, moments in found.items() if moments is not None}
 
 
 def _informed(

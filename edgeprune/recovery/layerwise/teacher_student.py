@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from edgeprune.graph import recording
 from edgeprune.graph.batch_norms import called_once, norm_after, shared_norms
 from edgeprune.recovery.kept_channels import all_outputs, channel_axis, kept_outputs
 from edgeprune.recovery.layerwise.bn_statistics import TransferredStatistics
@@ -50,7 +49,7 @@ class PairedForward:
     """
 
     def __init__(self, traced: TracedModel, pruned: PrunedModel, *, synthetic: bool) -> None:
-        run = recording.trace_operators(traced.source.module, traced.source.input.shapes)
+        run = traced.record
         once = called_once(run)
         self.student = copy.deepcopy(pruned.module)
         self.teacher = copy.deepcopy(traced.source.module)

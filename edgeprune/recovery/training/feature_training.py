@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, ClassVar
 from edgeprune import costs
 from edgeprune.artifacts import Halves, ImageKind, RecoveryStep
 from edgeprune.errors import UsageError
-from edgeprune.graph import recording
 from edgeprune.graph.batch_norms import batch_norms, shared_norms
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.recovery.block_ends import block_ends
@@ -162,11 +161,10 @@ class DistillationMethod(ABC):
         processes: Processes,
     ) -> DistillationTask:
         original = traced.source.module
-        run = recording.trace_operators(original, traced.source.input.shapes)
         return DistillationTask(
             original,
             copy.deepcopy(pruned.module),
-            ComparedLayers(sorted(shared_norms(run, original, pruned.module)), ends),
+            ComparedLayers(sorted(shared_norms(traced.record, original, pruned.module)), ends),
             self.loss,
             pool,
             processes,
@@ -176,10 +174,9 @@ class DistillationMethod(ABC):
         steps = self.steps or TIMED_STEPS
         if not self.steps and math.isinf(seconds):
             spec = traced.source.input
-            original, left = (
-                costs.count(m, spec).macs for m in (traced.source.module, pruned.module)
-            )
-            step = original + (1 + BACKWARD) * left
+            original = costs.count(traced.source.module, spec, traced.record)
+            left = costs.count(pruned.module, spec)
+            step = original.macs + (1 + BACKWARD) * left.macs
             steps = int(min(max(WORK / (step * self._batch(spec)), STEPS[0]), STEPS[1]))
         return Schedule(
             steps,
