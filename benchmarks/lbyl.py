@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import ChannelGroup, InputSpec, SourceModel
-from edgeprune.recovery.closed_form.composed_filters import StreamReader
+from edgeprune.recovery.closed_form.composed_filters import FilterComposer
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.tracing import trace
 
@@ -38,7 +38,7 @@ HEADER = ("channels", "removed", "loop ms", "edgeprune ms", "loop / edgeprune", 
 
 
 def layer(channels: int) -> nn.Sequential:
-    """A 3x3 convolution with BatchNorm of random statistics, and a layer that reads it."""
+    """A 3x3 convolution with BatchNorm of random statistics, and a consumer of its channels."""
     torch.manual_seed(0)
     conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
     norm = nn.BatchNorm2d(channels)
@@ -50,7 +50,7 @@ def layer(channels: int) -> nn.Sequential:
 
 
 def group_of(network: nn.Sequential) -> ChannelGroup:
-    """The channels between the convolution and its reader."""
+    """The channels between the convolution and its consumer."""
     shape = (1, network[0].in_channels, 4, 4)
     return trace(SourceModel(network, InputSpec((shape,)), "layer", "")).groups[0]
 
@@ -60,8 +60,8 @@ def vectorised(
     network: nn.Sequential, group: ChannelGroup, method: Lbyl, kept: Tensor, removed: Tensor
 ) -> Tensor:
     """Coefficients (R, K) as edgeprune finds them."""
-    stream = StreamReader(network, group).read(group.having("consumer")[0].reads)
-    return method.mixing(stream, kept, removed)
+    filters = FilterComposer(network, group).compose(group.having("consumer")[0].reads)
+    return method.mixing(filters, kept, removed)
 
 
 @torch.no_grad()
@@ -137,6 +137,8 @@ def as_line(result: dict) -> str:
 def main() -> None:
     """Print the table row by row and write all times as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    widths = sorted({channels for channels, _ in CASES})
+    parser.add_argument("--channels", type=int, nargs="+", choices=widths, default=widths)
     parser.add_argument("--repeats", type=int, default=7, help="turns of both sides")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--out", type=Path, help="file for all times, as JSON")
@@ -144,7 +146,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}", flush=True)
     results = []
-    for channels, share in CASES:
+    for channels, share in (each for each in CASES if each[0] in options.channels):
         results.append(case(channels, share, options.repeats))
         print(as_line(results[-1]), flush=True)
         if options.out is not None:

@@ -1,4 +1,4 @@
-"""The whole line on many networks: budget reached, surgery and parity proved, latency measured.
+"""All stages on many networks: budget reached, surgery and export verified, latency measured.
 
     python benchmarks/whole_line.py                          torchvision's networks
     python benchmarks/whole_line.py --models FOLDER          and trained ones, with their metric
@@ -86,10 +86,11 @@ def calibrated(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     return network.eval()
 
 
-def row(name: str, network: nn.Module, shape: Any, metric: Metric | None, seconds: float) -> dict:
-    """Compress one network and keep what the table shows."""
+def row(
+    name: str, network: nn.Module, shape: Any, metric: Metric | None, config: ep.CompressConfig
+) -> dict:
+    """Compress one network and keep the figures of the table."""
     start = time.perf_counter()
-    config = ep.CompressConfig(bench=ep.BenchSettings(seconds=seconds))
     try:
         report = ep.compress(network, shape, config)
     except EdgepruneError as error:
@@ -133,12 +134,15 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="folder of trained networks")
     parser.add_argument("--only", nargs="*", default=[], help="names of networks")
     parser.add_argument("--seconds", type=float, default=10.0, help="to measure each network")
+    parser.add_argument("--budget-time", type=float, help="seconds for recovery; default: no limit")
     parser.add_argument("--out", type=Path, default=Path("whole_line.json"))
     options = parser.parse_args()
+    settings = ep.BenchSettings(seconds=options.seconds)
+    config = ep.CompressConfig(bench=settings, budget_time=options.budget_time)
     print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}", flush=True)
     results = []
     for network in networks(options.models, options.only):
-        results.append(row(*network, options.seconds))
+        results.append(row(*network, config))
         print(as_line(results[-1]), flush=True)
         options.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.result import CompressionReport
     from edgeprune.pruning import Allocation, Macs, Params, Ratio, plan, prune
-    from edgeprune.recovery import recover
+    from edgeprune.recovery import RecoveryContext, RecoveryMethod, recover
     from edgeprune.recovery.auto import Auto
     from edgeprune.recovery.closed_form.analytic import Analytic
     from edgeprune.recovery.closed_form.lbyl import Lbyl
@@ -59,6 +59,8 @@ __all__ = [
     "PinkNoise",
     "Ratio",
     "Reconstruct",
+    "RecoveryContext",
+    "RecoveryMethod",
     "Supervise",
     "benchmark",
     "compress",
@@ -93,6 +95,8 @@ _HOMES = {
     "PinkNoise": "images.procedural",
     "Ratio": "pruning",
     "Reconstruct": "recovery.layerwise.reconstruct",
+    "RecoveryContext": "recovery",
+    "RecoveryMethod": "recovery",
     "Supervise": "recovery.training.supervise",
     "benchmark": "bench:compare",
     "compress": "pipeline.compress",

@@ -1,4 +1,4 @@
-"""How good a network is on images: accuracy with labels, agreement with the original without."""
+"""Quality of a network on images: accuracy with labels, agreement with the original without."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH = 50
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What networks are judged on; None for what the user has not."""
+    """Images that networks are evaluated on; None for a kind that the user did not give."""
 
     labelled: ImageFolder | None
     unlabelled: Unlabelled | None
@@ -42,24 +42,26 @@ def open_images(
         source: The original network.
         labels: Folder with one sub-folder a class; classes count in the order of their names.
         plain: Folder of images without labels.
-        part: Which of these: ``judging`` where recovery fits to the others.
+        part: Part of the images without labels: ``validation`` where recovery fits to the others.
 
     Returns:
-        What was found; no unlabelled images where recovery alone can use them, because the
-        network does not give one logit a class.
+        The images; no unlabelled ones where recovery alone can use them, because the network
+        does not give one logit a class.
 
     Raises:
-        UsageError: If there are no such images, the network takes none, or it does not tell as
-            many classes as there are.
+        UsageError: If there are no such images, the network takes no images, or it has fewer
+            classes than the folder.
     """
     images = Images(
         labelled(labels, source.input) if labels is not None else None,
         unlabelled(plain, source.input, part) if plain is not None else None,
     )
     if images.labelled is not None:
-        known, asked = _classes(source.module, images.labelled), len(images.labelled.classes)
-        if asked > known:
-            raise UsageError(f"--eval {labels} has {asked} classes, the network knows only {known}")
+        known, wanted = _classes(source.module, images.labelled), len(images.labelled.classes)
+        if wanted > known:
+            raise UsageError(
+                f"--eval {labels} has {wanted} classes, the network knows only {known}"
+            )
     if images.unlabelled is not None:
         try:
             _classes(source.module, images.unlabelled)
@@ -76,9 +78,12 @@ def accuracies(
     """Share of images that each network classifies as labelled.
 
     Args:
-        networks: All give logits (N, classes).
+        networks: Networks that return logits (N, classes).
         images: From :func:`edgeprune.images.labelled`.
-        progress: Told after each batch.
+        progress: Called after each batch with the share done and a text.
+
+    Returns:
+        One share for each network, 0 to 1.
 
     Raises:
         UsageError: If an image cannot be read.
@@ -92,12 +97,15 @@ def accuracies(
 def agreements(
     networks: Sequence[nn.Module], images: Unlabelled, progress: Progress | None = None
 ) -> list[float]:
-    """Share of images to which each network after the first gives the first one's top class.
+    """Share of images on which each network after the first has the top class of the first.
 
     Args:
-        networks: The original, then those compared with it; all give logits (N, classes).
+        networks: The original, then the networks to compare; all return logits (N, classes).
         images: From :func:`edgeprune.images.unlabelled`.
-        progress: Told after each batch.
+        progress: Called after each batch with the share done and a text.
+
+    Returns:
+        One share for each network, 0 to 1.
 
     Raises:
         UsageError: If an image cannot be read.
@@ -110,7 +118,7 @@ def agreements(
 
 @torch.inference_mode()
 def _classes(network: nn.Module, images: Dataset[tuple[Tensor, int]]) -> int:
-    """How many classes the network tells apart, tried on the first image."""
+    """Number of classes of the network, from the logits of the first image."""
     return _logits(network(images[0][0].unsqueeze(0).to(_device(network)))).shape[1]
 
 
@@ -134,7 +142,7 @@ def _device(network: nn.Module) -> torch.device:
 
 
 def _logits(output: object) -> Tensor:
-    """The network's first output, if it is one row of logits an image."""
+    """The network's first output, if it is one row of logits an image, (N, classes)."""
     first = next((v for v in pytree.tree_leaves(output) if isinstance(v, Tensor)), None)
     if first is None or first.dim() != 2:
         raise UsageError("--eval and --images need a network whose output is one logit a class")

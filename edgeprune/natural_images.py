@@ -1,4 +1,4 @@
-"""What photographs have in common: the level of their pixels, how colours vary together."""
+"""Statistics of photographs: mean and deviation of pixels, correlation of colours."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from torch import Tensor
 if TYPE_CHECKING:
     from edgeprune.artifacts import InputSpec
 
-MEAN, STD = 0.45, 0.25  # of pixels in [0, 1]
+MEAN, STD = 0.45, 0.25  # pixels in [0, 1]
 RGB_CORRELATION = ((1.0, 0.93, 0.85), (0.93, 1.0, 0.93), (0.85, 0.93, 1.0))
 CORRELATION = 0.9  # between channels that are not red, green and blue
 
 
 def colour_correlation(channels: int) -> Tensor:
-    """Correlation of the channels of a pixel, (C, C), float64: red, green, blue, or all alike."""
+    """Correlation of a pixel's channels, (C, C), float64.
+
+    Three channels are red, green and blue; otherwise all pairs correlate alike.
+    """
     if channels == len(RGB_CORRELATION):
         return torch.tensor(RGB_CORRELATION, dtype=torch.float64)
     alike = torch.full((channels, channels), CORRELATION, dtype=torch.float64)
@@ -24,9 +27,9 @@ def colour_correlation(channels: int) -> Tensor:
 
 
 def normalisation(spec: InputSpec, channels: int) -> tuple[Tensor, Tensor]:
-    """Mean and std that images are normalised with, (C,) each, float64.
+    """Mean and standard deviation that images are normalised with, (C,) each, float64.
 
-    Where ``spec`` has not one of each for every channel, their averages serve all channels.
+    Where ``spec`` does not have one of each for every channel, the averages serve all channels.
     """
     mean, std = (torch.tensor(each, dtype=torch.float64) for each in (spec.mean, spec.std))
     if len(mean) != channels or len(std) != channels:

@@ -9,12 +9,16 @@ is compared beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeprune.artifacts import Parity
 from edgeprune.errors import VerificationFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -43,7 +47,7 @@ class OutputComparison:
     """Compares one output over many inputs without keeping them.
 
     Args:
-        name: Of the output, for the error.
+        name: Name of the output, for the error.
         tie: How close to the largest channel counts as equally large, relative to the largest
             magnitude of that reference. Larger: more forgiving.
     """
@@ -92,6 +96,51 @@ class OutputComparison:
         if self._largest_diff == 0.0:
             return 0.0
         return self._largest_diff / self._scale if self._scale > 0.0 else np.inf
+
+
+class NetworkComparison:
+    """Compares all outputs of two networks over many inputs: the one fold of parity."""
+
+    def __init__(self) -> None:
+        self._outputs: dict[str, OutputComparison] = {}
+        self._batches: list[int] = []
+
+    @property
+    def n(self) -> int:
+        """Number of inputs so far."""
+        return sum(self._batches)
+
+    def add(
+        self, references: Mapping[str, Array], candidates: Sequence[Array], *, batch: int = 1
+    ) -> None:
+        """Take the outputs for one more batch of inputs into account.
+
+        Args:
+            references: What should have come out, by name of the output.
+            candidates: What came out, in the same order.
+            batch: Number of inputs that they are for.
+
+        Raises:
+            VerificationFailed: When shapes differ.
+        """
+        for (name, reference), candidate in zip(references.items(), candidates, strict=True):
+            self._outputs.setdefault(name, OutputComparison(name)).add(reference, candidate)
+        self._batches.append(batch)
+
+    def by_output(self) -> dict[str, Closeness]:
+        """Closeness of each output over all inputs so far."""
+        return {name: each.result() for name, each in self._outputs.items()}
+
+    def result(self) -> Parity:
+        """The worst of all outputs, figure by figure."""
+        found = self.by_output().values()
+        return Parity(
+            max_abs_diff=max(each.max_abs_diff for each in found),
+            max_rel_diff=max(each.max_rel_diff for each in found),
+            argmax_agreement=min(each.argmax_agreement for each in found),
+            n=self.n,
+            batch_sizes=tuple(sorted(set(self._batches))),
+        )
 
 
 def compare(reference: Array, candidate: Array, *, tie: float = TIE) -> Closeness:

@@ -14,9 +14,9 @@ def random_inputs(spec: InputSpec, *, batch: int, seed: int = 0) -> tuple[torch.
     """Draw standard normal inputs.
 
     Args:
-        spec: Shapes with batch 1.
+        spec: Input shapes, with batch 1.
         batch: Batch size of the result.
-        seed: Of the generator.
+        seed: Random seed.
 
     Returns:
         One float32 tensor (batch, …) for each positional input.

@@ -5,9 +5,9 @@ The interval of a centre is that of the signed-rank test (J. L. Hodges and E. L.
 of Location Based on Rank Tests", Annals of Mathematical Statistics 34(2), 1963): the estimate is
 the median of all pairwise means, and the interval ends at the k-th smallest and k-th largest of
 them, where k comes from the exact distribution of the signed-rank statistic. It is right for a
-handful of values of any symmetric distribution, where a bootstrap is too narrow, and a value gone
-outliers hardly moves it. Ranks of fewer than six values cannot be 95 % sure; Student's t can, if the
-values are normally distributed.
+handful of values of any symmetric distribution, where a bootstrap is too narrow, and an outlier
+hardly moves it. Ranks of fewer than six values cannot be 95 % sure; Student's t can, if the values
+are normally distributed.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def centre(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
         ValueError: When there are fewer than two values, or too few for this confidence.
     """
     if len(values) < 2:
-        raise ValueError("one value does not say how far others would scatter")
+        raise ValueError("an interval needs at least two values: one value has no scatter")
     if len(values) < FEWEST_FOR_RANKS:
         mean = statistics.fmean(values)
         reach = student(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
         return Interval(mean, mean - reach, mean + reach)
-    cut = _signed_rank_cut(len(values), confidence)
+    cut = signed_rank_cut(len(values), confidence)
     means = sorted((one + other) / 2 for i, one in enumerate(values) for other in values[i:])
     return Interval(median(means), means[cut], means[-1 - cut])
 
@@ -72,11 +72,12 @@ def student(share: float, freedom: float) -> float:
 def outlier_count(values: Sequence[float], *, floor: float) -> int:
     """How many values lie further from the median than chance would put them.
 
-    Further than 3.5 standard deviations, which are estimated from the median absolute deviation:
-    B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers", ASQC, 1993.
+    An outlier lies more than 3.5 standard deviations away; these are estimated from the median
+    absolute deviation: B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers", ASQC,
+    1993.
 
     Args:
-        values: In any order.
+        values: The figures, in any order.
         floor: The least that counts as a standard deviation, in the unit of ``values``.
 
     Raises:
@@ -87,9 +88,22 @@ def outlier_count(values: Sequence[float], *, floor: float) -> int:
     return sum(abs(value - middle) > 3.5 * deviation for value in values)
 
 
+def surest(n: int) -> float:
+    """The highest confidence that the signed ranks of ``n`` values allow, as a fraction.
+
+    The interval then reaches from the smallest value to the largest, and misses the centre when all
+    values lie on one side of it.
+    """
+    return 1 - 2.0 ** (1 - n)
+
+
 @cache
-def _signed_rank_cut(n: int, confidence: float) -> int:
-    """The largest c of which P(W ≤ c) ≤ (1 - confidence) / 2, W the signed-rank statistic of n."""
+def signed_rank_cut(n: int, confidence: float) -> int:
+    """The largest c with P(W ≤ c) ≤ (1 - confidence) / 2, W the signed-rank statistic of n values.
+
+    Raises:
+        ValueError: When there is none: ``confidence`` is higher than ``surest(n)``.
+    """
     ways = [1]  # to draw signs for the ranks so that those with a plus add up to the index
     for rank in range(1, n + 1):
         longer = ways + [0] * rank
@@ -136,7 +150,7 @@ def quantile(values: Sequence[float], share: float) -> float:
     The American Statistician 50(4), 1996.
 
     Args:
-        values: In any order.
+        values: The figures, in any order.
         share: From 0, the smallest, to 1, the largest.
 
     Raises:

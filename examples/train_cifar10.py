@@ -4,7 +4,7 @@
         --out examples/cifar10_resnet.pt
 
 Both folders hold one sub-folder a class. The network is made of classes that edgeprune loads
-without being told to (``torch.nn`` and torchvision's residual block), and carries an
+without --allow (``torch.nn`` and torchvision's residual block), and carries an
 ``example_input_array`` as Lightning's modules do, from which its input shape is read.
 """
 

@@ -1,4 +1,4 @@
-"""The filters of a stream really composed, one row a channel: the oracle of the closed forms."""
+"""The filters that a consumer reads, really composed, one row a channel: the oracle of the closed forms."""
 
 import torch
 from torch import nn
@@ -7,10 +7,10 @@ from edgeprune.artifacts import BatchNormed, Depthwise, Filters, Scaled, Sum
 from edgeprune.recovery.closed_form.composed_filters import FilterComposer
 
 
-def stream_of(model, group, consumer):
+def filters_of(model, group, consumer):
     found = next(g for g in model.groups if g.name == group)
     reads = next(m.reads for m in found.having("consumer") if m.layer == consumer)
-    return found, reads, FilterComposer(model.source.module, found).read(reads)
+    return found, reads, FilterComposer(model.source.module, found).compose(reads)
 
 
 def composed(module, group, signal):

@@ -17,9 +17,9 @@ def distance(module, other, images=IMAGES):
 
 
 def doubles(group):
-    """Pairs (kept, removed), one in every block."""
-    block = group.width // group.partitions
-    return [(start + 5, start + 2) for start in range(0, group.width, block)]
+    """Pairs (kept, removed), one in every partition."""
+    size = group.width // group.partitions
+    return [(start + 5, start + 2) for start in range(0, group.width, size)]
 
 
 @torch.no_grad()

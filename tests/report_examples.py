@@ -1,4 +1,4 @@
-"""Reports to test with: every block filled, a run without figures, a measurement alone."""
+"""Reports to test with: every part filled, a run without figures, a measurement alone."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgeprune.artifacts import (
     InputSpec,
     LatencyComparison,
     Measurement,
+    Note,
     Parity,
     RatioInterval,
     RecoveryStep,
@@ -66,6 +67,10 @@ def quality() -> ImageQuality:
     return ImageQuality(128, 0.5, 2.0, 0.75, 10, kind=ImageKind.SYNTHESIZED)
 
 
+def note(text: str) -> tuple[Note, ...]:
+    return (Note("text", {"text": text}),)
+
+
 def full_run() -> assemble.RunResult:
     source = SimpleNamespace(name="tinynet", sha256="feed", input=InputSpec(((1, 3, 32, 32),)))
     return assemble.RunResult(
@@ -78,13 +83,17 @@ def full_run() -> assemble.RunResult:
         original_file=exported("original.onnx", 4096),
         compressed_file=exported("compressed.onnx", 1024, ("constant folding was left out",)),
         comparison=comparison(),
-        surgery=SurgeryProof(1e-7, 1e-4, 9, ("norm_1",), {"layer3": "a reshape reads it"}),
+        surgery=SurgeryProof(
+            1e-7, 1e-4, 9, ("norm_1",), rolled_back={"layer3": "a reshape reads it"}
+        ),
         coverage=document.Coverage(0.8, (document.Locked("fc|x", "it makes the output", 0.2),)),
         accuracy=compare.accuracy(n=100, original=0.93, pruned=0.5, recovered=0.91),
         agreement=document.Agreement(64, 0.6, 0.95, "procedural"),
         recovery=(
-            RecoveryStep("lbyl", 1.5, 0, "folded 7 layers"),
-            RecoveryStep("distill", 60.0, 256, "trained", ((0, math.inf), (50, 0.25)), quality()),
+            RecoveryStep("lbyl", 1.5, 0, note("folded 7 layers")),
+            RecoveryStep(
+                "distill", 60.0, 256, note("trained"), ((0, math.inf), (50, 0.25)), quality()
+            ),
         ),
         stages=(
             document.Stage("trace", "ok", 0.5),

@@ -16,7 +16,7 @@ import zoo
 from torch import nn
 
 import edgeprune as ep
-from edgeprune.artifacts import PrunedModel, RecoveryStep, TracedModel
+from edgeprune.artifacts import Note, PrunedModel, RecoveryStep, TracedModel
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,16 +73,16 @@ class Later:
         return {group.name: 1 + torch.arange(group.width).double() for group in traced.prunable}
 
 
-class Doubled:
+class Doubled(ep.RecoveryMethod):
     """A user's recovery: every parameter of the last layer times two."""
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: object = None
+        self, traced: TracedModel, pruned: PrunedModel, context: ep.RecoveryContext
     ) -> PrunedModel:
         module = copy.deepcopy(pruned.module)
         for parameter in list(module.modules())[-1].parameters():
             parameter.data *= 2
-        step = RecoveryStep("doubled", 0.0, 0, "times two")
+        step = RecoveryStep("doubled", 0.0, 0, (Note("text", {"text": "times two"}),))
         return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
 
 

@@ -19,6 +19,7 @@ from edgeprune.stats import (
     median_absolute_deviation,
     outlier_count,
     quantile,
+    surest,
 )
 
 figures = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -79,10 +80,11 @@ def test_few_values_have_the_interval_of_scipys_student(n):
 
 
 @pytest.mark.parametrize("n", [6, 7, 9, 14, 25])
-@pytest.mark.parametrize("confidence", [0.95, 0.965, 0.8])
+@pytest.mark.parametrize("confidence", [0.95, 0.9775, 0.8])
 def test_the_interval_is_where_scipys_signed_rank_test_stops_rejecting(n, confidence):
     noise = random.Random(n)
     values = [noise.gauss(3, 1) for _ in range(n)]
+    confidence = min(confidence, surest(n))
     found = centre(values, confidence=confidence)
 
     def rejected(centre_of_all):
@@ -110,28 +112,37 @@ def test_equal_values_leave_no_doubt():
     assert centre([2.0] * 4) == centre([2.0] * 9) == (2.0, 2.0, 2.0)
 
 
-def test_one_value_gone_astray_hardly_moves_the_interval():
+def test_one_outlier_hardly_moves_the_interval():
     values = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99, 1.0, 1.02, 0.98]
-    strayed = [*values, 50.0]
-    assert centre(strayed).value == pytest.approx(1.0, abs=0.02)
-    assert centre(strayed).high < 1.1
+    spoiled = [*values, 50.0]
+    assert centre(spoiled).value == pytest.approx(1.0, abs=0.02)
+    assert centre(spoiled).high < 1.1
 
 
 @pytest.mark.parametrize(
-    ("values", "confidence", "said"),
+    ("values", "confidence", "message"),
     [
         ([1.0], 0.95, "one value"),
         ([], 0.95, "one value"),
         ([1.0] * 6, 0.99, "cannot be 99.0% sure"),
     ],
 )
-def test_too_few_values_are_refused(values, confidence, said):
-    with pytest.raises(ValueError, match=said):
+def test_too_few_values_are_refused(values, confidence, message):
+    with pytest.raises(ValueError, match=message):
         centre(values, confidence=confidence)
 
 
 def test_ranks_are_used_as_soon_as_they_can_be_sure():
-    assert 2 / 2**FEWEST_FOR_RANKS <= 1 - 0.965 < 2 / 2 ** (FEWEST_FOR_RANKS - 1)
+    assert surest(FEWEST_FOR_RANKS - 1) < 0.95 <= surest(FEWEST_FOR_RANKS)
+
+
+@pytest.mark.parametrize("n", range(FEWEST_FOR_RANKS, 30))
+def test_the_surest_interval_reaches_from_the_smallest_value_to_the_largest(n):
+    values = [float(k * k) for k in range(n)]
+    found = centre(values, confidence=surest(n))
+    assert (found.low, found.high) == (values[0], values[-1])
+    with pytest.raises(ValueError, match="sure"):
+        centre(values, confidence=surest(n + 1))
 
 
 @pytest.mark.parametrize(

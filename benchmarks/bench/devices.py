@@ -60,7 +60,7 @@ RATIOS = ("network", "50 % / original here", "over ssh")
 
 
 def main() -> None:
-    """Do what --json does not hold yet, and print the tables."""
+    """Do what --json does not have yet, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--repeats", type=int, default=5, help="processes for each model")
@@ -118,7 +118,7 @@ def compressed(model: Path) -> Path:
 
 
 def counted(model: Path) -> Row:
-    """What one process counted."""
+    """Counts of one process."""
     settings = bench.BenchSettings(device=QemuArm64Device())
     return asdict(instructions.measure(model, settings).measurement)
 
@@ -132,7 +132,7 @@ def side_by_side(model: Path, seconds: float) -> Row:
             return bench.start_worker(model, settings[number], silent, cores=cores)
 
         series = sessions.gather(
-            partial(pairing.hold, start, len(settings)),
+            partial(pairing.run_session, start, len(settings)),
             seconds=seconds,
             within=settings[0].within,
             progress=silent,
@@ -144,7 +144,7 @@ def side_by_side(model: Path, seconds: float) -> Row:
 
 def sides(series: sessions.Series) -> Iterator[tuple]:
     """The sessions' first sides, and their second."""
-    return zip(*(held.sides for held in series.sessions), strict=True)
+    return zip(*(session.sides for session in series.sessions), strict=True)
 
 
 def ratio(model: Path, device: Device, seconds: float) -> Row:
@@ -154,13 +154,13 @@ def ratio(model: Path, device: Device, seconds: float) -> Row:
 
 
 def ratio_over_ssh(model: Path, seconds: float) -> Row:
-    """The same over ssh."""
+    """The model and its compressed namesake over ssh, on loopback."""
     with board(sys.executable) as there:
         return ratio(model, there, seconds)
 
 
 def outputs_on_arm64(model: Path) -> Row:
-    """How far what arm64 computes over ssh lies from what this machine does."""
+    """Difference of outputs on arm64 over ssh from those on this machine."""
     with board(*arm64_root.find().command()) as there:
         return {"max_rel_diff": apart(model, there)}
 
@@ -201,13 +201,13 @@ def script(path: Path, line: str) -> None:
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
+    """A table in Markdown."""
     rules = ["---"] * len(header)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rules, *lines))
 
 
 def count_line(model: Path, rows: list[Row]) -> list[str]:
-    """How far processes, and inferences, lie apart."""
+    """Ranges of the counts over processes and over inferences."""
     found = matching(rows, {"what": "counts", "model": model.name})
     if problems := [row["why_not"] for row in found if "why_not" in row]:
         return [model.name, problems[0]]
@@ -237,7 +237,7 @@ def beside_line(model: Path, rows: list[Row]) -> list[str]:
 
 
 def ratio_line(model: Path, rows: list[Row]) -> list[str]:
-    """What compression is worth here and over ssh."""
+    """The ratio that compression gives here and over ssh."""
     places = ("here", "over ssh")
     found = [matching(rows, {"what": place, "model": model.name})[0] for place in places]
     return [model.stem, *(row.get("why_not") or interval(row["latency"]) for row in found)]

@@ -62,7 +62,7 @@ GATES = {
 
 
 def main() -> None:
-    """Do what the file does not hold yet, and print the table."""
+    """Do what the file does not have yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200, help="comparisons of each kind")
     parser.add_argument("--seconds", type=float, default=60.0, help="the most one may take")

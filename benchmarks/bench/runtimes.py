@@ -1,11 +1,11 @@
-"""The same networks on every runtime: latency, memory, outputs, and what measuring takes besides.
+"""Networks on every runtime: latency, memory, outputs, and what measuring takes besides.
 
     python benchmarks/bench/models.py --out FOLDER
     python benchmarks/bench/runtimes.py FOLDER --threads 1 2 --seconds 30 --out runtimes.json
 
 Every NAME.onnx of FOLDER that has a NAME_50.onnx beside it is compared with that, as
 ``edgeprune bench`` does; runtimes that take other files run those of the same names. The ratio is
-that of undisturbed latencies with its 95 % interval, the milliseconds are medians. Outputs are
+that of p5 latencies with its 95 % interval, the milliseconds are medians. Outputs are
 compared with ONNX Runtime's, relative to the largest. Overhead is the measurement's wall time over
 the time inside timed inferences.
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from edgeprune.bench.runtimes import Runtime
 
 SUFFIX = "_50"
-"""What the name of a compressed network ends in."""
+"""End of the name of a compressed network."""
 LONGEST_REASON = 90
 MIB = 2**20
 HEADER = (
@@ -58,7 +58,7 @@ Job = tuple[Row, Callable[[], Row]]
 
 
 def main() -> None:
-    """Measure what --out does not hold yet, and print the tables."""
+    """Measure what --out does not have yet, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="what models.py wrote")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="one table for each")
@@ -114,7 +114,7 @@ def measured(folder: Path, key: Row) -> Row:
 
 
 def lacking(runtime: Runtime, models: tuple[Path, ...]) -> str:
-    """Why the runtime cannot be measured, in a few words; empty where it can."""
+    """The reason why the runtime cannot be measured, in a few words; empty where it can."""
     runnable = all(map(runtime.runs, models))
     if not runnable and not runtime.target:
         return f"no conversion to {runtime.takes}"
@@ -124,7 +124,7 @@ def lacking(runtime: Runtime, models: tuple[Path, ...]) -> str:
 
 
 def timed_s(side: Measurement) -> float:
-    """What all timed inferences of a model took together, in seconds."""
+    """Time of all timed inferences of a model together, in seconds."""
     return sum(map(sum, side.blocks_s))
 
 
@@ -164,7 +164,7 @@ def cells(row: Row) -> list[str]:
 
 
 def outputs(row: Row) -> str:
-    """How far the worse model's outputs are from ONNX Runtime's."""
+    """Difference of the worse model's outputs from ONNX Runtime's."""
     if row["runtime"] == on_runtimes.REFERENCE:
         return "reference"
     return f"{max(row['max_rel_diff']):.0e}" if row["max_rel_diff"] else "not compared"
@@ -181,12 +181,12 @@ def median_s(sessions: list[Row]) -> float:
 
 
 def work(jobs: list[Job], file: Path, rows: list[Row]) -> None:
-    """Do what the rows do not hold yet, and keep each result at once; says what is left.
+    """Do what the rows do not have yet, and keep each result at once; prints what is left.
 
     Args:
-        jobs: What a result is called by, and what finds it.
-        file: Where results go.
-        rows: What it holds already; results are added.
+        jobs: The key of each result, and the function that finds it.
+        file: The file for results.
+        rows: Results that the file has already; new ones are added.
     """
     left = [
         (key, find) for key, find in jobs if all("why_not" in row for row in matching(rows, key))
@@ -202,7 +202,7 @@ def work(jobs: list[Job], file: Path, rows: list[Row]) -> None:
 
 
 def earlier(file: Path) -> list[Row]:
-    """What earlier runs kept in a file; nothing where there is none."""
+    """Results of earlier runs in a file; none where there is no file."""
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
 
 

@@ -2,7 +2,7 @@
 
 Ordinary fine-tuning with labels and cross entropy: Adam at 1e-3 under a cosine, images flipped and
 shifted, BatchNorm in training mode with statistics that follow, for as many steps of as many images
-as ``Supervise`` would take. Nothing is held out, so the last weights are kept.
+as ``Supervise`` would take. There is no validation, so the last weights are kept.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class FineTuning:
     """Train on labelled images.
 
     Attributes:
-        images: As the network takes them, (N, C, H, W).
-        classes: Theirs, (N,).
-        steps: As those of ``Supervise``.
-        seconds: Likewise.
-        seed: Of the order of images and of how they are varied; None: the run's, or 0.
+        images: Images as the network takes them, (N, C, H, W).
+        classes: Class of each image, (N,).
+        steps: Number of updates; 0: as ``Supervise`` chooses.
+        seconds: Time limit in seconds.
+        seed: Random seed of the order and augmentation of images; None: the run's, or 0.
     """
 
     images: Tensor
@@ -76,4 +76,4 @@ class _Classes:
         return F.cross_entropy(module(shown), data.classes[some])
 
     def error(self) -> None:
-        """Nothing to judge by."""
+        """No validation."""

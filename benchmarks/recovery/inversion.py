@@ -1,9 +1,9 @@
-"""What images are worth that a network imagines, and what they cost.
+"""What synthesized images are worth, and what they cost.
 
 For each network, sets of images from one source each: seconds an image, how far the statistics of
-the network are from the stored ones (``statistics_loss.py``) and its own score after half of the
-inner channels went and ``Reconstruct`` mended it on these images, treated as drawn ones and as real
-ones. Beside ours stands the schedule of DeepInversion, looked at on its way.
+the network are from the stored ones (``statistics_loss.py``) and its score after half of the inner
+channels were removed and ``Reconstruct`` fitted it on these images, treated as procedural ones and
+as real ones. Beside ours stands the schedule of DeepInversion, measured at several of its steps.
 
     python benchmarks/recovery/inversion.py --models ../shared/models --data ../shared/data
     python benchmarks/recovery/inversion.py --sizes 32 112 224    # time alone, ResNet-18
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from subjects import EXAMPLE, Folders, cut_inner, judge, load
+from subjects import EXAMPLE, Folders, cut_inner, evaluate, load
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
@@ -54,40 +54,46 @@ HALF = 0.5
 def deep_inversion(
     original: SourceModel, count: int, marks: Sequence[int], seed: int
 ) -> Iterator[tuple[int, Tensor, float]]:
-    """DeepInversion as its authors run it on CIFAR-10; the images and the seconds at each mark.
+    """DeepInversion as its authors run it on CIFAR-10; step, images and seconds at each mark.
 
     White noise; cross entropy + 10 · Σ_l (‖Δmean‖₂ + ‖Δvar‖₂) + 2.5e-5 · total variation; Adam at
     0.1, images rolled by up to 2 pixels. Theirs are normalised by CIFAR-10's deviation, so the
-    pixels of other networks are brought to that unit. One input that is an image.
+    pixels of other networks are brought to that unit. The network has one input, an image.
     """
     network = copy.deepcopy(original.module).eval().requires_grad_(False)
     draw = torch.Generator().manual_seed(seed)
-    found = [torch.randn(count, *original.input.shapes[0][1:], generator=draw)]
-    images = found[0].requires_grad_()
+    images = torch.randn(count, *original.input.shapes[0][1:], generator=draw).requires_grad_()
     adam = torch.optim.Adam([images], lr=0.1)
     distances: list[Tensor] = []
     for layer in batch_norms(network).values():
         layer.register_forward_pre_hook(lambda *at: distances.append(_their_distance(*at)))
-    start, looked = time.perf_counter(), 0.0
+    start, paused = time.perf_counter(), 0.0
     for step in range(1, max(marks) + 1):
         distances.clear()
         dy, dx = torch.randint(-2, 3, (2,), generator=draw).tolist()
-        seen = images.roll((dy, dx), (2, 3))
-        logits = logits_of(network(normalised(MEAN + STD * seen, original.input)))
-        loss = 10 * torch.stack(distances).sum() + 2.5e-5 * _their_variation(seen)
-        if logits is not None:
-            labels = cyclic_labels(torch.arange(count), logits.shape[1])
-            loss = loss + F.cross_entropy(logits, labels)
+        rolled = images.roll((dy, dx), (2, 3))
+        logits = logits_of(network(normalised(MEAN + STD * rolled, original.input)))
+        loss = _their_loss(rolled, distances, logits)
         adam.zero_grad()
         loss.backward()
         adam.step()
         if step in marks:
-            seconds, before = time.perf_counter() - start - looked, time.perf_counter()
+            seconds, before = time.perf_counter() - start - paused, time.perf_counter()
             yield step, normalised(MEAN + STD * images.detach(), original.input), seconds
-            looked += time.perf_counter() - before
+            paused += time.perf_counter() - before
+
+
+def _their_loss(images: Tensor, distances: list[Tensor], logits: Tensor | None) -> Tensor:
+    """Their objective, given the distances of the layers' statistics and the logits, if any."""
+    loss = 10 * torch.stack(distances).sum() + 2.5e-5 * _their_variation(images)
+    if logits is None:
+        return loss
+    labels = cyclic_labels(torch.arange(len(images)), logits.shape[1])
+    return loss + F.cross_entropy(logits, labels)
 
 
 def _their_distance(layer: nn.Module, given: tuple[Tensor, ...]) -> Tensor:
+    """Distance of a BatchNorm's input, (N, C, …), from its stored statistics, ()."""
     axes = [axis for axis in range(given[0].dim()) if axis != 1]
     variance, mean = torch.var_mean(given[0], dim=axes, correction=0)
     return (mean - layer.running_mean).norm() + (variance - layer.running_var).norm()
@@ -103,7 +109,7 @@ def _their_variation(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def statistics_loss(original: SourceModel, images: Tensor) -> float:
-    """The loss of a whole set."""
+    """The loss of a whole set, dimensionless."""
     network = copy.deepcopy(original.module).eval()
     loss = StatisticsLoss(network, own_norms(original), training.join())
     network(images)
@@ -111,7 +117,7 @@ def statistics_loss(original: SourceModel, images: Tensor) -> float:
 
 
 class Bench:
-    """One network, cut once."""
+    """One network, pruned once."""
 
     def __init__(self, name: str, folders: Folders, count: int, seed: int) -> None:
         self.name, self.folders, self.count, self.seed = name, folders, count, seed
@@ -120,7 +126,7 @@ class Bench:
         self.pruned: PrunedModel = cut_inner(self.traced, HALF)
 
     def sets(self, options: argparse.Namespace) -> Iterator[tuple[str, int, Tensor, float]]:
-        """Every set of images: what made it, the steps, the images, the seconds they took."""
+        """Every set of images: its source, the number of steps, the images, their seconds."""
         original = self.subject.source
         sources: list[tuple[str, int, ImageSource]] = [("dead leaves", 0, DeadLeaves())]
         sources += [("inversion", steps, Inversion(steps=steps)) for steps in options.ours]
@@ -136,8 +142,8 @@ class Bench:
                 yield "DeepInversion", step, images, seconds
 
     def record(self, source: str, steps: int, images: Tensor, seconds: float) -> dict[str, Any]:
-        """What a set is worth."""
-        original, found = self.subject.source, quality(self.subject.source, (images,))
+        """The figures of one set."""
+        original, scored = self.subject.source, quality(self.subject.source, (images,))
         return {
             "network": self.name,
             "source": source,
@@ -146,9 +152,9 @@ class Bench:
             "seed": self.seed,
             "seconds_per_image": seconds / len(images),
             "statistics_loss": statistics_loss(original, images),
-            "statistics_shift": found.statistics_shift,
-            "noise_shift": found.noise_shift,
-            "confidence": found.confidence,
+            "statistics_shift": scored.statistics_shift,
+            "noise_shift": scored.noise_shift,
+            "confidence": scored.confidence,
             "metric": self.subject.metric,
             "score_drawn": self._score(images, synthetic=True),
             "score_as_real": self._score(images, synthetic=False),
@@ -157,8 +163,8 @@ class Bench:
     def _score(self, images: Tensor, *, synthetic: bool) -> float:
         source = ep.Given((images,), kind=ImageKind.PROCEDURAL if synthetic else ImageKind.REAL)
         method = ep.Reconstruct(source=source, images=len(images), seed=self.seed)
-        mended = method(self.traced, self.pruned)
-        return judge(self.subject, mended.module, self.folders).score
+        recovered = method(self.traced, self.pruned)
+        return evaluate(self.subject, recovered.module, self.folders).score
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -166,8 +172,8 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     folders, records = Folders(options.models, options.data), []
     for name in options.networks:
         bench = Bench(name, folders, options.images, options.seed)
-        for made in bench.sets(options):
-            records.append(bench.record(*made))
+        for each in bench.sets(options):
+            records.append(bench.record(*each))
             options.out.write_text(json.dumps(records, indent=1), encoding="utf-8")
             print(records[-1], file=sys.stderr, flush=True)
     return records
@@ -175,7 +181,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def times(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Seconds an image and a hundred steps on ResNet-18 with random weights, by the side."""
-    training.join()  # what is imported for it is not to be timed
+    training.join()  # its imports are not to be timed
     records, steps, count = [], max(2, min(options.ours)), options.images
     makers: dict[str, Callable[[SourceModel], object]] = {
         "inversion": lambda of: Inversion(steps=steps)(of, count, 0),
@@ -212,9 +218,9 @@ def plot(records: list[dict[str, Any]], path: Path) -> None:
     names = list(dict.fromkeys(record["network"] for record in records))
     figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        its = [record for record in records if record["network"] == name]
-        for source in dict.fromkeys(record["source"] for record in its):
-            line = [(r["steps"], r["statistics_loss"]) for r in its if r["source"] == source]
+        own = [record for record in records if record["network"] == name]
+        for source in dict.fromkeys(record["source"] for record in own):
+            line = [(r["steps"], r["statistics_loss"]) for r in own if r["source"] == source]
             axes.plot(*zip(*line, strict=True), marker="o", label=source)
         axes.set(title=name, xlabel="gradient steps", ylabel="statistics loss", yscale="log")
         axes.set_xscale("symlog", linthresh=50)
@@ -228,13 +234,17 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="folder of trained networks")
     parser.add_argument("--data", type=Path, help="folder of their images")
     parser.add_argument("--networks", nargs="+", default=NETWORKS[:2], choices=NETWORKS)
-    parser.add_argument("--images", type=int, default=256, help="in each set")
+    parser.add_argument("--images", type=int, default=256, help="number in each set")
     parser.add_argument("--ours", type=int, nargs="*", default=OURS, help="steps of inversion")
-    parser.add_argument("--generator", type=int, nargs="*", default=(100,), help="its steps")
-    parser.add_argument("--theirs", type=int, nargs="*", default=THEIRS, help="where to look")
+    parser.add_argument(
+        "--generator", type=int, nargs="*", default=(100,), help="steps of the generator"
+    )
+    parser.add_argument(
+        "--theirs", type=int, nargs="*", default=THEIRS, help="steps of DeepInversion"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sizes", type=int, nargs="+", help="only time, at these sides")
-    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument("--sizes", type=int, nargs="+", help="measure only time, at these sides")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument("--plot", type=Path, help="PNG of the loss against the steps")
     parser.add_argument("--out", type=Path, default=Path("inversion.json"))
     options = parser.parse_args()

@@ -220,10 +220,11 @@ def _leaves(count: int, seed: int) -> Tensor:
 
 
 def main() -> None:
-    """Train, save, and say how good it is."""
+    """Train, save, and print the score."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=4096, help="to train on")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--held-out", type=int, default=500, help="images that score the network")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--out", type=Path, default=Path("keypoints.pt"))
     options = parser.parse_args()
@@ -233,7 +234,7 @@ def main() -> None:
     print(f"{options.images} images in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     network = train(images, joints, options.steps, seed=0)
     torch.save(network.state_dict(), options.out)
-    shown, truth = render(500, HELD_OUT)
+    shown, truth = render(options.held_out, HELD_OUT)
     with torch.no_grad():
         score = pck(network(shown).numpy(), list(truth.numpy()))
     params = sum(each.numel() for each in network.parameters())

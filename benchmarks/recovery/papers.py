@@ -8,8 +8,8 @@ The same share of every group of channels inside residual blocks goes, chosen by
 or distance to the geometric median; nothing is trained afterwards. λ are the papers' own: LBYL
 1e-5 and 1e-3 (ResNet-50 on CIFAR-100; LBYL publishes no ResNet-56), merging t = 0.1 and λ = 0.85
 (ResNet-56 on CIFAR-10). "Released" is what the authors' codes compute, which differs from what the
-papers derive; see ``edgeprune/recovery/closed_form/released_code.py``. All methods of a line recover the same
-pruned network and are scored on the same images.
+papers derive; see ``edgeprune/recovery/closed_form/released_code.py``. All methods of a line
+recover the same pruned network and are scored on the same images.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from rendering import Record, line, score_cell
-from subjects import Folders, cut_inner, judge, load
+from subjects import Folders, cut_inner, evaluate, load
 
 from edgeprune.pruning import CRITERIA
 from edgeprune.recovery import NoRecovery
@@ -53,7 +53,7 @@ def scores(
     pruned = cut_inner(traced, percent / 100, CRITERIA[criterion]())
     found = {}
     for name, method in METHODS.items():
-        outcome = judge(subject, method(traced, pruned).module, folders)
+        outcome = evaluate(subject, method(traced, pruned).module, folders)
         found[name] = {
             "score": outcome.score, "correct": outcome.correct, "images": len(subject.inputs),
         }  # fmt: skip

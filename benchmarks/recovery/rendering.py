@@ -117,7 +117,7 @@ def hit_rates(runs: list[Record]) -> list[float]:
 
 
 def standard_error(record: Record) -> float:
-    """Of a share of independent images, in percent."""
+    """Standard error of a share of independent images, in percent."""
     share = record["score"] / 100
     return 100 * sqrt(share * (1 - share) / record["images"])
 

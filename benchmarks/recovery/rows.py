@@ -1,7 +1,7 @@
-"""What the recovery table compares: a name and what makes the method, one line each.
+"""The rows of the recovery table: a name and what makes the method, one line each.
 
-Rows that train start from what ``reconstruct`` leaves, the same for all of them, and their seconds
-hold it too. ``finetune`` is the upper bound: it sees labels.
+Rows that train start from the result of ``reconstruct``, the same for all of them, and their
+seconds include it. ``finetune`` is the upper bound: it sees labels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fine_tuning import FineTuning
-from subjects import CALIBRATION, Subject
+from subjects import ORACLE_IMAGES, Subject
 
 from edgeprune.errors import UsageError
 from edgeprune.images.given import Given
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long rows that train may, and on how many images.
+    """How long rows that train may take, and on how many images.
 
     Attributes:
-        steps: 0: as the method chooses.
-        seconds: Of the training, without what ``reconstruct`` takes before.
-        images: That are drawn or imagined; 0: as the method chooses.
-        workspace: Where imagined images and the state of training are kept; None: nowhere.
+        steps: Number of training steps; 0: as the method chooses.
+        seconds: Time limit of the training, without that of ``reconstruct`` before; inf: none.
+        images: Number of procedural or synthesized images; 0: as the method chooses.
+        workspace: Folder for synthesized images and checkpoints; None: nothing is saved.
     """
 
     steps: int = 0
@@ -54,8 +54,8 @@ class Limits:
         source = getattr(method, "source", None)
         return replace(method, images=self.images) if source and source.kind.synthetic else method
 
-    def told(self) -> list[str]:
-        """As they stand in a file of results."""
+    def as_texts(self) -> list[str]:
+        """The limits as they stand in a file of results."""
         return [str(each) for each in (self.steps, self.seconds, self.images)]
 
 
@@ -65,28 +65,28 @@ class Row:
 
     Attributes:
         make: Makes the method for a network.
-        draws: Whether the method draws, and so runs once for each seed.
-        trains: Whether it takes minutes, and starts from what ``reconstruct`` leaves.
-        needs: A row of ``METHODS`` without which there is no such method yet.
+        random: Whether the method's result depends on the seed; it then runs once for each seed.
+        trains: Whether the method trains, from the result of ``reconstruct``, which takes minutes.
+        needs: Row of ``METHODS`` without which there is no such method yet.
     """
 
     make: Callable[[Subject], RecoveryMethod]
-    draws: bool = False
+    random: bool = False
     trains: bool = False
     needs: str = "none"
 
     def method(self, subject: Subject, seed: int, limits: Limits) -> RecoveryMethod:
         """The method to run."""
-        made = self.make(subject)
+        method = self.make(subject)
         if not self.trains:
-            return equipped((made,), seed=seed)[0]
-        made = limits.of(made)
-        return Reconstructed(equipped((made,), workspace=limits.workspace, seed=seed)[0])
+            return equipped((method,), seed=seed)[0]
+        method = limits.of(method)
+        return Reconstructed(equipped((method,), workspace=limits.workspace, seed=seed)[0])
 
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """A method that starts from what ``reconstruct`` leaves."""
+    """A method that starts from the result of ``reconstruct``."""
 
     method: RecoveryMethod
 
@@ -102,31 +102,31 @@ def by_name(name: str) -> Callable[[Subject], RecoveryMethod]:
 
 
 def with_real_images(name: str) -> Callable[[Subject], RecoveryMethod]:
-    """The product's method, fed real images instead of what it makes: what data would be worth."""
+    """The product's method on real images instead of its own: what data would be worth."""
 
     def make(subject: Subject) -> RecoveryMethod:
-        images = subject.unlabelled[:CALIBRATION]
+        images = subject.unlabelled[:ORACLE_IMAGES]
         source = Given((images,), "real, without labels")
-        made: Any = METHODS[name]()
-        return replace(made, source=source, images=len(images))
+        method: Any = METHODS[name]()
+        return replace(method, source=source, images=len(images))
 
     return make
 
 
 def with_labels(subject: Subject) -> RecoveryMethod:
-    """Fine-tuning on the images of the training, as far as there are some."""
+    """Fine-tuning on labelled training images."""
     if subject.labelled is None:
         raise UsageError(f"no labelled training images for '{subject.source.name}'")
     return FineTuning(*subject.labelled)
 
 
 def reconstruct_on(images: int) -> Callable[[Subject], RecoveryMethod]:
-    """The product's method, on so many images that are drawn."""
+    """The product's method on so many procedural images."""
     return lambda _: Reconstruct(images=images)
 
 
-Fitted = partial(Row, draws=True, needs="reconstruct")
-Trained = partial(Row, draws=True, trains=True)
+Fitted = partial(Row, random=True, needs="reconstruct")
+Trained = partial(Row, random=True, trains=True)
 
 ROWS: dict[str, Row] = {
     "none": Row(lambda _: NoRecovery()),
@@ -142,7 +142,7 @@ ROWS: dict[str, Row] = {
     "reconstruct-1024": Fitted(reconstruct_on(1024)),
     "oracle": Fitted(with_real_images("reconstruct")),
     "supervise": Trained(by_name("supervise"), needs="supervise"),
-    "supervise-dreams": Trained(lambda _: Supervise(source=Inversion()), needs="supervise"),
+    "supervise-synthesized": Trained(lambda _: Supervise(source=Inversion()), needs="supervise"),
     "supervise-real": Trained(with_real_images("supervise"), needs="supervise"),
     "distill": Trained(by_name("distill"), needs="distill"),
     "finetune": Trained(with_labels, needs="supervise"),

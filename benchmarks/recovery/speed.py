@@ -92,7 +92,7 @@ def _staying(width: int, blocks: int) -> list[int]:
 
 
 def apart(name: str, method: str, threads: int) -> dict:
-    """The same in a process of its own."""
+    """Figures of one case, measured in a process of its own."""
     command = [sys.executable, __file__, "--case", name, method, "--threads", str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -112,7 +112,7 @@ def as_line(record: dict) -> str:
 
 
 def slope(records: list[dict]) -> float:
-    """Of log CPU seconds over log width, between the two widest chains."""
+    """Slope of log CPU seconds over log width, between the two widest chains."""
     chains = [r for r in records if r["network"].startswith("chain-")]
     widths = [int(r["network"].removeprefix("chain-")) for r in chains]
     ratio = chains[-1]["cpu_seconds"] / chains[-2]["cpu_seconds"]

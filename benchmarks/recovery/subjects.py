@@ -1,11 +1,11 @@
-"""The networks that recovery is judged on, the images that score them, and what is cut from them.
+"""The networks that recovery is measured on, their test images, and how they are pruned.
 
 Networks come from a folder with ``zoo.py`` (``TABLE``, ``load``, ``predictor``) and ``metrics.py``
 (``samples``, ``map50``), their images from one with ``load.py``; the example of this repository is
-one more, and so is the network of ``keypoints.py``. For oracles every network also has images that
-nobody labelled: where there is no other source, the samples are split, even places to calibrate on
-and odd ones to score by. The split does not depend on what is asked for, so that all rows of a
-network are scored on the same images.
+one more, and so is the network of ``keypoints.py``. For oracles every network also has unlabelled
+images: where there is no other source, the samples are split, even places for recovery and odd ones
+for the score. The split does not depend on what is asked for, so that all rows of a network are
+scored on the same images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import edgeprune as ep
-from edgeprune.artifacts import KeptChannels, PruningPlan, SourceModel, Total
+from edgeprune.artifacts import KeptChannels, PruningPlan, SourceModel, Sum
 from edgeprune.loading import load as load_file
 from edgeprune.pruning import L2Norm, prune_to_budget
 from edgeprune.pruning.importance import importance
@@ -31,20 +31,26 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from edgeprune.artifacts import ChannelGroup, PrunedModel, Signal, TracedModel
+    from edgeprune.artifacts import ChannelGroup, LinearPath, PrunedModel, TracedModel
     from edgeprune.costs import Costs
     from edgeprune.pruning import Criterion
 
 EXAMPLE = "cifar10_resnet"
 KEYPOINTS = "keypoints"
 EXAMPLE_FILE = Path(__file__).resolve().parents[2] / "examples" / f"{EXAMPLE}.pt"
-CALIBRATION = 500  # images for oracles, where there are more
+ORACLE_IMAGES = 500  # images for oracles, where there are more
 BATCH = 50
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where trained networks and labelled images are; the file of the keypoint network, if any."""
+    """Where trained networks and labelled images are.
+
+    Attributes:
+        models: Folder of trained networks.
+        data: Folder of labelled images.
+        keypoints: File of the keypoint network; None: there is none.
+    """
 
     models: Path
     data: Path
@@ -56,14 +62,13 @@ class Subject:
     """A trained network with its images.
 
     Attributes:
-        source: The network.
-        metric: What its score is: ``top-1``, ``mAP50`` or ``PCK@0.05``, in percent.
-        inputs: What it is scored on, float32 (N, C, H, W).
-        truth: A class, the boxes or the joints of each.
-        unlabelled: Real images that no score is taken on, (M, C, H, W).
+        source: Trained network.
+        metric: Metric of its score: ``top-1``, ``mAP50`` or ``PCK@0.05``, in percent.
+        inputs: Test images, float32 (N, C, H, W), normalised.
+        truth: Class, boxes or joints of each test image.
+        unlabelled: Real images that are no test images, (M, C, H, W), normalised.
         split: Whether ``unlabelled`` was split off the samples.
-        labelled: Images of the training, (L, C, H, W), and their classes, (L,); for the upper
-            bound alone.
+        labelled: Training images, (L, C, H, W), and their classes, (L,); for the upper bound alone.
     """
 
     source: SourceModel
@@ -77,11 +82,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How well a network does.
+    """The score of a network.
 
     Attributes:
-        score: In percent.
-        correct: "1" for each image that is classified as labelled, "0" for each other; empty
+        score: Score in percent.
+        correct: "1" for each test image that is classified as labelled, "0" for each other; empty
             for metrics that are none of single images.
     """
 
@@ -96,8 +101,8 @@ def load(name: str, folders: Folders) -> Subject:
     return _example(folders) if name == EXAMPLE else _of_the_zoo(name, folders)
 
 
-def judge(subject: Subject, network: nn.Module, folders: Folders) -> Outcome:
-    """Score a network on the subject's images."""
+def evaluate(subject: Subject, network: nn.Module, folders: Folders) -> Outcome:
+    """Score a network on the subject's test images."""
     predict = _module("zoo", folders.models).predictor(network)
     starts = range(0, len(subject.inputs), BATCH)
     outputs = np.concatenate([predict(subject.inputs[at : at + BATCH]) for at in starts])
@@ -106,8 +111,8 @@ def judge(subject: Subject, network: nn.Module, folders: Folders) -> Outcome:
     if subject.metric == "mAP50":
         metrics = _module("metrics", folders.models)
         return Outcome(metrics.map50(outputs, subject.truth), "")
-    right = outputs.argmax(axis=1) == np.asarray(subject.truth)
-    return Outcome(100 * float(right.mean()), "".join(str(int(hit)) for hit in right))
+    correct = outputs.argmax(axis=1) == np.asarray(subject.truth)
+    return Outcome(100 * float(correct.mean()), "".join(str(int(each)) for each in correct))
 
 
 def is_inner(group: ChannelGroup) -> bool:
@@ -122,7 +127,7 @@ def cut_inner(
     share: float,
     criterion: Criterion = L2Norm(),  # noqa: B008 - frozen
 ) -> PrunedModel:
-    """Remove the same share of every inner group, as the papers do, without rounding of widths."""
+    """Remove the same share of every inner group, as papers do, without rounding of widths."""
     scores = importance(traced, criterion)
     groups = tuple(
         KeptChannels(group.name, group.width, _best(scores[group.name], group, 1 - share))
@@ -134,30 +139,29 @@ def cut_inner(
 
 def cut_macs(traced: TracedModel, costs: Costs, share: float) -> tuple[TracedModel, PrunedModel]:
     """Remove a share of the multiply-accumulates, the same share of all groups, by L2 norm."""
-    alike = ep.Allocation(scope="local")
-    options = {"criterion": L2Norm(), "allocation": alike}
+    options = {"criterion": L2Norm(), "allocation": ep.Allocation(scope="local")}
     return prune_to_budget(traced, costs, ep.Macs(1 - share), **options)[:2]
 
 
 def cut_by_default(
     traced: TracedModel, costs: Costs, share: float
 ) -> tuple[TracedModel, PrunedModel]:
-    """Remove a share of the multiply-accumulates as the product does where nothing is asked."""
+    """Remove a share of the multiply-accumulates by the product's default settings."""
     return prune_to_budget(traced, costs, ep.Macs(1 - share))[:2]
 
 
-def _best(scores: Tensor, group: ChannelGroup, stays: float) -> tuple[int, ...]:
-    """The highest scores, the same places in every block of a group that must be cut alike."""
-    block = group.width // group.partitions
-    order = scores[:block].argsort(descending=True, stable=True)
-    stay = sorted(order[: max(1, round(stays * block))].tolist())
-    return tuple(start + place for start in range(0, group.width, block) for place in stay)
+def _best(scores: Tensor, group: ChannelGroup, share: float) -> tuple[int, ...]:
+    """Channels with the highest scores, the same places in every partition of a group."""
+    width = group.width // group.partitions
+    order = scores[:width].argsort(descending=True, stable=True)
+    kept = sorted(order[: max(1, round(share * width))].tolist())
+    return tuple(start + place for start in range(0, group.width, width) for place in kept)
 
 
-def _adds(signal: Signal) -> bool:
-    if isinstance(signal, Total):
+def _adds(path: LinearPath) -> bool:
+    if isinstance(path, Sum):
         return True
-    of = getattr(signal, "of", None)
+    of = getattr(path, "of", None)
     return of is not None and _adds(of)
 
 
@@ -165,7 +169,7 @@ def _of_the_zoo(name: str, folders: Folders) -> Subject:
     zoo, metrics = (_module(module, folders.models) for module in ("zoo", "metrics"))
     entry = zoo.TABLE[name]
     channels = entry.input_shape[0]
-    if entry.colour == "MFCC":  # no pixels whose mean and deviation could be told
+    if entry.colour == "MFCC":  # no pixels with a mean and a deviation
         mean, std = (0.0,), (1.0,)
     else:
         mean, std = (
@@ -179,7 +183,7 @@ def _of_the_zoo(name: str, folders: Folders) -> Subject:
     inputs, truth = metrics.samples(name)
     if entry.dataset == "cifar10_test":
         return _of_cifar(source, inputs, truth, folders)
-    unlabelled = torch.from_numpy(inputs[::2][:CALIBRATION])
+    unlabelled = torch.from_numpy(inputs[::2][:ORACLE_IMAGES])
     return Subject(source, entry.metric, inputs[1::2], truth[1::2], unlabelled, split=True)
 
 
@@ -205,8 +209,8 @@ def _keypoints(folders: Folders) -> Subject:
     network.load_state_dict(torch.load(folders.keypoints, weights_only=True))
     shape = (1, 3, keypoints.SIDE, keypoints.SIDE)
     source = ep.wrap(network.eval(), shape, name=KEYPOINTS, mean=keypoints.MEAN, std=keypoints.STD)
-    images, joints = keypoints.render(CALIBRATION, keypoints.HELD_OUT)
-    unlabelled, _ = keypoints.render(CALIBRATION, keypoints.UNLABELLED)
+    images, joints = keypoints.render(ORACLE_IMAGES, keypoints.HELD_OUT)
+    unlabelled, _ = keypoints.render(ORACLE_IMAGES, keypoints.UNLABELLED)
     return Subject(source, "PCK@0.05", images.numpy(), list(joints.numpy()), unlabelled)
 
 

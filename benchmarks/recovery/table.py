@@ -36,7 +36,7 @@ from subjects import (
     cut_by_default,
     cut_inner,
     cut_macs,
-    judge,
+    evaluate,
     load,
 )
 
@@ -77,7 +77,7 @@ def jobs(options: argparse.Namespace) -> list[Job]:
                 Job(name, column, row, seed)
                 for column in options.budgets
                 for row in options.methods
-                for seed in range(options.seeds if ROWS[row].draws else 1)
+                for seed in range(options.seeds if ROWS[row].random else 1)
             ),
         )
     ]
@@ -117,11 +117,11 @@ class Bench:
             "macs": left.macs / self.costs.macs,
             "params": left.params / self.costs.params,
             "detail": [step.detail for step in recovered.recovered_by],
-            "limits": self.limits.told() if row.trains else None,
+            "limits": self.limits.as_texts() if row.trains else None,
         }
 
     def _scored(self, network: torch.nn.Module) -> Record:
-        outcome = judge(self.subject, network, self.folders)
+        outcome = evaluate(self.subject, network, self.folders)
         return {
             "metric": self.subject.metric,
             "images": len(self.subject.inputs),
@@ -157,7 +157,7 @@ def known(file: Path, limits: Limits) -> list[Record]:
     if not file.exists():
         return []
     records = [r for r in json.loads(file.read_text(encoding="utf-8")) if "score" in r]
-    if any(record.get("limits") not in (None, limits.told()) for record in records):
+    if any(record.get("limits") not in (None, limits.as_texts()) for record in records):
         sys.exit(
             f"{file} holds runs with other --steps, --seconds or --images; choose another --out"
         )

@@ -12,6 +12,7 @@ from edgeprune.artifacts.counted import CountComparison, InstructionCounts
 from edgeprune.artifacts.exported import ExportedModel, Parity
 from edgeprune.artifacts.image_quality import ImageKind, ImageQuality
 from edgeprune.artifacts.measured import LatencyComparison, Measurement, RatioInterval, Session
+from edgeprune.artifacts.notes import Note
 from edgeprune.artifacts.progress import Halves, Progress, no_progress, part_of
 from edgeprune.artifacts.pruned import (
     KeptChannels,
@@ -40,7 +41,7 @@ from edgeprune.artifacts.traced import (
 __all__ = [
     "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "LatencyComparison", "CountComparison",
     "ExportedModel", "Depthwise", "Filters", "Scaled", "Halves", "ImageKind", "ImageQuality", "InputSpec",
-    "InstructionCounts", "KeptChannels", "Measurement", "Member", "BatchNormed", "Parity", "Progress",
+    "InstructionCounts", "KeptChannels", "Measurement", "Member", "BatchNormed", "Note", "Parity", "Progress",
     "PrunedModel", "PruningPlan", "RatioInterval", "RecoveryStep", "Role", "RuntimeParity",
     "RuntimeRun", "Session", "Side", "LinearPath", "SourceModel", "SurgeryProof", "Sum",
     "TracedModel", "part_of", "no_progress",

@@ -27,7 +27,7 @@ class InstructionCounts:
 
     @property
     def repeat(self) -> float:
-        """How far the samples lie apart, as a fraction of their median."""
+        """Range of the samples, as a fraction of their median."""
         return (max(self.samples) - min(self.samples)) / self.per_inference
 
 
@@ -38,9 +38,9 @@ class CountComparison:
     Attributes:
         original: Counts of the first model.
         compressed: Counts of the second.
-        environment: As in ``LatencyComparison``, of the emulated machine.
-        notes: What a reader must know before believing the figures.
-        latency: Never known here.
+        environment: The emulated machine, with the keys that ``LatencyComparison`` has.
+        notes: Warnings to read before believing the figures; empty when there are none.
+        latency: None: emulated time is no latency.
     """
 
     latency: ClassVar[None] = None

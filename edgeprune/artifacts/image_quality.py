@@ -54,12 +54,3 @@ class ImageQuality:
     def falls_short(self) -> bool:
         """Whether they are not what they were made to be."""
         return self.kind is ImageKind.SYNTHESIZED and not self.passed
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.images} images: statistics shifted by {self.statistics_shift:.2f} standard "
-            f"deviations, noise by {self.noise_shift:.2f}"
-        )
-        if self.confidence is not None:
-            text += f"; {self.confidence:.0%} sure on average, {self.classes} classes seen"
-        return text if self.passed else f"{text}; not far enough below noise"

@@ -14,9 +14,9 @@ class Session:
         load_s: Time to load the model into the runtime; seconds.
         first_s: The first inference after loading; seconds.
         baseline_rss_bytes: Resident memory of the process with the runtime, without the model.
-        idle_rss_bytes: What the loaded model takes, once freed pages are handed back.
-        load_peak_rss_bytes: The most while it was loaded.
-        run_peak_rss_bytes: The most since then.
+        idle_rss_bytes: Memory of the loaded model, once freed pages are handed back.
+        load_peak_rss_bytes: Peak memory while it was loaded.
+        run_peak_rss_bytes: Peak memory while it ran.
     """
 
     blocks_s: tuple[tuple[float, ...], ...]
@@ -33,10 +33,10 @@ class Measurement:
     """One model timed in several sessions.
 
     Attributes:
-        sessions: In the order measured.
-        profile_peak_bytes: The most that one inference takes by the runtime's own count: tensors,
-            scratch, weights that kernels repack. The same in every run; None for a runtime that
-            does not count.
+        sessions: The sessions, in the order measured.
+        profile_peak_bytes: Peak memory of one inference by the runtime's own count: tensors,
+            scratch, weights that kernels repack. It is the same in every run; None for a runtime
+            that does not count.
     """
 
     sessions: tuple[Session, ...]
@@ -61,7 +61,7 @@ class RatioInterval:
         value: The centre of the sessions' ratios.
         low: Lower end of the interval.
         high: Upper end of the interval.
-        confidence: Of the interval, as a fraction.
+        confidence: Share of repeated measurements whose interval holds the truth; a fraction.
     """
 
     value: float
@@ -79,7 +79,7 @@ class LatencyComparison:
         compressed: Measurement of the second.
         latency: Ratio of their latencies.
         environment: Machine, CPU, cores, threads, governor, runtime and its version, device.
-        notes: What a reader must know before believing the figures; empty when nothing.
+        notes: Warnings to read before believing the figures; empty when there are none.
     """
 
     original: Measurement

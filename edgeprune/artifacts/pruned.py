@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgeprune.artifacts.image_quality import ImageQuality
+    from edgeprune.artifacts.notes import Note
     from edgeprune.artifacts.source import InputSpec
 
 
@@ -65,6 +66,8 @@ class SurgeryProof:
         layers: How many layers were compared.
         exempt: Layers whose masked counterpart had to be computed by type (statistics over the
             channels that stay), because zeros would have counted in their statistics.
+        dtype: Precision that both networks ran in; float32 where a forward insists on it, and then
+            a small error is not told from rounding.
         rolled_back: Groups that failed and were left whole, with the reason.
     """
 
@@ -72,6 +75,7 @@ class SurgeryProof:
     tolerance: float
     layers: int
     exempt: tuple[str, ...] = ()
+    dtype: str = "float64"
     rolled_back: dict[str, str] | None = None
 
 
@@ -83,7 +87,7 @@ class RecoveryStep:
         method: Its name.
         seconds: How long it took.
         images: How many images it used; 0 for the closed forms.
-        detail: What it did and what it had to leave, for people.
+        notes: What it did and what it had to leave.
         curve: Of a method that trains: after how many steps which loss, on images that it does
             not train on.
         quality: How the original sees the images, if no camera saw them and it has stored what
@@ -93,7 +97,7 @@ class RecoveryStep:
     method: str
     seconds: float
     images: int
-    detail: str
+    notes: tuple[Note, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
     quality: ImageQuality | None = None
 

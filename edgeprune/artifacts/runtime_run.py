@@ -10,33 +10,37 @@ if TYPE_CHECKING:
     from edgeprune.artifacts.exported import Parity
     from edgeprune.artifacts.measured import Measurement, RatioInterval
 
-WRONG = 1e-2
-"""A runtime whose outputs differ by more of their scale computes something else: float32 that is
-summed in another order gives 1e-7 to 1e-4."""
+TOLERANCE = 1e-2
+"""The usual tolerance for outputs, relative to the largest: one that differs by more computes
+something else. Float32 that is summed in another order gives 1e-7 to 1e-4."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeParity:
-    """What a runtime computes against ONNX Runtime, on the same inputs.
+    """Outputs of a runtime compared with those of ONNX Runtime, on the same inputs.
 
     Attributes:
-        models: For each model, original first; None where there was nothing to compare with.
-        note: Why not; empty where all were compared.
+        models: The comparison of each model, original first; None where there was nothing to
+            compare with.
+        note: Why a model was not compared; empty where all were.
+        tolerance: Largest difference that may be rounding, relative to the largest output.
     """
 
     models: tuple[Parity | None, ...] = ()
     note: str = ""
+    tolerance: float = TOLERANCE
 
     @property
     def complaint(self) -> str:
-        """What is wrong with the outputs; empty when nothing is."""
+        """The error in the outputs, in one line; empty when they are within the tolerance."""
         worst = max((each.max_rel_diff for each in self.models if each), default=0.0)
-        if worst <= WRONG:
+        if worst <= self.tolerance:
             return ""
-        how = f"differ by {worst:.1e} of their largest (at most {WRONG:.0e} may be rounding)"
+        allowed = f"at most {self.tolerance:.0e} may be rounding"
+        how = f"differ by {worst:.1e} of their largest ({allowed})"
         if not math.isfinite(worst):
             how = "are not finite, or of other shapes"
-        return f"its outputs are not those of ONNX Runtime: they {how}; its latency says nothing"
+        return f"its outputs are not those of ONNX Runtime: they {how}; ignore its latency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,12 @@ class RuntimeRun:
     """The models on one more runtime.
 
     Attributes:
-        runtime: Its name.
+        runtime: Name of the runtime.
         status: Whether it ran, and computed the same as ONNX Runtime.
-        detail: What went wrong, or must be known besides; one line.
+        detail: The error, or a warning; one line.
         models: The measurements, original first; empty where it failed.
         latency: Ratio of two models' latencies.
-        parity: Against ONNX Runtime.
+        parity: Its outputs compared with those of ONNX Runtime.
     """
 
     runtime: str

@@ -2,7 +2,7 @@
 
     compare(original, compressed) → LatencyComparison: alternately, with the ratio's interval
     measure(model) → Measurement: one model on its own
-    outputs(model, seed=…) → what the file computes there
+    outputs(model, seed=…) → the outputs of the file there
 
 Each model runs in fresh child processes that have only the runtime: see ``worker/``. A pair of
 processes is a session (``pairing.py``), a measurement several of them (``sessions.py``).
@@ -55,19 +55,19 @@ class BenchSettings:
     """Where and how to measure.
 
     Attributes:
-        runtime: One of ``RUNTIMES``; it must be installed on the device.
-        device: One of ``DEVICES``, made, or your own.
-        threads: That one inference may use.
-        seconds: The most a measurement may take, with all it starts. Larger: surer, up to
-            ``within``. Two sessions are run even if they take longer.
-        seed: Of the inputs.
-        within: How sure the latency is to be: a measurement ends before its time when it is
-            known to this fraction to either side, with 95 % confidence. Smaller: surer, longer.
-        arena: Whether ONNX Runtime keeps freed tensors in an arena of its own. Without: less
-            memory at rest, slower.
+        runtime: Name of one of ``RUNTIMES``; it must be installed on the device.
+        device: An instance of one of ``DEVICES``, or a device of your own.
+        threads: Number of threads that one inference may use.
+        seconds: Time limit of a measurement, the start of its processes included. Larger: surer, up
+            to ``within``. Two sessions are run even if they take longer.
+        seed: Random seed of the inputs.
+        within: Half-width of the latency's 95 % interval, as a fraction, at which a measurement
+            ends before its time limit. Smaller: surer, longer.
+        arena: Whether ONNX Runtime keeps freed tensors in an arena of its own. Off: less memory at
+            rest, slower.
 
     Raises:
-        UsageError: When one of them cannot be.
+        UsageError: When a value is out of range.
     """
 
     runtime: str = "onnxruntime"
@@ -94,7 +94,7 @@ class BenchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """One model measured on its own, with the environment and notes that ``LatencyComparison`` has."""
+    """One model measured on its own, with environment and notes as in ``LatencyComparison``."""
 
     measurement: Measurement
     environment: dict[str, object]
@@ -112,8 +112,8 @@ def compare(
     Args:
         original: ONNX file.
         compressed: ONNX file that takes the same inputs.
-        settings: Where and how.
-        progress: Hears how far it is.
+        settings: Where and how to measure.
+        progress: Called with the share done and what is being done.
 
     Raises:
         UsageError: When a file does not exist.
@@ -141,33 +141,33 @@ def compare(
 def measure(
     model: Path, settings: BenchSettings | None = None, progress: Progress | None = None
 ) -> Measurement:
-    """Measure one model on its own; raises as ``compare`` does."""
+    """Measure one model on its own; it raises what ``compare`` raises."""
     return measure_alone(model, settings, progress).measurement
 
 
 def measure_alone(
     model: Path, settings: BenchSettings | None = None, progress: Progress | None = None
 ) -> Single:
-    """As ``measure``, with what a report says about the machine."""
+    """Measure one model on its own, with the environment and the notes of a report."""
     settings = settings or BenchSettings()
     series = _series((model,), settings, progress or no_progress)
     (measurement,) = _measurements(series)
     environment = _environment(series, settings)
-    told = (
+    warnings = (
         *notes.of_series(series, seconds=settings.seconds, within=settings.within),
         *notes.of_machine(pairing.round_medians(measurement.blocks_s), environment),
         *throttling.notes([session.clocks for session in series.sessions], environment),
     )
-    return Single(measurement, environment, told)
+    return Single(measurement, environment, warnings)
 
 
 def outputs(
     model: Path, settings: BenchSettings | None = None, seed: int = 0
 ) -> list[NDArray[Any]]:
-    """What the model computes on the device, on inputs drawn with ``seed``.
+    """Outputs of the model on the device, on inputs drawn with ``seed``.
 
-    Files with inputs of the same shapes and types get the same values, so their outputs compare.
-    Raises as ``compare`` does.
+    Files with inputs of the same shapes and types get the same values, so their outputs compare. It
+    raises what ``compare`` raises.
     """
     return outputs_of_seeds(model, settings, (seed,))[0]
 
@@ -175,7 +175,7 @@ def outputs(
 def outputs_of_seeds(
     model: Path, settings: BenchSettings | None, seeds: Iterable[int]
 ) -> list[list[NDArray[Any]]]:
-    """As ``outputs``, for many seeds with the model loaded once."""
+    """Outputs of the model for many seeds, with the model loaded once; see ``outputs``."""
     asked = tuple(seeds)
 
     def answers() -> list[list[NDArray[Any]]]:
@@ -195,14 +195,14 @@ def start_worker(
     warm_up_s: float = WARM_UP_S,
     cores: list[int] | None = None,
 ) -> Worker:
-    """Load a model in a fresh process on the device; raises as ``compare`` does.
+    """Load a model in a fresh process on the device; it raises what ``compare`` raises.
 
     Args:
         model: ONNX file.
-        settings: Where and how.
-        progress: Hears that it is being loaded.
-        warm_up_s: How long it runs before it is ready.
-        cores: Where the process shall stay; without, it chooses.
+        settings: Where and how to load it.
+        progress: Called once, before it is loaded.
+        warm_up_s: Time that it runs before it is ready, in seconds.
+        cores: The cores that the process stays on; None: it chooses.
     """
     progress(0.0, f"loading {model.name}")
     runtime = RUNTIMES[settings.runtime]
@@ -245,7 +245,7 @@ def _measurements(series: Series) -> tuple[Measurement, ...]:
 
 
 def _environment(series: Series, settings: BenchSettings) -> dict[str, object]:
-    """What the first worker said of its machine, with what was true from start to end."""
+    """The machine as the first worker describes it, with load, clock and cores of all sessions."""
     first, last = series.sessions[0], series.sessions[-1]
     loads = {"start": first.load_averages[0], "end": last.load_averages[1]}
     pinned = {core for session in series.sessions for core in session.environment["pinned"] or ()}

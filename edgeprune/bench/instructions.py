@@ -2,7 +2,7 @@
 
 A count is no latency: it knows no cache, no clock and no parallel execution units. But it is the
 same in every run and on every machine, so it compares two models, and two versions of one in CI,
-where a clock would tell more of the machine than of the models.
+where latencies depend more on the machine than on the models.
 
 The first inferences of a process are left out: they prepare weights and memory.
 """
@@ -15,23 +15,24 @@ from typing import TYPE_CHECKING
 
 from edgeprune import bench, parity
 from edgeprune.artifacts import CountComparison, InstructionCounts, no_progress, part_of
-from edgeprune.bench.devices import Device, LocalDevice, QemuArm64Device
+from edgeprune.bench.devices import LocalDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from edgeprune.artifacts import LatencyComparison, Progress
+    from edgeprune.bench.devices import Device
 
 RUNS = 3
 """Inferences that are counted."""
 
 SMALL, MORE_RUNS = 50_000_000, 10
-"""Of models with fewer instructions, so many more runs are left out: after some calls Python, too,
-takes a few thousand instructions less. A number and not a time, so that every process does alike.
-"""
+"""Instructions below which a model is small, and the runs that are left out of a small model:
+after some calls Python, too, takes a few thousand instructions less. They are a number and not a
+time, so that every process does alike."""
 
-FAR = 1e-3
+HOST_TOLERANCE = 1e-3
 """Outputs that differ from this machine's by more, relative to the largest, get a note."""
 
 CAUTION = (
@@ -42,16 +43,11 @@ CAUTION = (
 
 @dataclass(frozen=True, slots=True)
 class SingleCount:
-    """One model on its own, with the environment and notes that ``CountComparison`` has."""
+    """One model counted on its own, with environment and notes as in ``CountComparison``."""
 
     measurement: InstructionCounts
     environment: dict[str, object]
     notes: tuple[str, ...]
-
-
-def counted_on(device: Device) -> bool:
-    """Whether the device counts instructions instead of time."""
-    return isinstance(device, QemuArm64Device)
 
 
 def compare(
@@ -65,12 +61,12 @@ def compare(
     Args:
         original: ONNX file.
         compressed: ONNX file.
-        settings: Where and how; ``counted_on`` holds for its device.
-        progress: Hears how far it is.
+        settings: Where and how to run them; the device measures instructions.
+        progress: Called with the share done and what is being done.
 
     Raises:
-        UsageError: A file does not exist, or the device cannot do with the settings.
-        DeviceFailed: The device, the runtime or a model does not do its part.
+        UsageError: When a file does not exist, or the device cannot take the settings.
+        DeviceFailed: When the device, the runtime or a model fails.
     """
     before = measure(original, settings, part_of(progress, 0, 2))
     after = measure(compressed, settings, part_of(progress, 1, 2))
@@ -81,7 +77,7 @@ def compare(
 def measure(
     model: Path, settings: bench.BenchSettings, progress: Progress | None = None
 ) -> SingleCount:
-    """As ``compare``, of one model alone."""
+    """Count the instructions of one model's inferences; it raises what ``compare`` raises."""
     progress = progress or no_progress
     with bench.start_worker(model, settings, progress, warm_up_s=0.0) as process:
         progress(0.4, f"counting the instructions of {model.name}")
@@ -94,16 +90,16 @@ def measure(
     pairs = zip(here, there, strict=True)
     differ = max(parity.compare(one, other).max_rel_diff for one, other in pairs)
     counts = InstructionCounts(samples, differ if math.isfinite(differ) else None)
-    notes = (CAUTION,) if differ <= FAR else (CAUTION, _far(model, differ))
+    notes = (CAUTION,) if differ <= HOST_TOLERANCE else (CAUTION, _differing(model, differ))
     return SingleCount(counts, environment, notes)
 
 
 def comparing_on(device: Device) -> Callable[..., LatencyComparison | CountComparison]:
-    """What compares two models on a device: ``compare`` here where it counts, or by the clock."""
-    return compare if counted_on(device) else bench.compare
+    """The function that compares two models in the quantity that the device measures."""
+    return compare if device.measures == "instructions" else bench.compare
 
 
-def _far(model: Path, differ: float) -> str:
+def _differing(model: Path, differ: float) -> str:
     return (
         f"{model.name}: outputs on arm64 differ from those of the same runtime on this machine by "
         f"{differ:.1e} of the largest; integer kernels may differ by a step, others should not"

@@ -1,4 +1,4 @@
-"""What a reader must know before believing figures: how sure they are, and what disturbed them."""
+"""Warnings to read before believing figures: how sure they are, and what disturbed them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ NOISY_SPREAD = 0.10
 NOISY_DRIFT = 0.05
 QUIETER = "close other programs or measure longer, and repeat"
 
-PROCESS_LUCK = 0.005
-"""How far figures of sessions lie apart on a quiet machine: no nearer one is an outlier."""
+PROCESS_SCATTER = 0.005
+"""Standard deviation of sessions' figures on a quiet machine, as a fraction: outliers lie further
+apart."""
 
 MEMORY = {
     "VmHWM without reset": "this device cannot reset its memory high-water mark: the peak covers "
@@ -31,27 +32,27 @@ MEMORY = {
 
 
 def of_series(series: Series, *, seconds: float, within: float) -> Iterator[str]:
-    """How sure the figure is, which sessions stand out, and which had to be repeated.
+    """Warnings about an unsure figure, sessions that stand out, and sessions that were repeated.
 
     Args:
         series: The sessions.
-        seconds: The most they were to take.
+        seconds: Their time limit.
         within: The half-width asked for, as a fraction.
     """
     count = len(series.sessions)
     if count < sessions.ENOUGH:
         needed = math.ceil(series.seconds / count * (sessions.ENOUGH + 1))
         yield (
-            f"only {count} sessions fitted into {seconds:g} s: the interval is wide, and right "
-            f"only if others would scatter as these do; give it {needed} seconds"
+            f"Only {count} sessions fit into {seconds:g} s; the interval is unreliable. "
+            f"Use --seconds {needed}."
         )
     elif series.within > within:
         yield (
             f"the latency is known within {series.within:.1%}, not within the {within:.1%} asked "
-            f"for: {count} sessions took the {seconds:g} s allowed; give it more"
+            f"for: {count} sessions took the {seconds:g} s allowed; use a larger --seconds"
         )
     if outliers := outlier_count(
-        [session.figure for session in series.sessions], floor=PROCESS_LUCK
+        [session.figure for session in series.sessions], floor=PROCESS_SCATTER
     ):
         yield (
             f"{outliers} of {count} sessions gave a latency far from the others'; the interval "
@@ -62,10 +63,10 @@ def of_series(series: Series, *, seconds: float, within: float) -> Iterator[str]
 
 
 def of_ratio(latency: RatioInterval, medians: float) -> Iterator[str]:
-    """What must be said next to the ratio.
+    """Warnings that belong next to the ratio.
 
     Args:
-        latency: Of undisturbed latencies.
+        latency: The ratio of the p5 latencies, with its interval.
         medians: The ratio of the medians.
     """
     if latency.low <= 1 <= latency.high:
@@ -76,17 +77,17 @@ def of_ratio(latency: RatioInterval, medians: float) -> Iterator[str]:
     if not latency.low <= medians <= latency.high:
         yield (
             f"medians give a ratio of {medians:.3f}, outside of the interval, which is that of "
-            "undisturbed runs: the models differ in how often or how long they were interrupted"
+            "p5 latencies: the models differ in how often or how long they were interrupted"
         )
 
 
 def of_machine(medians: list[float], environment: Mapping[str, Any]) -> Iterator[str]:
-    """What speaks against the figures themselves.
+    """Warnings about the machine that the figures were taken on.
 
     Args:
-        medians: Of the rounds of one model, in the order measured; the same model throughout, so
-            that whatever moves is the machine.
-        environment: As in ``LatencyComparison``: reads cores, load_average and memory.
+        medians: Median latency of each round of one model, in the order measured; seconds. The
+            model is the same throughout, so whatever changes is the machine.
+        environment: Environment of the measurement; cores, load_average and memory are read.
     """
     spread = median_absolute_deviation(medians) / median(medians)
     if spread > NOISY_SPREAD:

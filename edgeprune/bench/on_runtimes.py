@@ -1,4 +1,4 @@
-"""The same models on several runtimes, and whether each computes what ONNX Runtime does.
+"""Several runtimes measured on the same models, and compared with the outputs of ONNX Runtime.
 
 A runtime that rounds more, or misreads an operator, may well be the fastest. So wherever another
 runtime than ONNX Runtime is measured, its outputs are compared on the same seeded inputs.
@@ -25,20 +25,20 @@ REFERENCE = "onnxruntime"
 INPUTS = 3
 """Inputs on which a runtime is compared with ONNX Runtime."""
 OTHER_SHAPES = Parity(math.inf, math.inf, 0.0, INPUTS, (1,))
-"""Of a runtime that gives outputs of other shapes."""
+"""The comparison with a runtime that gives outputs of other shapes."""
 
 
 def chosen(text: str, models: Sequence[Path] = ()) -> tuple[str, ...]:
     """The runtimes that a user names: one, several with commas between, or ``all``.
 
     Args:
-        text: What was typed.
-        models: What they shall run; ``all`` are those that are installed and can. Without: what
-            edgeprune will export.
+        text: The names, as the user typed them.
+        models: Files that they shall run; ``all`` are the installed runtimes that can. Empty: the
+            files that edgeprune will export.
 
     Raises:
         UsageError: When there is none of that name.
-        DeviceFailed: When ``all`` are none.
+        DeviceFailed: When ``all`` was asked for and none can.
     """
     if text != "all":
         names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
@@ -63,7 +63,7 @@ def require(name: str, device: bench.Device) -> None:
     """Refuse a runtime that is not there before long work; another machine is asked when it comes.
 
     Raises:
-        DeviceFailed: Says what to type.
+        DeviceFailed: When it is not installed; the message has the command that installs it.
     """
     row = bench.RUNTIMES[name]
     if device == bench.LocalDevice() and row.installed() is None:
@@ -76,12 +76,12 @@ def parity_of(
     """Compare what the runtime computes with ONNX Runtime on this machine.
 
     Args:
-        models: Files; of another kind than ONNX they are compared with their namesake beside them.
-        settings: Of the measurement.
-        progress: Hears how far it is.
+        models: Files; one that is not ONNX is compared with the .onnx file of its name beside it.
+        settings: Settings of the measurement.
+        progress: Called with the share done and what is being done.
 
     Returns:
-        Empty for ONNX Runtime itself.
+        The comparison; empty for ONNX Runtime itself.
 
     Raises:
         DeviceFailed: When a model does not run.
@@ -101,7 +101,7 @@ def parity_of(
         wanted = bench.outputs_of_seeds(model, usual, seeds)
         got = bench.outputs_of_seeds(model, settings, seeds)
         found.append(compared(wanted, got) or OTHER_SHAPES)
-    return RuntimeParity(tuple(found))
+    return RuntimeParity(tuple(found), tolerance=bench.RUNTIMES[settings.runtime].tolerance)
 
 
 def further(
@@ -110,13 +110,13 @@ def further(
     settings: bench.BenchSettings,
     progress: Progress,
 ) -> tuple[RuntimeRun, ...]:
-    """Measure the models on each runtime in turn; one that fails is told and stops no other.
+    """Measure the models on each runtime in turn; one that fails stops no other.
 
     Args:
-        names: Of the runtimes.
+        names: Names of the runtimes.
         models: One, or the original and the compressed.
-        settings: Of the measurement but for the runtime.
-        progress: Hears how far it is.
+        settings: Settings of the measurement; its runtime is replaced.
+        progress: Called with the share done and what is being done.
     """
     return tuple(_run(name, models, settings, progress) for name in names)
 
@@ -153,16 +153,7 @@ def compared(references: list[list[Array]], candidates: list[list[Array]]) -> Pa
     pairs = list(zip(references, candidates, strict=True))
     if any([a.shape for a in one] != [b.shape for b in other] for one, other in pairs):
         return None
-    found = []
-    for output in range(len(references[0])):
-        comparison = parity.OutputComparison()
-        for one, other in pairs:
-            comparison.add(one[output], other[output])
-        found.append(comparison.result())
-    return Parity(
-        max_abs_diff=max(one.max_abs_diff for one in found),
-        max_rel_diff=max(one.max_rel_diff for one in found),
-        argmax_agreement=min(one.argmax_agreement for one in found),
-        n=len(pairs),
-        batch_sizes=(1,),
-    )
+    comparison = parity.NetworkComparison()
+    for one, other in pairs:
+        comparison.add({str(place): array for place, array in enumerate(one)}, other)
+    return comparison.result()

@@ -4,12 +4,11 @@ What slows a machine (its clock, its heat, other programs) lasts longer than a b
 Each round holds two blocks of each model in mirrored order, so a slow minute, or a steady drift,
 falls on both alike. Processes start in turn as well, and the one that started first runs first.
 
-A session gives one figure: of two models the logarithm of the ratio of their undisturbed latencies,
-of one model the logarithm of its own. Undisturbed are the fastest of the runs, up to their 5 %
-quantile. What interrupts a run only ever adds to its time (J. Chen and J. Revels, "Robust
-benchmarking in noisy environments", arXiv:1608.04295), so beside other programs a median is that of
-the model and a slice of theirs, and the ratio of two such medians lies nearer to 1 than that of the
-models.
+A session gives one figure: of two models the logarithm of the ratio of their p5 latencies, of one
+model the logarithm of its own; p5 is the 5 % quantile of all runs. What interrupts a run only ever
+adds to its time (J. Chen and J. Revels, "Robust benchmarking in noisy environments",
+arXiv:1608.04295), so beside other programs a median is that of the model and a slice of theirs, and
+the ratio of two such medians lies nearer to 1 than that of the models.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from edgeprune.stats import P5, median, quantile
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgeprune.bench.worker_process import Ready, Stopped, Worker
+    from edgeprune.bench.worker_process import FinalState, Ready, Worker
 
 Blocks: TypeAlias = "tuple[tuple[float, ...], ...]"
 Start: TypeAlias = "Callable[[int, list[int] | None], Worker]"
@@ -41,14 +40,15 @@ MOST_ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """A session that took place.
+    """The figures of one session.
 
     Attributes:
-        sides: What it measured, in the order of the models.
-        profiles: What the runtime itself counted of each model, if it was asked.
-        environment: What the first of its processes said of the machine.
-        load_averages: Of the machine, at the start and the end.
-        clocks: Its frequency and heat, likewise.
+        sides: Latencies and memory of each model, in the order of the models.
+        profiles: Peak memory of one inference by the runtime's own count, for each model; bytes.
+            None where it was not asked, or does not count.
+        environment: The machine, as the first of its processes describes it.
+        load_averages: Load average of the machine at the start and at the end.
+        clocks: Frequency and heat of the machine at the start and at the end.
     """
 
     sides: tuple[Session, ...]
@@ -59,7 +59,7 @@ class SessionResult:
 
     @property
     def figure(self) -> float:
-        """The logarithm of the undisturbed latency, or of the ratio of two, the second above."""
+        """The logarithm of the p5 latency, or of the ratio of two: the second to the first."""
         *below, last = (math.log(p5_latency(side.blocks_s)) for side in self.sides)
         return last - sum(below)
 
@@ -69,8 +69,8 @@ def run_session(start: Start, models: int, number: int) -> SessionResult:
 
     Args:
         start: Starts a process.
-        models: How many there are.
-        number: Of the session, from 0; in every second one the last model comes first.
+        models: Number of models.
+        number: Number of the session, from 0; in every second one the last model comes first.
 
     Raises:
         DeviceFailed: When the device, the runtime or a model does not do its part.
@@ -84,15 +84,15 @@ def run_session(start: Start, models: int, number: int) -> SessionResult:
             cores = started[model].ready.environment["pinned"]
         workers = tuple(started[model] for model in range(models))
         blocks = turns(workers, order)
-        stopped = tuple(worker.stop(profile=number == 0) for worker in workers)
-    seen = started[order[0]].ready.environment
+        final = tuple(worker.stop(profile=number == 0) for worker in workers)
+    environment = started[order[0]].ready.environment
     ready = (worker.ready for worker in workers)
     return SessionResult(
-        sides=tuple(map(_side, blocks, ready, stopped)),
-        profiles=tuple(last.profile_peak_bytes for last in stopped),
-        environment=seen,
-        load_averages=(seen["load_average"], stopped[-1].load_average),
-        clocks=(seen.get("clock"), stopped[-1].clock),
+        sides=tuple(map(_side, blocks, ready, final)),
+        profiles=tuple(state.profile_peak_bytes for state in final),
+        environment=environment,
+        load_averages=(environment["load_average"], final[-1].load_average),
+        clocks=(environment.get("clock"), final[-1].clock),
     )
 
 
@@ -123,7 +123,7 @@ def round_count(round_s: float) -> int:
 
 
 def p5_latency(blocks: Blocks) -> float:
-    """The latency of runs that nothing interrupted, in seconds."""
+    """The 5 % quantile of all runs, in seconds: the latency of those that nothing interrupted."""
     return quantile([sample for block in blocks for sample in block], P5)
 
 
@@ -138,7 +138,7 @@ def round_medians(blocks: Blocks) -> list[float]:
     return [median(first + second) for first, second in pairs]
 
 
-def _side(blocks: Blocks, ready: Ready, stopped: Stopped) -> Session:
+def _side(blocks: Blocks, ready: Ready, final: FinalState) -> Session:
     return Session(
         blocks_s=blocks,
         load_s=ready.load_s,
@@ -146,5 +146,5 @@ def _side(blocks: Blocks, ready: Ready, stopped: Stopped) -> Session:
         baseline_rss_bytes=ready.baseline_rss_bytes,
         idle_rss_bytes=ready.idle_rss_bytes,
         load_peak_rss_bytes=ready.load_peak_rss_bytes,
-        run_peak_rss_bytes=stopped.run_peak_rss_bytes,
+        run_peak_rss_bytes=final.run_peak_rss_bytes,
     )

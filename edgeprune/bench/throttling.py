@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 Clock: TypeAlias = "Mapping[str, Any] | None"
-"""What ``clock`` of ``worker/machine.py`` told; None from a worker that did not."""
+"""The answer of ``clock`` in ``worker/machine.py``; None from a worker that gives none."""
 
 NEAR_C = 5.0
 """Degrees below the trip point that count as near."""
@@ -18,14 +18,14 @@ FELL = 0.10
 
 
 def notes(sessions: Sequence[tuple[Clock, Clock]], environment: Mapping[str, Any]) -> Iterator[str]:
-    """What speaks against the figures.
+    """Warnings about the clock.
 
     Args:
-        sessions: The clock at the start and at the end of each.
-        environment: As in ``LatencyComparison``: reads governor.
+        sessions: The clock at the start and at the end of each session.
+        environment: Environment of the measurement; governor is read.
     """
-    told = [clock for session in sessions for clock in session if clock]
-    margins = [clock["margin_c"] for clock in told if clock["margin_c"] is not None]
+    clocks = [clock for session in sessions for clock in session if clock]
+    margins = [clock["margin_c"] for clock in clocks if clock["margin_c"] is not None]
     if margins and min(margins) <= NEAR_C:
         yield (
             f"the machine was {min(margins):.0f} degrees from where heat slows it down: "
@@ -46,6 +46,6 @@ def notes(sessions: Sequence[tuple[Clock, Clock]], environment: Mapping[str, Any
 
 
 def _fall(start: Clock, end: Clock) -> float:
-    """By what fraction the frequency fell; 0 where it is not known."""
+    """Loss of frequency, as a fraction; 0 where it is not known."""
     before, after = (clock and clock["hz"] for clock in (start, end))
     return 1 - after / before if before and after else 0.0

@@ -1,7 +1,7 @@
-"""Talks to a ``worker`` that runs in a child process, and never lets it hang or stay behind.
+"""The ``worker`` in a child process, which is never left to hang or to stay behind.
 
 Every answer has a time limit; every way out of a ``with`` block, Ctrl-C included, kills the
-process. What goes wrong over there arrives here as one ``DeviceFailed``.
+process. An error there is raised here as one ``DeviceFailed``.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a worker says once its model is loaded and warm.
+    """The state of a worker once its model is loaded and warm.
 
     Attributes:
-        load_s: Time to create the session; seconds.
-        first_s: The first inference; seconds.
-        run_s: An inference by the end of the warm-up; seconds.
+        load_s: Time to load the model into the runtime; seconds.
+        first_s: Latency of the first inference; seconds.
+        run_s: Median latency of the warm-up; seconds.
         baseline_rss_bytes: Resident memory before the model was loaded.
-        idle_rss_bytes: What the loaded model adds.
-        load_peak_rss_bytes: The most that it added while it was loaded.
-        environment: The machine, seen from there.
+        idle_rss_bytes: Memory that the loaded model adds.
+        load_peak_rss_bytes: Peak memory that it added while it was loaded.
+        environment: The machine, as the worker describes it.
     """
 
     load_s: float
@@ -50,15 +50,15 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """What a worker says last.
+class FinalState:
+    """The state of a worker before its process ends.
 
     Attributes:
-        run_peak_rss_bytes: The most memory that the model added since it was loaded.
-        profile_peak_bytes: What the runtime itself counted; None if it does not, or was not
-            asked.
-        load_average: By then; None where the system does not say.
-        clock: Frequency and heat by then, as ``worker/machine.py`` tells them.
+        run_peak_rss_bytes: Peak memory that the model added since it was loaded.
+        profile_peak_bytes: Peak memory of one inference by the runtime's own count; None where it
+            does not count, or was not asked.
+        load_average: Load average at the end; None where the system has none.
+        clock: Frequency and heat at the end; see ``clock`` in ``worker/machine.py``.
     """
 
     run_peak_rss_bytes: int
@@ -71,16 +71,16 @@ class Worker:
     """A loaded model in a process of its own; a context that kills the process when left.
 
     Args:
-        command: Starts ``worker``, here or through something that reaches another machine.
+        command: The command that starts ``worker``, on this machine or on another.
         request: The first request; see ``worker/__main__.py``.
         limit_s: The longest wait for one answer, in seconds.
 
     Attributes:
-        ready: What it said when the model was loaded.
+        ready: Its state when the model was loaded.
 
     Raises:
-        DeviceFailed: From here and from every method, in the worker's own words, when it reports
-            an error, dies or does not answer in time; the process is then gone.
+        DeviceFailed: When the worker reports an error, dies or does not answer in time, here and in
+            every method; the message is the worker's own, and the process is then gone.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process on this machine."""
+        """Number of the process on this machine."""
         return self._process.pid
 
     def run(self, n: int) -> tuple[float, ...]:
@@ -127,15 +127,15 @@ class Worker:
         return tuple(self._ask({"run": n})["samples_s"])
 
     def outputs(self, seed: int) -> list[NDArray[Any]]:
-        """What the model computes on inputs drawn with ``seed``."""
+        """Outputs of the model on inputs drawn with ``seed``."""
         return [_decoded(output) for output in self._ask({"outputs": seed})["outputs"]]
 
     def instructions(self, n: int) -> tuple[int, ...]:
         """Instructions of each of ``n`` runs; only emulators count them."""
         return tuple(self._ask({"instructions": n})["instructions"])
 
-    def stop(self, *, profile: bool = False) -> Stopped:
-        """Let the process end, and return what it says last.
+    def stop(self, *, profile: bool = False) -> FinalState:
+        """Let the process end, and return its final state.
 
         Args:
             profile: Whether the runtime is asked how much memory an inference takes.
@@ -143,7 +143,7 @@ class Worker:
         answer = self._ask({"stop": True, "profile": profile})
         self.close()
         load = answer["load_average"]
-        return Stopped(
+        return FinalState(
             answer["run_peak_rss_bytes"],
             answer["profile_peak_bytes"],
             None if load is None else tuple(load),
@@ -165,7 +165,7 @@ class Worker:
         assert self._process.stdin is not None
         if self._errors.closed:
             raise DeviceFailed("the worker has ended: start another")
-        with contextlib.suppress(OSError, ValueError):  # it has died: the missing answer tells
+        with contextlib.suppress(OSError, ValueError):  # it has died: no answer will come
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         try:
@@ -181,7 +181,7 @@ class Worker:
 
     def _parsed(self, line: str) -> dict[str, Any]:
         if not line:
-            raise DeviceLost(self._last_words())
+            raise DeviceLost(self._death_message())
         try:
             answer = json.loads(line)
         except ValueError:
@@ -192,17 +192,17 @@ class Worker:
             raise DeviceFailed(str(answer["error"]))
         return dict(answer)
 
-    def _last_words(self) -> str:
-        """Why a process that answers no more has ended; closes it."""
+    def _death_message(self) -> str:
+        """The message that says why the process has ended; closes it."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
         code = self._process.poll()
         self._errors.seek(0)
-        words = self._errors.read().decode(errors="replace").strip()
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
         self.close()
-        said = words.splitlines()[-1:] or ["it said nothing"]
+        last = lines[-1] if lines else "no message"
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        return f"the worker died ({how}): {said[0][:300]}"
+        return f"the worker died ({how}): {last[:300]}"
 
     def _read(self, answers: IO[str]) -> None:
         with contextlib.suppress(OSError, ValueError):

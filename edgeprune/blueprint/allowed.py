@@ -1,10 +1,10 @@
-"""Which classes and functions a model file may name.
+"""Classes and functions that a model file may name.
 
-A model file is data from a stranger, and a name in it is a request: "make one of these". Granted
-are the network classes of torch.nn, torchvision.models and torchvision.ops, the functions of
-torch.nn.functional and torchvision.ops, and what lies in the modules that the user allowed. A
-name is checked as text before anything is imported, and what it turns out to be is checked again
-before it is used: an alias in an allowed module to something from elsewhere is refused.
+A model file is untrusted data, and a name in it is a request: "make one of these". Allowed are the
+network classes of torch.nn, torchvision.models and torchvision.ops, the functions of
+torch.nn.functional and torchvision.ops, and the members of modules that the user allowed. A name is
+checked as text before anything is imported, and the object behind it is checked again before it is
+used: an alias in an allowed module to an object from elsewhere is refused.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Allowed:
         """The network class, plain function, enum or dataclass of that name.
 
         Raises:
-            ModelRefused: The name is not allowed, does not exist, or is of another kind.
+            ModelRefused: The name is not allowed, does not exist, or is no such object.
             UsageError: An allowed file cannot be imported.
         """
         if not self.permits(module, qualname):
@@ -159,7 +159,7 @@ def import_file(file: Path) -> ModuleType:
 
 
 def find(module: ModuleType, qualname: str) -> object | None:
-    """The object of that name; only classes are looked into, so no way leads out of the module."""
+    """The object of that name; only classes are searched, so no name leads out of the module."""
     found: object = module
     for part in qualname.split("."):
         if found is not module and not isinstance(found, type):
@@ -172,12 +172,12 @@ def find(module: ModuleType, qualname: str) -> object | None:
 
 @functools.cache
 def functional_name(function: object) -> str | None:
-    """What torch.nn.functional calls it: the name of a builtin that knows none of its own."""
+    """Name of a function in torch.nn.functional, for builtins without a name; None if none."""
     return next((n for n, f in vars(F).items() if f is function and _public_functional(n)), None)
 
 
 def is_network_class(found: object) -> bool:
-    """Whether it is a class of modules that are weights and layers, not a stored program."""
+    """Whether an object is a class of modules made of layers, not of a stored program."""
     return (
         isinstance(found, type)
         and issubclass(found, nn.Module)
@@ -186,13 +186,13 @@ def is_network_class(found: object) -> bool:
 
 
 def is_value_class(found: object) -> bool:
-    """Whether it is an enum or a dataclass: named values without behaviour of their own."""
+    """Whether an object is an enum or a dataclass: named values without behaviour."""
     return isinstance(found, type) and (issubclass(found, Enum) or dataclasses.is_dataclass(found))
 
 
 @contextmanager
 def searching(folder: Path, *, first: bool) -> Iterator[None]:
-    """Let imports find what lies in ``folder``, before or after everything else."""
+    """Let imports find modules in ``folder``, before or after all other places."""
     entry = os.fspath(folder)
     sys.path.insert(0 if first else len(sys.path), entry)
     try:

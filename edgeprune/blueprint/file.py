@@ -6,7 +6,6 @@ The architecture and the caller's notes are JSON texts in the file's metadata.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 
 from edgeprune.blueprint.modules import describe, rebuild
 from edgeprune.errors import ModelRefused
+from edgeprune.whole_file import writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +32,12 @@ VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class StoredNetwork:
-    """What such a file holds.
+    """Content of a stored network.
 
     Attributes:
-        blueprint: The architecture.
-        tensors: The weights, by key.
-        notes: Texts that the writer added.
+        blueprint: Architecture as plain JSON.
+        tensors: Weights, by key.
+        notes: Texts that the writer added, by name.
     """
 
     blueprint: Mapping[str, Json]
@@ -48,7 +48,7 @@ class StoredNetwork:
         """The network itself.
 
         Raises:
-            ModelRefused: It names a class that is not allowed.
+            ModelRefused: The blueprint names a class that is not allowed.
         """
         return rebuild(self.blueprint, self.tensors, allowed)
 
@@ -66,15 +66,8 @@ def write(network: nn.Module, path: Path, notes: Mapping[str, str]) -> None:
     }
     text = json.dumps(blueprint, allow_nan=False, separators=(",", ":"))
     metadata = {"format": "pt", FORMAT: VERSION, "blueprint": text, **notes}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.touch()
-        mode = partial.stat().st_mode  # what the user's umask gives; save_file would be stricter
-        save_file(stored, partial, metadata)
-        partial.chmod(mode)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path) as draft:
+        save_file(stored, draft, metadata)
 
 
 def is_stored_network(path: Path) -> bool:
@@ -87,7 +80,7 @@ def is_stored_network(path: Path) -> bool:
 
 
 def read(path: Path) -> StoredNetwork:
-    """Read what ``write`` stored.
+    """Read a file of ``write``.
 
     Raises:
         ModelRefused: The file is damaged, or of another version.

@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 
 
 def describe(network: nn.Module) -> tuple[dict[str, Json], dict[str, Tensor]]:
-    """Write down a network.
+    """Describe a network.
 
     Args:
         network: Any network without parametrizations.
 
     Returns:
-        Its blueprint, plain JSON, and every tensor it refers to, under the dotted name where it
-        was first met.
+        Blueprint as plain JSON, and every tensor in it, by the dotted name where it comes first.
 
     Raises:
-        ModelUnsupported: Something in it has no JSON form; names the module and the attribute.
+        ModelUnsupported: A value has no JSON form; the message names the module and the
+            attribute.
     """
     survey = _Survey()
     survey.index_of(network)
-    for index, module in enumerate(survey.modules):  # grows while modules are met
+    for index, module in enumerate(survey.modules):  # grows in the loop
         survey.described.append(survey.describe(module, survey.paths[index]))
     tensors = {
         key: {"parameter": isinstance(t, nn.Parameter), "requires_grad": t.requires_grad}
@@ -61,15 +61,18 @@ def describe(network: nn.Module) -> tuple[dict[str, Json], dict[str, Tensor]]:
 def rebuild(
     blueprint: Mapping[str, Json], tensors: Mapping[str, Tensor], allowed: Allowed
 ) -> nn.Module:
-    """Make the network that ``describe`` wrote down. No constructor runs.
+    """Make the network that ``describe`` described. No constructor runs.
 
     Args:
-        blueprint: From ``describe``.
-        tensors: From ``describe``; used as they are, not copied.
+        blueprint: Blueprint of ``describe``.
+        tensors: Tensors of ``describe``; used without a copy.
         allowed: Modules whose classes the blueprint may name.
 
+    Returns:
+        The network.
+
     Raises:
-        ModelRefused: It names something that is not allowed, or is damaged.
+        ModelRefused: The blueprint names something that is not allowed, or is damaged.
     """
     try:
         return _Construction(blueprint, tensors, allowed).network()
@@ -83,7 +86,7 @@ def _internals() -> frozenset[str]:
 
 
 class _Survey:
-    """Modules and tensors in the order they are met, each once."""
+    """Modules and tensors in order of appearance, each once."""
 
     def __init__(self) -> None:
         self.modules: list[nn.Module] = []

@@ -8,7 +8,7 @@ themselves. Everything else is a dictionary with a single key that starts with `
     $class $function              "module:name"      $partial    function, arguments, keywords
     $enum                         class and member   $dataclass  class and fields
     $tensor                       key of a tensor    $module     index of a module
-    $weakref                      what it points to
+    $weakref                      its target
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from edgeprune.blueprint.allowed import Allowed
 
 Json: TypeAlias = Any
-"""What the json module reads and writes; its types are recursive, mypy's patience is not."""
+"""A value of the json module; the recursive type is not spelled out for mypy."""
 
 
 class UndescribableError(Exception):
@@ -51,7 +51,7 @@ class UndescribableError(Exception):
 
 
 class Register(Protocol):
-    """Where tensors and modules that a value holds are kept, each once."""
+    """Collects the tensors and modules that a value holds, each once."""
 
     def key_of(self, tensor: Tensor) -> str:
         """The key under which the tensor is stored."""
@@ -61,7 +61,7 @@ class Register(Protocol):
 
 
 class Stock(Protocol):
-    """Where a value's tensors and modules come from."""
+    """Gives the tensors and modules of a value."""
 
     def tensor(self, key: str) -> Tensor:
         """The tensor stored under ``key``."""
@@ -74,7 +74,7 @@ def to_json(value: object, register: Register) -> Json:
     """Describe one value.
 
     Raises:
-        UndescribableError: It, or something in it, has no JSON form.
+        UndescribableError: The value, or a part of it, has no JSON form.
     """
 
     def each(items: object) -> list[Json]:
@@ -90,8 +90,8 @@ def from_json(value: Json, stock: Stock, allowed: Allowed) -> Any:
     """Make the value that ``to_json`` described.
 
     Raises:
-        ModelRefused: It names something that is not allowed.
-        ValueError: It is not of the form that ``to_json`` writes.
+        ModelRefused: The value names something that is not allowed.
+        ValueError: The value is not of the form that ``to_json`` writes.
     """
 
     def make(item: Json) -> Any:
@@ -113,7 +113,7 @@ def name_of(named: type | FunctionType | BuiltinFunctionType) -> str:
     """The ``module:name`` under which a class or function can be found again.
 
     Raises:
-        UndescribableError: It cannot, as it was made inside a function or is a lambda.
+        UndescribableError: It cannot be found: it was made inside a function or is a lambda.
     """
     if isinstance(named, BuiltinFunctionType | FunctionType):
         if name := functional_name(named):
@@ -135,10 +135,10 @@ def name_of(named: type | FunctionType | BuiltinFunctionType) -> str:
 
 
 def named(name: Json, allowed: Allowed) -> Any:
-    """What ``name_of`` named.
+    """The class or function of a name from ``name_of``.
 
     Raises:
-        ModelRefused: It is not allowed.
+        ModelRefused: The name is not allowed.
     """
     module, _, qualname = str(name).partition(":")
     return allowed.resolve(module, qualname)

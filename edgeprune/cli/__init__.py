@@ -1,7 +1,7 @@
 """The command line: one file a command, loaded when it is called.
 
-The table below holds all that ``edgeprune --help`` says, so help starts in an instant and neither
-torch nor any command is imported. ``main`` turns every way to end into an exit code.
+The table below holds the whole text of ``edgeprune --help``, so help starts in an instant and
+neither torch nor any command is imported. ``main`` turns every way to end into an exit code.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 INTERRUPTED = 130
-READER_GONE = 141
-"""What a shell reports for a program that a closed pipe ended."""
+CLOSED_PIPE = 141
+"""Exit code that a shell reports for a program that a closed pipe ended."""
 
 RESUMABLE = "the same command with --resume goes on from what recovery has done so far"
 
@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "edgeprune.cli.inspect:command",
         "Show what can be pruned, what is locked, and why.",
     ),
-    "prune": ("edgeprune.cli.prune:command", "Remove channels, and prove that it was done right."),
+    "prune": ("edgeprune.cli.prune:command", "Remove channels, and verify the surgery."),
     "recover": ("edgeprune.cli.recover:command", "Repair what pruning a run has damaged."),
     "export": ("edgeprune.cli.export:command", "Write a model as ONNX, and verify it."),
     "apply": ("edgeprune.cli.apply:command", "Replay a saved plan on its model."),
@@ -47,13 +47,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "edgeprune.cli.bench:command",
         "Measure latency and memory of one or two ONNX files.",
     ),
-    "check": ("edgeprune.cli.check:command", "Fail if a report says what it must not; for CI."),
+    "check": (
+        "edgeprune.cli.check:command",
+        "Test a report against thresholds; exit 3 if one is exceeded.",
+    ),
     "doctor": (
         "edgeprune.cli.doctor:command",
         "Show versions, CPU features, runtimes and devices.",
     ),
 }
-"""Each command: where it is, and its line in the help."""
+"""Module and attribute of each command, and its line in the help."""
 
 
 class LazyGroup(click.Group):
@@ -64,7 +67,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command; None for a name that there is not."""
+        """Import the command; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         module, attribute = COMMANDS[cmd_name][0].split(":")
@@ -74,7 +77,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that was typed, or say which was meant."""
+        """Find the command that was typed; the error for an unknown one names the closest."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
@@ -87,12 +90,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; end quietly when whoever reads our output has gone."""
+        """Run the command; end quietly if the pipe of standard output is closed."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             _discard_output()
-            raise click.exceptions.Exit(READER_GONE) from None
+            raise click.exceptions.Exit(CLOSED_PIPE) from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -105,7 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        arguments: Without the program's name; those of the process by default.
+        arguments: Arguments without the program's name; None: those of the process.
+
+    Returns:
+        Exit code.
     """
     typed = tuple(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
@@ -127,10 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _own_process() -> None:
-    """Set up what belongs to a process, and not to a program that calls ``main``.
+    """Set signals and threads of a process that ``main`` does not share with another program.
 
     SIGTERM, as CI sends it, unwinds like Ctrl-C, so that drafts are removed. OpenMP's threads sleep
-    while they wait: by default they spin, and beside other programs take each other's cores.
+    while they wait: by default they spin, and take cores from other programs.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded, which reads it
@@ -138,7 +144,7 @@ def _own_process() -> None:
 
 @contextlib.contextmanager
 def _among_processes() -> Iterator[None]:
-    """Of the processes that torchrun started, let the first alone speak; part them in the end."""
+    """Silence all processes of torchrun but the first; leave their process group at the end."""
     with contextlib.ExitStack() as stack:
         if not distributed.first():
             nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
@@ -152,7 +158,7 @@ def _among_processes() -> Iterator[None]:
 
 
 def _ended(error: BaseException, settings: Settings) -> int:
-    """Say what went wrong in a line or two, and return the exit code."""
+    """Print what went wrong in a line or two, and return the exit code."""
     if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
         error = error.__cause__
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
@@ -188,7 +194,7 @@ def _missing(error: ModuleNotFoundError) -> DeviceFailed:
 
 
 def _discard_output() -> None:
-    """Send what is still buffered nowhere, or Python complains about it at exit."""
+    """Drop buffered output; Python would report an error about it at exit."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError, AttributeError):

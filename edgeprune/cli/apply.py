@@ -25,7 +25,7 @@ from edgeprune.cli.console import common_options, warn
 )
 @common_options
 def command(plan: Path, **given: Any) -> None:
-    """Replay PLAN, a plan.json, on MODEL: the same channels go, nothing is searched."""
+    """Replay PLAN, a plan.json, on MODEL: remove the same channels, without search."""
     from edgeprune.pruning import plan_file
 
     saved = plan_file.read(plan)

@@ -43,7 +43,7 @@ MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the flags said."""
+    """Values of the flags."""
 
     runtimes: tuple[str, ...]
     device: str
@@ -59,7 +59,7 @@ class Options:
 
     @property
     def settings(self) -> bench.BenchSettings:
-        """Where and how to measure."""
+        """Device, runtime and duration of the measurement."""
         return bench.BenchSettings(
             runtime=self.runtimes[0],
             device=devices.parse(self.device),
@@ -72,8 +72,8 @@ class Options:
 
     @property
     def counted(self) -> bool:
-        """Whether instructions are counted in place of time."""
-        return instructions.counted_on(self.settings.device)
+        """Whether instructions are counted instead of time."""
+        return self.settings.device.measures == "instructions"
 
 
 @click.command("bench")
@@ -85,7 +85,7 @@ class Options:
 @click.option("--seconds", default=30.0, show_default=True, help="The most time to measure.")
 @within_option
 @arena_option
-@click.option("--seed", default=0, show_default=True, help="Of the random inputs.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
 @fail_if_option
 @baseline_option
@@ -116,13 +116,13 @@ def command(original: Path, compressed: Path | None, **flags: object) -> None:
             options.runtimes[1:], models, options.settings, stages("runtimes")
         )
     report = assemble.on_runtimes(report, parity, others)
-    _save(report, options)  # before the gates: what was measured is not lost with a broken one
-    judged = gates.judge(with_baseline(report, options.baseline), options.fail_if)
-    _save(judged, options)
-    if not write(judged, options.write):
-        click.echo(formats.as_table(judged), nl=False)
-    raise_if_failed(judged.gates)
-    if complaint := parity.complaint or emulation_complaint(judged):
+    _save(report, options)  # before the gates: a broken one must not lose the measurement
+    gated = gates.judge(with_baseline(report, options.baseline), options.fail_if)
+    _save(gated, options)
+    if not write(gated, options.write):
+        click.echo(formats.as_table(gated), nl=False)
+    raise_if_failed(gated.gates)
+    if complaint := parity.complaint or emulation_complaint(gated):
         raise VerificationFailed(f"{options.runtimes[0]}: {complaint}")
 
 
@@ -180,12 +180,12 @@ def _parity(
     settings = options.settings
     if options.counted:  # emulation is slow; each model's outputs there were compared with ours
         settings = replace(settings, device=bench.LocalDevice())
-    answers = []
+    outputs = []
     for share, model in enumerate(models):
         progress(share / 2, f"outputs of {Path(model.described.path).name}")
         path = Path(model.described.path)
-        answers.append(bench.outputs_of_seeds(path, settings, seeds))
-    found = on_runtimes.compared(*answers)
+        outputs.append(bench.outputs_of_seeds(path, settings, seeds))
+    found = on_runtimes.compared(*outputs)
     if found is None:
         return None, ("outputs not compared: the two models' have different shapes",)
     return found, ()
@@ -194,7 +194,7 @@ def _parity(
 def _against_onnxruntime(
     models: tuple[Path, ...], options: Options, progress: Progress
 ) -> RuntimeParity:
-    """What the runtime computes; where instructions are counted, that has been compared."""
+    """Outputs of the runtime against ONNX Runtime's; empty if instructions are counted."""
     return (
         RuntimeParity()
         if options.counted

@@ -67,9 +67,10 @@ def command(
     baseline: Earlier | None,
     **output: Any,
 ) -> None:
-    """Fail if REPORT, a report.json or a run directory, says what it must not.
+    """Test a report against thresholds; exit 3 if one is exceeded.
 
-    Without --fail-if, repeats the verdicts that the report itself records.
+    REPORT is a report.json or a run directory. Without --fail-if, the verdicts that the report
+    itself records are repeated.
     """
     document = with_baseline(decode(report), baseline)
     judged = gates.judge(document, fail_if) if fail_if else document

@@ -1,4 +1,4 @@
-"""``edgeprune compress``: the whole line, from a model file to a proved and measured ONNX file."""
+"""``edgeprune compress``: all stages, from a model file to a verified and measured ONNX file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @common_options
 def command(**given: Any) -> None:
-    """Compress MODEL and prove, measure and report the result.
+    """Compress MODEL and verify, measure and report the result.
 
     MODEL is a .pt or .pth file with a whole network, a .pt, .pth or .safetensors file of weights
     (with --arch), or a run directory.
@@ -56,9 +56,9 @@ def command(**given: Any) -> None:
 
 
 def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> ReportDocument:
-    """Compress into a new run directory, and say where it is.
+    """Compress into a new run directory, and print its path.
 
-    Of several processes, the first alone writes; the others help it to recover.
+    With several processes, only the first one writes; the others take part in recovery.
     """
     from edgeprune.pipeline.compress import compress
 
@@ -73,20 +73,20 @@ def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> Re
             )
         write_recipe(given, source, new.folder)
         for sheet in sorted(new.folder.glob("images*.png")):
-            say(f"{sheet.name} shows images that the original imagined")
+            say(f"{sheet.name} shows images synthesized from the original")
     say(f"wrote {new.directory}")
     return report.document
 
 
 def finish(report: ReportDocument, given: options.Flags) -> None:
-    """Print the report, then fail if a gate says so."""
+    """Print the report, then raise if a gate has failed."""
     show = formats.as_json if given["json_"] else formats.as_table
     click.echo(show(report), nl=False)
     raise_if_failed(report.gates)
 
 
 def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -> None:
-    """Print what pruning would do."""
+    """Print the plan of pruning."""
     from edgeprune.pipeline.compress import survey
     from edgeprune.pipeline.stage_log import StageLog
     from edgeprune.pruning import plan
@@ -117,6 +117,6 @@ def _plan_as_table(planned: Planned) -> str:
     for entry in planned.plan.groups:
         table.add_row(Text(entry.group), str(entry.width), str(len(entry.kept)))
     console = Console()
-    with console.capture() as drawn:
+    with console.capture() as captured:
         console.print(table)
-    return drawn.get().rstrip("\n")
+    return captured.get().rstrip("\n")

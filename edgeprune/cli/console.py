@@ -1,6 +1,6 @@
-"""What the terminal shows besides results: how loud, how far, and what went wrong.
+"""Output besides results: verbosity, progress, messages and errors.
 
-All of it goes to standard error, so that standard output holds only what was asked for.
+All of it goes to standard error, so that standard output holds only the results.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import Progress
 
 Stages: TypeAlias = "Callable[[str], Progress]"
-"""Starts a stage by its name; what comes back is told how far the stage is."""
+"""Starts a stage by its name, and returns the function that reports its progress."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass
 class Settings:
-    """How loud to be, set before or after the command's name, and the whole command line.
+    """Verbosity, set before or after the command's name, and the whole command line.
 
-    ``state`` is where a run that is cut short may leave what it has done.
+    ``state`` is the folder where an interrupted run leaves the state of recovery.
     """
 
     verbose: bool = False
@@ -41,12 +41,12 @@ class Settings:
 
     @property
     def resumable(self) -> bool:
-        """Whether there is something for ``--resume`` to go on from."""
+        """Whether there is a state for ``--resume``."""
         return self.state is not None and any(path.is_file() for path in self.state.rglob("*"))
 
 
 def typed_command() -> str:
-    """What the user typed, to be repeated in a shell."""
+    """The command line, quoted for a shell."""
     return shlex.join(("edgeprune", *settings().arguments))
 
 
@@ -90,44 +90,44 @@ def common_options(command: Command) -> Command:
 
 
 def say(message: str) -> None:
-    """One line for people, unless they want quiet."""
+    """Print one line for the user, unless ``-q`` was given."""
     if not settings().quiet:
         click.echo(message, err=True)
 
 
 def warn(message: str) -> None:
-    """One line that people should not miss, even when quiet."""
+    """Print a warning, also with ``-q``."""
     click.echo(click.style("warning: ", fg="yellow") + message, err=True)
 
 
 def report_error(message: str, error: BaseException | None = None) -> None:
-    """Print an error, and where it comes from when ``error`` is given."""
+    """Print an error, with the traceback of ``error`` if it is given."""
     if error is not None:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
 
 
 def report_bug(error: BaseException, *, verbose: bool) -> None:
-    """Print an error that nobody foresaw, and what to do with it."""
-    said = " ".join(str(error).split()) or "no message"
+    """Print an unexpected error, and how to report it."""
+    text = " ".join(str(error).split()) or "no message"
     advice = "please report it with the traceback above"
     if not verbose:
         advice = "this is a bug; please run it again with -v and report what it prints"
-    report_error(f"{type(error).__name__}: {said}\n{advice}", error if verbose else None)
+    report_error(f"{type(error).__name__}: {text}\n{advice}", error if verbose else None)
 
 
 @contextlib.contextmanager
 def progress_bar(*, quiet: bool | None = None) -> Iterator[Stages]:
-    """Show how far a run is, on standard error.
+    """Show the progress of a run, on standard error.
 
     On a terminal each stage is a bar with the time taken and left; elsewhere, as in the log of a
     CI job, a line when it starts.
 
     Args:
-        quiet: Show nothing; by default whether the user said ``-q``.
+        quiet: Show nothing; None: as the user chose by ``-q``.
 
     Yields:
-        Starts a stage by its name, and returns the ``Progress`` to hand to it.
+        Function that starts a stage by its name, and returns the ``Progress`` of the stage.
     """
     if settings().quiet if quiet is None else quiet:
         yield lambda stage: lambda share, doing: None
@@ -170,7 +170,7 @@ def _bars() -> Iterator[Stages]:
 
 
 def _finish(bars: Any) -> None:
-    """Fill the bars of the stages that came before: they are over, whatever they last said."""
+    """Fill the bars of the earlier stages: they are over, whatever they reported last."""
     for task in bars.tasks:
         bars.update(task.id, completed=1.0, doing="")
 

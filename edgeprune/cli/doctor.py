@@ -1,4 +1,4 @@
-"""``edgeprune doctor``: is everything here that edgeprune needs, and what can this machine do?"""
+"""``edgeprune doctor``: requirements of edgeprune, and capabilities of this machine or a device."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found; ``ok`` when everything needed is there."""
+    """State of this machine; ``ok`` if everything needed is installed."""
 
     edgeprune: str
     python: str
@@ -65,9 +65,9 @@ def command(*, as_json: bool, device: str | None, setup: str | None) -> None:
         with progress_bar() as stages:
             SETUPS[setup](stages("setup"))
     if device is not None or setup is not None:
-        told = _look_at(devices.parse(device or str(setup)))
-        lines = (f"{key:<12}{value}" for key, value in told.items())
-        click.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines))
+        facts = _facts_about(devices.parse(device or str(setup)))
+        lines = (f"{key:<12}{value}" for key, value in facts.items())
+        click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines))
         return
     found = diagnose(environment.requirements())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else _as_text(found))
@@ -76,10 +76,13 @@ def command(*, as_json: bool, device: str | None, setup: str | None) -> None:
 
 
 def diagnose(requirements: Iterable[str] | None) -> Diagnosis:
-    """Look at this machine.
+    """Check this machine.
 
     Args:
-        requirements: Of edgeprune, as its metadata has them; None where it is not installed.
+        requirements: Requirements in edgeprune's metadata; None if edgeprune is not installed.
+
+    Returns:
+        Installed packages, hardware, runtimes and devices.
     """
     packages = tuple(_packages(requirements or ()))
     runtimes = {name: row.installed() for name, row in bench.RUNTIMES.items()}
@@ -113,18 +116,19 @@ def _is_set_up() -> bool:
     return True
 
 
-def _look_at(device: devices.Device) -> dict[str, object]:
-    """What one device says of itself.
+def _facts_about(device: devices.Device) -> dict[str, object]:
+    """Facts about one device, by name.
 
     Raises:
-        DeviceFailed: It cannot be reached, is not set up or has no runtime; says what to do.
+        DeviceFailed: The device cannot be reached, is not set up or has no runtime; the message
+            says what to do.
     """
-    told: dict[str, object] = {"device": device.name}
+    named: dict[str, object] = {"device": device.name}
     if isinstance(device, devices.QemuArm64Device):
-        return {**told, "folder": str(arm64_root.find().folder)}
+        return {**named, "folder": str(arm64_root.find().folder)}
     if not isinstance(device, devices.SshDevice):
         runtimes = {name: row.installed() for name, row in bench.RUNTIMES.items()}
-        return {**told, **environment.host(), "packages": _present(runtimes)}
+        return {**named, **environment.host(), "packages": _present(runtimes)}
     facts = device.visit(packages=[row.package for row in bench.RUNTIMES.values()]).facts
     present = _present(facts["packages"])
     if not present:
@@ -135,7 +139,7 @@ def _look_at(device: devices.Device) -> dict[str, object]:
     governor = ", ".join(facts["governors"]) or None
     if governor not in (None, "performance"):
         warn(f"{device.name}: the governor {governor} changes the clock; performance does not")
-    return {**told, **facts, "governors": governor, "packages": present}
+    return {**named, **facts, "governors": governor, "packages": present}
 
 
 def _present(versions: dict[str, str | None]) -> str:
@@ -143,7 +147,7 @@ def _present(versions: dict[str, str | None]) -> str:
 
 
 def _packages(requirements: Iterable[str]) -> Iterator[Package]:
-    """Those that a plain installation needs, extras left out."""
+    """Packages that a plain installation needs, without extras."""
     from packaging.requirements import Requirement
 
     for text in requirements:
@@ -172,11 +176,11 @@ def _as_text(found: Diagnosis) -> str:
     from rich.console import Console
 
     console = Console(force_terminal=True)
-    with console.capture() as drawn:
+    with console.capture() as captured:
         console.print(_package_table(found))
         for name, value in _machine(found):
             console.print(f"{name:<10}{value}", markup=False, highlight=False, soft_wrap=True)
-    return drawn.get().rstrip("\n")
+    return captured.get().rstrip("\n")
 
 
 def _package_table(found: Diagnosis) -> Table:
@@ -214,11 +218,11 @@ def _features(features: dict[str, bool] | None) -> str:
 
 
 SETUPS = Choices("device to set up", {"qemu-arm64": arm64_root.build})
-"""What ``--setup`` can make."""
+"""Devices that ``--setup`` can make."""
 
 UNUSABLE = {
     "local": "has no runtime",
     "ssh://": "needs the OpenSSH client: install openssh-client",
     "qemu-arm64": "is not set up: edgeprune doctor --setup qemu-arm64",
 }
-"""What a device lacks that cannot be used."""
+"""Reason, by device, why it cannot be used."""

@@ -20,7 +20,7 @@ from edgeprune.errors import UsageError
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
                  help="Folder for the file. [default: the run directory, else here]"),
     click.option("--overwrite", is_flag=True, help="Replace the file if it exists."),
-    click.option("--seed", default=0, show_default=True, help="Of the inputs compared."),
+    click.option("--seed", default=0, show_default=True, help="Seed of the compared inputs."),
 )  # fmt: skip
 @common_options
 def command(**given: Any) -> None:
@@ -44,5 +44,5 @@ def command(**given: Any) -> None:
     for note in exported.notes:
         warn(note)
     parity = exported.parity
-    say(f"proved on {parity.n} inputs: outputs differ by {parity.max_rel_diff:.1e} at most")
+    say(f"verified on {parity.n} inputs: outputs differ by {parity.max_rel_diff:.1e} at most")
     click.echo(path)

@@ -1,4 +1,4 @@
-"""``edgeprune inspect``: what can be pruned, what is locked and why, and what it costs."""
+"""``edgeprune inspect``: prunable and locked channel groups, and costs by layer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def command(**given: Any) -> None:
     """Show MODEL's channel groups, costs by layer, and the budgets that can be reached.
 
-    Surgery is tried on a copy: groups that fail the proof are listed as locked. Nothing is
+    Surgery is tried on a copy: groups that fail verification are listed as locked. Nothing is
     written.
     """
     from edgeprune.pipeline.compress import survey
@@ -48,7 +48,7 @@ def command(**given: Any) -> None:
 
 
 def _as_dict(traced: TracedModel, costs: Costs, least: dict[str, float]) -> dict[str, Any]:
-    """The findings, with units in the keys."""
+    """The findings as plain data, with units in the keys."""
     covered = coverage(traced, costs)
     return {
         "model": {"name": traced.source.name, "sha256": traced.source.sha256,

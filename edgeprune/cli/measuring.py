@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
+from edgeprune import units
 from edgeprune.errors import UsageError
 
 runtime_option = click.option(
@@ -46,20 +45,19 @@ arena_option = click.option(
 
 
 def chosen_runtimes(text: str) -> tuple[str, ...]:
-    """What a run measures on; see ``bench.runs.chosen``."""
+    """The runtimes to measure on; see ``bench.on_runtimes.chosen``."""
     from edgeprune.bench import on_runtimes
 
     return on_runtimes.chosen(text)
 
 
 def fraction(flag: str, text: str) -> float:
-    """A fraction as one types it: 1%, or 0.01.
+    """Read a fraction as one types it: 1%, or 0.01.
 
     Raises:
-        UsageError: Names the flag, and says what it may be.
+        UsageError: It is no such fraction; names the flag and gives an example.
     """
-    found = re.fullmatch(r"(\d+|\d*\.\d+)(%?)", text.strip())
-    asked = float(found[1]) / (100 if found[2] else 1) if found else 0.0
-    if not 0 < asked < 1:
-        raise UsageError(f"--{flag} {text}: expected a fraction such as 1% or 0.01")
-    return asked
+    try:
+        return units.parse_share(text)
+    except ValueError:
+        raise UsageError(f"--{flag} {text}: expected a fraction such as 1% or 0.01") from None

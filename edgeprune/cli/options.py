@@ -5,8 +5,6 @@ A flag has the same name on every command and as a key of recipe.yaml.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from edgeprune import units
 from edgeprune.cli.check import fail_if_option
 from edgeprune.cli.console import say
 from edgeprune.cli.measuring import (
@@ -40,11 +39,10 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Flags = Mapping[str, Any]
-"""What click made of the command line, by parameter name."""
+"""Values of a command line, by parameter name."""
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 BUDGETS = ("macs", "params", "ratio")
-SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DEFAULT_BUDGET = ("macs", "50%")
 
 model_argument = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
@@ -92,8 +90,8 @@ def recovery(default: str) -> tuple[Any, ...]:
                           "dead-leaves, pink-noise, inversion or generator. "
                           "[default: each method's own]"),
         click.option("--budget-time", metavar="90s|10m|1.5h",
-                     help="Time that recovery may take, closed forms apart; two runs then no "
-                          "longer give the same weights. [default: what it takes]"),
+                     help="Time limit for recovery training. Results are no longer "
+                          "bit-reproducible. [default: none]"),
         resume_option,
     )  # fmt: skip
 
@@ -118,8 +116,8 @@ JUDGING = (
     click.option("--eval", "eval_", type=FOLDER, metavar="DIR",
                  help="Labelled images, one sub-folder a class: reports accuracy."),
     click.option("--images", type=click.Path(exists=True, path_type=Path), metavar="DIR|FILE",
-                 help="Unlabelled images: recovery that fits to images takes four fifths of them, "
-                 "the rest tells how often the original is agreed with. Or images.safetensors of "
+                 help="Unlabelled images: recovery that fits to images takes four fifths of them; "
+                 "agreement with the original is measured on the rest. Or images.safetensors of "
                  "an earlier run, to fit to the same again."),
     fail_if_option,
     click.option("--json", "json_", is_flag=True, help="Print report.json instead of tables."),
@@ -129,7 +127,7 @@ OUTPUT = (
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
                  help="Run directory to write. [default: runs/NAME]"),
     click.option("--overwrite", is_flag=True, help="Replace the run directory if it exists."),
-    click.option("--seed", default=0, show_default=True, help="Of everything that draws."),
+    click.option("--seed", default=0, show_default=True, help="Random seed."),
 )  # fmt: skip
 
 
@@ -237,18 +235,17 @@ def synthesis(given: Flags) -> ImageSource | None:
 
 
 def seconds(flag: str, text: str | None) -> float | None:
-    """A time as one types it: 90s, 10m, 1.5h, or seconds alone.
+    """Read a time as one types it: 90s, 10m, 1.5h, or seconds alone.
 
     Raises:
-        UsageError: Names the flag, and says what it may be.
+        UsageError: It is no such time; names the flag and gives examples.
     """
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+|\d*\.\d+)([smh]?)", text.strip())
-    asked = float(found[1]) * SECONDS[found[2]] if found else 0.0
-    if not 0 < asked < math.inf:
-        raise UsageError(f"--{flag} {text}: expected a time such as 90s, 10m or 1.5h")
-    return asked
+    try:
+        return units.parse_duration(text)
+    except ValueError:
+        raise UsageError(f"--{flag} {text}: expected a time such as 90s, 10m or 1.5h") from None
 
 
 def target(given: Flags) -> Target:

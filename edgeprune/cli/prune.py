@@ -1,4 +1,4 @@
-"""``edgeprune prune``: choose channels, remove them, prove it; no recovery, no export."""
+"""``edgeprune prune``: choose channels, remove them, verify; no recovery, no export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgeprune.cli.run_directory import recipe_option
 )
 @common_options
 def command(**given: Any) -> None:
-    """Remove channels of MODEL and prove that what remains computes the same.
+    """Remove channels of MODEL and verify that the rest computes the same as with masks.
 
     Writes the plan and the pruned weights into a run directory; `edgeprune recover` and
     `edgeprune export` take it from there.

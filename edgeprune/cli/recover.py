@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def command(run_directory: Path, **given: Any) -> None:
     """Recover the network that RUN pruned, into a new run directory.
 
-    The original is read again from where RUN's recipe says, and RUN's plan is replayed.
+    The original is read again from the path in RUN's recipe, and RUN's plan is replayed.
     """
     from edgeprune.pruning import plan_file
 
@@ -39,7 +39,7 @@ def command(run_directory: Path, **given: Any) -> None:
 
 
 def _loading(run_directory: Path) -> dict[str, Any]:
-    """How RUN's recipe loaded the original, by parameter name."""
+    """Options in RUN's recipe that load the original, by parameter name."""
     recipe = read_recipe(run_directory / RECIPE)
     if "model" not in recipe:
         raise UsageError(f"'{run_directory / RECIPE}' does not say where the original is")

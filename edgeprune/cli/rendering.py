@@ -1,4 +1,4 @@
-"""Options of the commands that have a report: what to compare it with, and what to write it as."""
+"""Options of the commands that have a report: a baseline to compare with, and output formats."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.report import baseline as comparing
-from edgeprune.report.files import decode, write_whole
+from edgeprune.report.files import decode
 from edgeprune.report.formats import FORMATS
+from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A report to compare with, and where it was."""
+    """A report to compare with, and its path."""
 
     path: Path
     report: ReportDocument
@@ -53,7 +54,7 @@ def write_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _read(_context: click.Context, _option: click.Parameter, path: Path | None) -> Earlier | None:
-    """Read the baseline before anything runs; errors as ``decode``."""
+    """Read the baseline before anything runs; raises the errors of ``decode``."""
     return Earlier(path, decode(path)) if path else None
 
 
@@ -66,7 +67,7 @@ def write(report: ReportDocument, wanted: Sequence[tuple[str, Path]]) -> bool:
     """Write the report in every format wanted.
 
     Returns:
-        Whether one of them went to standard output, where nothing else should go then.
+        Whether a format went to standard output, which must then hold nothing else.
     """
     for name, path in wanted:
         text = FORMATS[name](report)

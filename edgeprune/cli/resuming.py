@@ -1,6 +1,6 @@
-"""What recovery has done so far, kept beside the run directory to be until the run has succeeded.
+"""The state of recovery, kept beside the future run directory until the run has succeeded.
 
-A run that is cut short, by the user or by an error, leaves it; ``--resume`` goes on from it.
+A run that is interrupted, by the user or by an error, leaves it; ``--resume`` continues from it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ resume_option = click.option(
 
 
 def state_of(directory: Path) -> Path:
-    """Where the state of recovery is kept while a run directory is made; a folder of our own."""
+    """Folder for the state of recovery while a run directory is made."""
     return directory.with_name(f"{directory.name}.partial") / "recovery"
 
 
 def begin(directory: Path, *, resume: bool) -> None:
-    """Look at what is left of an earlier run, or discard it."""
+    """Keep the state of an earlier run if it is to be resumed; else discard it."""
     state = state_of(directory)
     settings().state = state
     if not resume:
@@ -40,7 +40,7 @@ def begin(directory: Path, *, resume: bool) -> None:
 
 
 def discard(directory: Path) -> None:
-    """Remove the state, and nothing that is not ours."""
+    """Remove the state, and no file of the user."""
     state = state_of(directory)
     shutil.rmtree(state, ignore_errors=True)
     with suppress(OSError):  # there is none, or it holds files of somebody else

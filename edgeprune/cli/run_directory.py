@@ -1,4 +1,4 @@
-"""Where a run's files go: a directory that appears whole or not at all, and its recipe."""
+"""The directory of a run, which appears whole or not at all, and its recipe."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan", "r
 
 @dataclass
 class NewRun:
-    """A run being written: ``folder`` is where, ``directory`` where it will be when it is whole."""
+    """A run being written into ``folder``, which becomes ``directory`` once it is whole."""
 
     folder: Path
     directory: Path
@@ -37,14 +37,14 @@ class NewRun:
 
 @contextmanager
 def new_run(given: Mapping[str, Any], name: str) -> Iterator[NewRun]:
-    """A folder to write into, which becomes the run directory when all went well.
+    """A folder to write into, which becomes the run directory if the block succeeds.
 
     Args:
         given: The command's flags; ``output`` and ``overwrite`` count.
-        name: Of the model, for the default directory.
+        name: Name of the model, for the default directory.
 
     Yields:
-        The run; another ``directory`` is found for it if somebody takes its own meanwhile.
+        The run; it gets another ``directory`` if another process creates its own meanwhile.
 
     Raises:
         UsageError: If the directory exists and may not be replaced.
@@ -75,10 +75,10 @@ def new_run(given: Mapping[str, Any], name: str) -> Iterator[NewRun]:
 
 
 def destination(given: Mapping[str, Any], name: str) -> Path:
-    """The directory that a run becomes.
+    """The directory of a new run.
 
     Raises:
-        UsageError: If it exists and may not be replaced.
+        UsageError: If the directory exists and may not be replaced.
     """
     target: Path = given["output"] or _unused(RUNS / name)
     if target.exists() and not given["overwrite"]:
@@ -89,7 +89,7 @@ def destination(given: Mapping[str, Any], name: str) -> Path:
 
 
 def _put(run: NewRun, old: Path) -> None:
-    """Move the run to its directory; what is there goes to ``old``, and back if that fails."""
+    """Move the run to its directory; an existing one goes to ``old``, and back on failure."""
     if not run.directory.exists():
         run.folder.rename(run.directory)
         return
@@ -119,7 +119,7 @@ def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) ->
 
 
 def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Take what the command line leaves open from a recipe.
+    """Take options that are not on the command line from a recipe.
 
     Raises:
         UsageError: If the recipe cannot be read, or has a key that no flag has.
@@ -173,7 +173,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unused(wanted: Path) -> Path:
-    """``wanted``, or with the first number that makes it new."""
+    """``wanted``, or with the first number for which no such path exists."""
     candidate, number = wanted, 2
     while candidate.exists():
         candidate, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1

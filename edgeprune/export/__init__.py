@@ -1,4 +1,4 @@
-"""Trained networks → files for other runtimes, each proved to compute the same.
+"""Trained networks → files for other runtimes, each verified to compute the same.
 
 A target is a frozen dataclass that is called with a module, its input, a path and metadata, and
 returns an ExportedModel.

@@ -22,23 +22,23 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
 
 
 def input_names(count: int) -> list[str]:
-    """``input``, or ``input_0``, ``input_1``, … when there are several."""
+    """Names of inputs: ``input``, or ``input_0``, ``input_1``, … when there are several."""
     return ["input"] if count == 1 else [f"input_{position}" for position in range(count)]
 
 
 def named_outputs(result: object, taken: tuple[str, ...] = ()) -> dict[str, Tensor]:
-    """The tensors in what a network returned, by the names they have in the exported file.
+    """The tensors in the result of a network, by the names they have in the exported file.
 
-    A lone tensor is ``output``; what stands in a mapping, a named tuple or a dataclass has its
-    key for a name, what stands in a sequence its position: ``output_0``. Nested names are joined
-    by underscores. What is not a tensor is left out.
+    A single tensor is ``output``; a member of a mapping, a named tuple or a dataclass has the name
+    of its key, a member of a sequence that of its position: ``output_0``. Nested names are joined
+    by underscores. Members that are no tensors are left out.
 
     Args:
-        result: What ``forward`` returned.
+        result: Return value of ``forward``.
         taken: Names of the inputs, which no output may have.
 
     Returns:
-        The tensors in order of appearance.
+        The tensors by name, in order of appearance.
     """
     named: dict[str, Tensor] = {}
     for parts, tensor in _leaves(result, ()):

@@ -48,7 +48,7 @@ class ExecuTorchTarget(ProgramTarget):
                 raise ModelUnsupported(f"cannot be lowered to ExecuTorch: {reason}") from cause
 
     def runner(self, path: Path) -> Run:
-        """ExecuTorch."""
+        """Function that runs a written file with ExecuTorch."""
         with _quiet():
             from executorch.runtime import Runtime
 
@@ -64,7 +64,7 @@ class ExecuTorchTarget(ProgramTarget):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what ExecuTorch warns and logs about itself."""
+    """Silence the warnings and log messages of ExecuTorch."""
     silenced_below = logging.root.manager.disable
     try:
         with warnings.catch_warnings():

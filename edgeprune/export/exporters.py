@@ -1,6 +1,7 @@
 """PyTorch's two ONNX exporters: the newer one first, the older one where it fails.
 
-Both are kept quiet: what they print, warn and log goes to this module's logger at DEBUG level.
+Both are kept quiet: their output, warnings and log messages go to this module's logger at DEBUG
+level.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ MOST_BYTES = 1_800_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What both exporters are told.
+    """Arguments of both exporters.
 
     Attributes:
-        module: Takes tensors, returns a tensor or a tuple of tensors.
+        module: Module that takes tensors and returns a tensor or a tuple of tensors.
         inputs: Example inputs.
-        inputs_named: Their names in the file.
-        outputs_named: Names of the outputs.
-        batched: The names, of both, whose first dimension is the batch.
-        opset: Asked for, or the exporter's own choice.
+        inputs_named: Names of the inputs in the file.
+        outputs_named: Names of the outputs in the file.
+        batched: Names of inputs and outputs whose first dimension is the batch.
+        opset: Opset of the default operator domain; None: the exporter's own choice.
         dynamic_batch: Whether the batch dimension stays open.
     """
 
@@ -69,14 +70,14 @@ def write(
         module: The network.
         inputs: Example inputs on the network's device; batch 2 if the batch is to be dynamic.
         path: The file.
-        opset: Of the default operator domain; None leaves it to the exporter.
+        opset: Opset of the default operator domain; None: the exporter's own choice.
         dynamic_batch: Leave the first dimension of the inputs open.
 
     Returns:
-        Notes about fallbacks; empty when the newer exporter did it.
+        Notes about fallbacks; empty if the newer exporter succeeded.
 
     Raises:
-        ModelUnsupported: When neither exporter can write the network, or it is too large.
+        ModelUnsupported: If neither exporter can write the network, or it is too large.
     """
     size = sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
     if size > MOST_BYTES:
@@ -166,13 +167,13 @@ def _write_older(job: _Job, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Send what is printed, warned and logged meanwhile to the logger, at DEBUG level."""
-    said = io.StringIO()
+    """Send output, warnings and log messages of the block to the logger, at DEBUG level."""
+    printed = io.StringIO()
     silenced_below = logging.root.manager.disable
     try:
         with (
-            redirect_stdout(said),
-            redirect_stderr(said),
+            redirect_stdout(printed),
+            redirect_stderr(printed),
             warnings.catch_warnings(record=True) as warned,
         ):
             warnings.simplefilter("always")
@@ -180,14 +181,14 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(silenced_below)
-        for text in (said.getvalue().strip(), *(str(each.message) for each in warned)):
+        for text in (printed.getvalue().strip(), *(str(each.message) for each in warned)):
             if text:
-                logger.debug("the exporter said: %s", text)
+                logger.debug("message of the exporter: %s", text)
 
 
 @contextmanager
 def _native_output_dropped() -> Iterator[None]:
-    """Drop what C++ prints meanwhile: when it fails, the graph, whatever ``verbose`` says."""
+    """Drop the output of C++ in the block: on failure, the graph, in spite of ``verbose``."""
     try:
         standard_output = os.dup(1)
     except OSError:  # there is none
@@ -205,7 +206,7 @@ def _native_output_dropped() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of the error that started it all."""
+    """The first line of the error that caused the others."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = (line.strip() for line in str(error).splitlines())

@@ -1,4 +1,4 @@
-"""A PyTorch module → one ONNX file, simplified, checked, and proved to compute the same."""
+"""A PyTorch module → one ONNX file, simplified, checked, and verified to compute the same."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, no_p
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode
 from edgeprune.export.exporters import write
-from edgeprune.export.parity import check, in_onnxruntime
+from edgeprune.export.parity import TOLERANCE, check, in_onnxruntime
 from edgeprune.export.simplify import simplify
 from edgeprune.random_inputs import random_inputs
+from edgeprune.whole_file import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 OPSETS = range(9, 27)
-"""What PyTorch's exporters write and ONNX Runtime runs."""
+"""Opsets that PyTorch's exporters write and ONNX Runtime runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +34,25 @@ class OnnxTarget:
     """Writes ONNX files.
 
     Attributes:
-        opset: Of the default operator domain; None: the exporter's own choice. Larger: fewer and
-            newer operators, and a newer runtime needed.
+        opset: Opset of the default operator domain; None: the exporter's own choice. Larger: fewer
+            and newer operators, and a newer runtime needed.
         dynamic_batch: Leave the batch dimension open; else it is 1, which runtimes plan better.
         simplify: Fold constants and fuse operators in the graph with onnxsim.
+        tolerance: Largest difference from PyTorch's outputs that counts as rounding, as a share of
+            an output's scale.
     """
 
     suffix: ClassVar[str] = ".onnx"
     opset: int | None = None
     dynamic_batch: bool = False
     simplify: bool = True
+    tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
-        """Refuse an opset that cannot be had.
+        """Refuse an opset that cannot be written.
 
         Raises:
-            UsageError: Names those that can.
+            UsageError: If the opset is not in ``OPSETS``.
         """
         if self.opset is not None and self.opset not in OPSETS:
             raise UsageError(f"no opset {self.opset}: choose {OPSETS[0]} to {OPSETS[-1]}")
@@ -62,40 +66,48 @@ class OnnxTarget:
         progress: Progress | None = None,
         seed: int = 0,
     ) -> ExportedModel:
-        """Export a network; the file appears whole and proved, or not at all.
+        """Export a network; the file appears whole and verified, or not at all.
 
         Args:
             module: The network; not changed.
-            input: What it takes.
+            input: Inputs of the network.
             path: The file; its folder is made, a file of that name is replaced.
-            metadata: What the file says of its origin beside the producer: hashes, source.
-            progress: Told how far it is.
-            seed: Of the inputs that file and network are compared on.
+            metadata: Origin of the network, written into the file: hashes, source.
+            progress: Called with the share done and a text; None: no progress.
+            seed: Random seed of the inputs on which file and network are compared.
 
         Returns:
             The file, with the comparison and notes about fallbacks.
 
         Raises:
-            UsageError: When the opset cannot be had.
-            ModelUnsupported: When the network cannot be written as ONNX.
-            VerificationFailed: When the file computes something else than the network.
+            UsageError: If the opset cannot be written.
+            ModelUnsupported: If the network cannot be written as ONNX.
+            VerificationFailed: If the file computes something else than the network.
         """
-        tell = progress or no_progress
+        report = progress or no_progress
 
-        def prove(draft: Path) -> Parity:
+        def verified(draft: Path) -> Parity:
             _finish(draft, metadata)
             run = in_onnxruntime(draft)
-            return check(run, module, input, dynamic_batch=self.dynamic_batch, seed=seed)
+            return check(
+                run,
+                module,
+                input,
+                dynamic_batch=self.dynamic_batch,
+                seed=seed,
+                tolerance=self.tolerance,
+            )
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-            tell(0.0, "writing ONNX")
-            drafts, notes = self._drafts(module, input, Path(folder), tell)
-            tell(0.6, "comparing ONNX Runtime with PyTorch")
-            draft, parity, more = _first_proved(drafts, prove)
+            report(0.0, "writing ONNX")
+            drafts, notes = self._drafts(module, input, Path(folder), report)
+            report(0.6, "comparing ONNX Runtime with PyTorch")
+            draft, parity, more = _first_verified(drafts, verified)
             opset = self._opset_of(draft)
-            draft.replace(path)
-        tell(1.0, "exported")
+            with writing(path) as whole:
+                draft.replace(whole)
+        report(1.0, "exported")
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         return ExportedModel(path, opset, len(content), digest, parity, (*notes, *more))
@@ -105,9 +117,9 @@ class OnnxTarget:
         module: nn.Module,
         input: InputSpec,  # noqa: A002 (the field's word)
         folder: Path,
-        tell: Progress,
+        report: Progress,
     ) -> tuple[list[Path], tuple[str, ...]]:
-        """The file simplified, if that went well, and as the exporter wrote it; and notes."""
+        """The simplified file, if that succeeds, then the exporter's own; and notes."""
         plain, simple = folder / "plain.onnx", folder / "simple.onnx"
         batch = 2 if self.dynamic_batch else 1  # an example batch of 1 would be taken as fixed
         like = next(module.parameters(), torch.empty(0))
@@ -116,12 +128,12 @@ class OnnxTarget:
             notes = write(module, inputs, plain, opset=self.opset, dynamic_batch=self.dynamic_batch)
         if not self.simplify:
             return [plain], notes
-        tell(0.4, "simplifying")
+        report(0.4, "simplifying")
         problem = simplify(plain, simple)
         return ([simple, plain], notes) if problem is None else ([plain], (*notes, problem))
 
     def _opset_of(self, draft: Path) -> int:
-        """Opset of the default domain, which must be the one asked for."""
+        """Opset of the default domain; it must be the requested one."""
         imports = onnx.load(draft).opset_import
         opset: int = next(each.version for each in imports if each.domain in ("", "ai.onnx"))
         if self.opset is not None and opset != self.opset:
@@ -132,36 +144,36 @@ class OnnxTarget:
         return opset
 
 
-def _first_proved(
-    drafts: list[Path], prove: Callable[[Path], Parity]
+def _first_verified(
+    drafts: list[Path], verified: Callable[[Path], Parity]
 ) -> tuple[Path, Parity, tuple[str, ...]]:
-    """The first draft that is proved, and notes on those before it; raises if the last fails."""
+    """The first draft that passes, and notes on those before it; raises if the last fails."""
     first, *others = drafts
     try:
-        return first, prove(first), ()
+        return first, verified(first), ()
     except VerificationFailed as failure:
         if not others:
             raise
         note = f"not simplified: after simplification, {failure}"
-    draft, parity, notes = _first_proved(others, prove)
+    draft, parity, notes = _first_verified(others, verified)
     return draft, parity, (note, *notes)
 
 
 def _finish(draft: Path, metadata: Mapping[str, str]) -> None:
-    """Say where the file comes from, drop the exporter's debugging notes, and check the file.
+    """Write the origin into the file, drop the exporter's debugging notes, and check the file.
 
-    The notes hold the source lines, and so the paths, of the machine that it was exported on.
+    The notes hold the source lines, and so the paths, of the machine that exported the file.
 
     Raises:
-        VerificationFailed: When it is no valid ONNX model.
+        VerificationFailed: If the file is no valid ONNX model.
     """
     model = onnx.load(draft)
     model.producer_name = "edgeprune"
     model.producer_version = _own_version()
     graph = model.graph
-    for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
-        del noted.metadata_props[:]
-        noted.doc_string = ""
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
     onnx.helper.set_model_props(model, dict(metadata))
     try:
         onnx.checker.check_model(model, full_check=True)

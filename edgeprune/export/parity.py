@@ -16,22 +16,22 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from edgeprune.artifacts import InputSpec, Parity
 from edgeprune.errors import VerificationFailed
 from edgeprune.export.calling import in_eval_mode, input_names, named_outputs
-from edgeprune.parity import Closeness, OutputComparison
+from edgeprune.parity import Closeness, NetworkComparison
 from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from edgeprune.artifacts import InputSpec, Parity
     from edgeprune.parity import Array
 
 Run: TypeAlias = "Callable[[list[str], dict[str, Array]], Sequence[Array]]"
 """Takes the names of the outputs and the inputs by name, gives the outputs."""
 
-MOST_REL_DIFF = 1e-4
+TOLERANCE = 1e-4
 """Float32 rounding gives 1e-7 to 1e-5 of an output's scale; a wrong graph gives 1e-2 and more."""
 AT_LEAST = 8
 """Inputs that are compared however long they take."""
@@ -46,6 +46,7 @@ def check(  # noqa: PLR0913
     n: int = 32,
     seconds: float = 10.0,
     seed: int = 0,
+    tolerance: float = TOLERANCE,
 ) -> Parity:
     """Compare all outputs of a file, run on the CPU, with PyTorch's.
 
@@ -56,27 +57,26 @@ def check(  # noqa: PLR0913
         dynamic_batch: Alternate between batches of 1 and 3, and not 1 only.
         n: Stop after so many inputs. More: surer, slower.
         seconds: Stop after so long, though not before ``AT_LEAST`` inputs.
-        seed: Of the standard normal inputs.
+        seed: Random seed of the standard normal inputs.
+        tolerance: Largest difference allowed, as a share of the output's scale.
 
     Returns:
         The comparison over all outputs and inputs.
 
     Raises:
         VerificationFailed: When the file cannot be run, an output differs by more than
-            ``MOST_REL_DIFF`` of its scale, or another channel wins anywhere.
+            ``tolerance`` of its scale, or another channel wins anywhere.
     """
     reference = _on_cpu(module)
-    comparisons: dict[str, OutputComparison] = {}
-    batch_sizes: list[int] = []
+    comparison = NetworkComparison()
     started = time.monotonic()
     with in_eval_mode(reference), torch.no_grad():
         for inputs in _inputs(input, seed, (1, 3) if dynamic_batch else (1,)):
-            _compare(run, reference, inputs, comparisons)
-            batch_sizes.append(inputs[0].shape[0])
+            _compare(run, reference, inputs, comparison)
             late = time.monotonic() - started > seconds
-            if sum(batch_sizes) >= n or (late and sum(batch_sizes) >= AT_LEAST):
+            if comparison.n >= n or (late and comparison.n >= AT_LEAST):
                 break
-    return _verdict({name: c.result() for name, c in comparisons.items()}, batch_sizes)
+    return _verdict(comparison, tolerance)
 
 
 def in_onnxruntime(path: Path) -> Run:
@@ -109,7 +109,7 @@ def _inputs(spec: InputSpec, seed: int, batches: tuple[int, ...]) -> Iterator[tu
 
 
 def _compare(
-    run: Run, module: nn.Module, inputs: tuple[Tensor, ...], so_far: dict[str, OutputComparison]
+    run: Run, module: nn.Module, inputs: tuple[Tensor, ...], so_far: NetworkComparison
 ) -> None:
     names = input_names(len(inputs))
     feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
@@ -118,32 +118,26 @@ def _compare(
         got = run(list(wanted), feed)
     except Exception as cause:  # runtimes' exceptions share no base
         raise VerificationFailed(f"the exported file cannot be run: {cause}") from cause
-    for (name, tensor), array in zip(wanted.items(), got, strict=True):
-        so_far.setdefault(name, OutputComparison(name)).add(tensor.numpy(), array)
+    references = {name: tensor.numpy() for name, tensor in wanted.items()}
+    so_far.add(references, got, batch=inputs[0].shape[0])
 
 
-def _verdict(outputs: dict[str, Closeness], batch_sizes: list[int]) -> Parity:
-    worst = max(
-        outputs, key=lambda name: (outputs[name].max_rel_diff, -outputs[name].argmax_agreement)
-    )
-    least_agreeing = min(outputs, key=lambda name: outputs[name].argmax_agreement)
-    parity = Parity(
-        max_abs_diff=max(each.max_abs_diff for each in outputs.values()),
-        max_rel_diff=outputs[worst].max_rel_diff,
-        argmax_agreement=outputs[least_agreeing].argmax_agreement,
-        n=sum(batch_sizes),
-        batch_sizes=tuple(sorted(set(batch_sizes))),
-    )
-    if parity.max_rel_diff > MOST_REL_DIFF:
-        raise _failed(worst, outputs[worst], parity.n)
+def _verdict(comparison: NetworkComparison, tolerance: float) -> Parity:
+    parity, outputs = comparison.result(), comparison.by_output()
+    if parity.max_rel_diff > tolerance:
+        worst = max(
+            outputs, key=lambda name: (outputs[name].max_rel_diff, -outputs[name].argmax_agreement)
+        )
+        raise _failed(worst, outputs[worst], parity.n, tolerance)
     if parity.argmax_agreement < 1:
-        raise _failed(least_agreeing, outputs[least_agreeing], parity.n)
+        worst = min(outputs, key=lambda name: outputs[name].argmax_agreement)
+        raise _failed(worst, outputs[worst], parity.n, tolerance)
     return parity
 
 
-def _failed(name: str, closeness: Closeness, n: int) -> VerificationFailed:
+def _failed(name: str, closeness: Closeness, n: int, tolerance: float) -> VerificationFailed:
     return VerificationFailed(
         f"the exported file's output {name!r} is not PyTorch's: it differs by "
-        f"{closeness.max_rel_diff:.1e} of its scale (at most {MOST_REL_DIFF:.0e} is rounding), "
+        f"{closeness.max_rel_diff:.1e} of its scale (at most {tolerance:.0e} is rounding), "
         f"the same channel wins at {closeness.argmax_agreement:.2%} of positions, {n} inputs"
     )

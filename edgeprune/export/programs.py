@@ -1,6 +1,6 @@
 """A PyTorch module → a file for a runtime of PyTorch's own, from one exported program.
 
-The file appears whole, and proved to compute what the module does, or not at all.
+The file appears whole, and verified to compute what the module does, or not at all.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import torch
 from edgeprune.artifacts import ExportedModel, no_progress
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
-from edgeprune.export.parity import check
+from edgeprune.export.parity import TOLERANCE, check
 from edgeprune.random_inputs import random_inputs
+from edgeprune.whole_file import writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,29 +36,31 @@ class ProgramTarget(ABC):
     """Writes exported programs, in float32 and at batch 1.
 
     Attributes:
-        opset: Has no meaning here.
-        dynamic_batch: Cannot be had here.
+        opset: None; only ONNX has opsets.
+        dynamic_batch: False; programs are written at batch 1.
+        tolerance: As for ONNX: largest difference from PyTorch's outputs, as a share of their scale.
 
     Raises:
-        UsageError: When one of them is asked for.
+        UsageError: If one of them is set.
     """
 
     suffix: ClassVar[str]
     opset: int | None = None
     dynamic_batch: bool = False
+    tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
-        """Refuse what only ONNX has."""
+        """Refuse options that only ONNX has."""
         if self.opset is not None or self.dynamic_batch:
             raise UsageError("--opset and --dynamic-batch are for --target onnx")
 
     @abstractmethod
     def write(self, program: ExportedProgram, metadata: Mapping[str, str], path: Path) -> None:
-        """Write the file; ``metadata`` where the format has room for it."""
+        """Write the file, with ``metadata`` if the format has room for it."""
 
     @abstractmethod
     def runner(self, path: Path) -> Run:
-        """What runs a written file."""
+        """Function that runs a written file."""
 
     def __call__(
         self,
@@ -71,9 +74,9 @@ class ProgramTarget(ABC):
         """Export a network; see ``OnnxTarget``.
 
         Raises:
-            DeviceFailed: When what writes the format is not installed.
-            ModelUnsupported: When the network cannot be traced, or not be written in it.
-            VerificationFailed: When the file computes something else than the network.
+            DeviceFailed: If the package that writes the format is not installed.
+            ModelUnsupported: If the network cannot be traced, or not be written in the format.
+            VerificationFailed: If the file computes something else than the network.
         """
         progress = progress or no_progress
         program = program_of(module, input)
@@ -83,8 +86,9 @@ class ProgramTarget(ABC):
             progress(0.0, f"writing {path.name}")
             self.write(program, metadata, draft)
             progress(0.6, "comparing the file with PyTorch")
-            parity = check(self.runner(draft), module, input, seed=seed)
-            draft.replace(path)
+            parity = check(self.runner(draft), module, input, seed=seed, tolerance=self.tolerance)
+            with writing(path) as whole:
+                draft.replace(whole)
         progress(1.0, "exported")
         content = path.read_bytes()
         return ExportedModel(path, None, len(content), hashlib.sha256(content).hexdigest(), parity)
@@ -94,7 +98,7 @@ def program_of(module: nn.Module, input: InputSpec) -> ExportedProgram:  # noqa:
     """The operators of a network at batch 1, its outputs as one tuple.
 
     Raises:
-        ModelUnsupported: When PyTorch cannot trace it.
+        ModelUnsupported: If PyTorch cannot trace the network.
     """
     like = next(module.parameters(), torch.empty(0))
     inputs = tuple(tensor.to(like.device) for tensor in random_inputs(input, batch=1))

@@ -36,9 +36,9 @@ sys.exit(0 if checked else "its own check failed")
 # an onnx.py. The child's working directory holds nothing but model files for the same reason.
 CHILD = (sys.executable, "-c", SCRIPT)
 MOST_GROWTH = 1.1
-"""Constants folded in full can make a file larger; beyond this factor it is not simpler."""
+"""Largest growth of a file, as a factor: constants folded in full can make it larger."""
 INFERRED_SHAPES = 50_000
-"""Bytes that the shapes noted beside the operators may add."""
+"""Bytes that the inferred shapes in a file may add."""
 
 
 def simplify(
@@ -49,11 +49,11 @@ def simplify(
     Args:
         source: The file; not changed.
         destination: The simplified file; may be left in any state when a reason is returned.
-        seconds: Kill the simplifier after so long.
-        command: What to run; source and destination are appended.
+        seconds: Time limit in seconds, after which the simplifier is killed.
+        command: Command to run; source and destination are appended.
 
     Returns:
-        None when the destination can be used, or else why not.
+        None if the destination can be used, else the reason why not.
     """
     try:
         child = subprocess.run(
@@ -67,11 +67,11 @@ def simplify(
     except subprocess.TimeoutExpired:
         return f"not simplified: the simplifier took longer than {seconds:.0f} s"
     if child.returncode != 0:
-        return f"not simplified: {_why(child.returncode, child.stderr)}"
+        return f"not simplified: {_failure(child.returncode, child.stderr)}"
     return _refusal(source, destination)
 
 
-def _why(returncode: int, stderr: bytes) -> str:
+def _failure(returncode: int, stderr: bytes) -> str:
     if returncode < 0:
         return f"the simplifier crashed (signal {-returncode})"
     lines = stderr.decode(errors="replace").strip().splitlines()
@@ -79,7 +79,7 @@ def _why(returncode: int, stderr: bytes) -> str:
 
 
 def _refusal(source: Path, destination: Path) -> str | None:
-    """Why a simplified file cannot be used; None if it can."""
+    """The reason why a simplified file cannot be used; None if it can."""
     try:
         unchanged = signature(source) == signature(destination)
     except Exception as cause:  # protobuf's errors have no common base

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TorchTarget(ProgramTarget):
-    """Writes programs of PyTorch's own."""
+    """Writes PyTorch's own exported programs."""
 
     suffix: ClassVar[str] = ".pt2"
 
@@ -32,7 +32,7 @@ class TorchTarget(ProgramTarget):
         torch.export.save(program, path, extra_files=origin)
 
     def runner(self, path: Path) -> Run:
-        """PyTorch."""
+        """Function that runs a written file with PyTorch."""
         call = torch.export.load(path).module()
 
         def run(names: list[str], feed: dict[str, Array]) -> list[Array]:

@@ -21,11 +21,11 @@ def save_weights(pruned: PrunedModel, path: Path) -> None:
     """Write the network so that it can be loaded again without running code from the file.
 
     Args:
-        pruned: What to write; not changed.
+        pruned: The pruned network with its plan; not changed.
         path: The ``.safetensors`` file; it appears whole or not at all.
 
     Raises:
-        ModelUnsupported: An attribute of a module has no plain form; the message names it.
+        ModelUnsupported: An attribute of a module has no JSON form; the message names it.
     """
     notes = {
         "plan": msgspec.json.encode(pruned.plan).decode(),

@@ -1,15 +1,26 @@
-"""The filters of a layer, one row for each of its output channels."""
+"""What torch's layers are: which own channels, along which axis, and their filters by channel."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from edgeprune.artifacts import Member
+
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+CHANNEL_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, *NORMS)
+"""Layers whose output channels are known."""
+
+
+def channel_axis(layer: nn.Module) -> int:
+    """The axis of channels in what a layer gives: last for linear layers and plain LayerNorm."""
+    last = isinstance(layer, nn.Linear) or type(layer) is nn.LayerNorm  # others permute
+    return -1 if last else 1
 
 
 def filter_rows(layer: nn.Module) -> Tensor:

@@ -1,10 +1,10 @@
-"""Inputs for a network that has no data: made by rule, synthesized, or the user's own unlabelled ones.
+"""Inputs for a network without data: procedural, synthesized by model inversion, or the user's own.
 
-source.py        the protocol            procedural.py   images made by rule
-sources.py       the table of sources    folder.py       the user's own
-given.py         tensors at hand         synthesis/      images that the network itself implies
-reading.py       image files             image_sets.py   sets of images in a file
-quality.py       whether a network knows the images it is shown
-observed.py      a source whose images are judged and saved
+source.py        protocol of an image source    procedural.py   dead leaves and pink noise
+sources.py       table of the sources           folder.py       the user's own images
+given.py         tensors at hand                synthesis/      images by model inversion
+reading.py       image files                    image_sets.py   sets of images in a file
+quality.py       whether a network's BatchNorm statistics fit the images
+observed.py      a source whose images are scored and saved
 time_limit.py    fewer images where time is short
 """

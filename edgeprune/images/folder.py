@@ -1,4 +1,4 @@
-"""The user's own images, without labels: a random choice of those that are to be fitted to."""
+"""The user's own images, without labels: a random choice of those that recovery fits to."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Images below a folder, prepared as :mod:`edgeprune.images` says.
+    """Images below a folder, prepared as :mod:`edgeprune.images.reading` says.
 
     Attributes:
-        path: The folder; images in its sub-folders count too.
+        path: Folder with the images; those in its sub-folders count too.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Folder:
         """Choose images as :class:`~edgeprune.images.source.ImageSource` says.
 
         Raises:
-            UsageError: If there are no images, one cannot be read, or the network takes none.
+            UsageError: If there are no images, an image cannot be read, or the network takes none.
         """
         images = unlabelled(self.path, original.input, "fitting")
         generator = torch.Generator().manual_seed(seed)

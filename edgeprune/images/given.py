@@ -1,4 +1,4 @@
-"""Images that are there already."""
+"""Images that are tensors already."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Images that are there already.
+    """Images that are tensors already.
 
     Attributes:
         images: One tensor (N, …) for each input, as the network takes them.
-        origin: Where they are from.
+        origin: Where the images are from, to follow "256 images".
         kind: Procedural, synthesized or real.
     """
 
@@ -30,5 +30,5 @@ class Given:
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
     ) -> tuple[Tensor, ...]:
-        """The first ``count`` of them, whatever the seed."""
+        """Return the first ``count`` images, whatever the seed."""
         return tuple(each[:count] for each in self.images)

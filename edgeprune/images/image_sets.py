@@ -1,7 +1,7 @@
 """A set of images in a file, to be used again; and on one sheet, to be looked at.
 
-The file is a safetensors archive: float32, since methods are compared on the very same images, with
-what is known of the set in its header.
+The file is a safetensors archive with the facts about the set in its header. Images are float32, so
+that methods can be compared on the very same ones.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from edgeprune.artifacts import ImageKind
 from edgeprune.errors import UsageError
 from edgeprune.images.given import Given
 from edgeprune.natural_images import pixels_of
+from edgeprune.whole_file import writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,20 +32,21 @@ if TYPE_CHECKING:
 FILE = "images.safetensors"
 FORMAT = "edgeprune images 1"
 SHOWN = 64
+"""Largest number of images on a sheet."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """What is known of a set of images.
+    """The facts about a set of images.
 
     Attributes:
-        origin: Where they are from, to follow "256 images".
+        origin: Where the images are from, to follow "256 images".
         kind: Procedural, synthesized or real.
-        seed: That they were made with.
-        model_sha256: Digest of the network that they were made for.
-        mean: That they are normalised with, in units of [0, 1] pixels.
-        std: Likewise.
-        settings: Of what made them, for people.
+        seed: Random seed that the images were made with.
+        model_sha256: Digest of the network that the images were made for.
+        mean: Mean of each channel that the images are normalised with, in units of [0, 1] pixels.
+        std: Standard deviation of each channel that they are normalised with, same unit.
+        settings: Settings of the source, for people to read.
     """
 
     origin: str
@@ -61,17 +63,16 @@ def save(inputs: Sequence[Tensor], about: ImageSet, path: Path) -> None:
 
     Args:
         inputs: One tensor (N, …) for each input of the network, normalised.
-        about: What is known of it.
-        path: The file, by custom ``images.safetensors``; replaced if it is there.
+        about: Facts about the set, for the header.
+        path: File to write, by custom ``images.safetensors``; replaced if it is there.
     """
     tensors = {
         f"input{place}": each.detach().float().cpu().contiguous()
         for place, each in enumerate(inputs)
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    save_file(tensors, beside, metadata={"format": FORMAT, "about": json.dumps(asdict(about))})
-    beside.replace(path)
+    with writing(path) as draft:
+        save_file(tensors, draft, metadata={"format": FORMAT, "about": json.dumps(asdict(about))})
 
 
 def read(path: Path) -> tuple[tuple[Tensor, ...], ImageSet]:
@@ -91,31 +92,34 @@ def read(path: Path) -> tuple[tuple[Tensor, ...], ImageSet]:
         raise UsageError(f"'{path}' is no set of images that edgeprune saved") from error
 
 
-def _about(known: dict[str, Any]) -> ImageSet:
-    """What the header says; sets written before there were kinds have two booleans instead."""
-    if "kind" not in known:
-        synthesized, synthetic = known.pop("imagined", False), known.pop("drawn")
-        known["kind"] = "synthesized" if synthesized else "procedural" if synthetic else "real"
-    spread = {name: tuple(known[name]) for name in ("mean", "std")}
-    return ImageSet(**(known | spread | {"kind": ImageKind(known["kind"])}))
+def _about(header: dict[str, Any]) -> ImageSet:
+    """The facts in a header; older sets have two booleans, ``drawn`` and ``imagined``, for a kind.
+
+    ``drawn`` says that no camera took the images, ``imagined`` that a network made them.
+    """
+    if "kind" not in header:
+        synthesized, synthetic = header.pop("imagined", False), header.pop("drawn")
+        header["kind"] = "synthesized" if synthesized else "procedural" if synthetic else "real"
+    spread = {name: tuple(header[name]) for name in ("mean", "std")}
+    return ImageSet(**(header | spread | {"kind": ImageKind(header["kind"])}))
 
 
 def load(path: Path, spec: InputSpec) -> Given:
     """Read a set for a network.
 
     Args:
-        path: The file.
-        spec: What the network takes.
+        path: File with the set.
+        spec: Input shapes and normalisation of the network.
 
     Raises:
-        UsageError: If the file is no set of images, or the network takes others.
+        UsageError: If the file is no set of images, or its images do not fit the network.
     """
     inputs, about = read(path)
-    held = [tuple(each.shape[1:]) for each in inputs]
-    taken = [tuple(shape[1:]) for shape in spec.shapes]
-    if held != taken:
-        shown = (", ".join("x".join(map(str, shape)) for shape in each) for each in (held, taken))
-        raise UsageError("'{}' holds images of {}, the network takes {}".format(path, *shown))
+    stored = [tuple(each.shape[1:]) for each in inputs]
+    expected = [tuple(shape[1:]) for shape in spec.shapes]
+    if stored != expected:
+        texts = (", ".join("x".join(map(str, s)) for s in each) for each in (stored, expected))
+        raise UsageError("'{}' holds images of {}, the network takes {}".format(path, *texts))
     if (about.mean, about.std) != (spec.mean, spec.std):
         raise UsageError(
             f"'{path}' is normalised with mean {about.mean} and std {about.std}, the network's "
@@ -128,15 +132,16 @@ def contact_sheet(images: Tensor, spec: InputSpec, path: Path) -> None:
     """Write a picture of the first 64 images, side by side.
 
     Args:
-        images: (N, C, H, W), normalised; where they are not of three colours, the channels of an
-            image stand next to each other in grey.
-        spec: What they are normalised with.
-        path: The PNG file; replaced if it is there.
+        images: Normalised images, (N, C, H, W); unless C is 3, the channels of an image stand next
+            to each other in grey.
+        spec: Normalisation of the images.
+        path: PNG file to write; replaced if it is there.
     """
     images = images[:SHOWN].detach().float().cpu()
     pixels = pixels_of(images, spec).clamp(0, 1)
     if pixels.shape[1] != 3:
         pixels = torch.cat(torch.split(pixels, 1, dim=1), dim=3)
-    across = max(1, round(len(pixels) ** 0.5))
+    columns = max(1, round(len(pixels) ** 0.5))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(make_grid(pixels, nrow=across, padding=2), path, format="png")
+    with writing(path) as draft:
+        save_image(make_grid(pixels, nrow=columns, padding=2), draft, format="png")

@@ -1,4 +1,4 @@
-"""Images on their way from a source to a method: judged if drawn, and kept if imagined."""
+"""Images on their way from a source to a method: scored if synthetic, and saved if synthesized."""
 
 from __future__ import annotations
 
@@ -24,40 +24,42 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import ImageQuality, Progress, SourceModel
     from edgeprune.images.source import ImageSource
 
-DRAWING = 1 / 2
-"""Of the time of a source, what one that draws by rule takes: more images are of little use."""
+PROCEDURAL_SHARE = 1 / 2
+"""Share of a source's time for procedural images: more of them are of little use."""
 
-JUDGED = 1 << 20
-"""So many pixels are looked at, in 64 to 256 images."""
+SCORED_PIXELS = 1 << 20
+"""About as many pixels are scored, in 64 to 256 images."""
 
 
 @dataclass(slots=True, repr=False)
 class ObservedSource:
-    """A source, and what it gave last; as that source in all else, its ``repr`` included.
+    """A source that scores and saves its images; in all else that source, ``repr`` included.
 
     Attributes:
-        source: What makes the images.
-        folder: Where a set that the original imagined is written; None: nowhere.
-        name: Of the method that asks: its set is told by it where there is one already.
-        seconds: What the source may take: it then makes fewer images, if it makes any.
-        quality: How the original sees the images given last; None where a camera saw them, or
-            where it has not stored what it expects.
+        source: Source that makes the images.
+        folder: Folder for sets of synthesized images; None: they are not saved.
+        name: Name of the method that asks for images: part of the file name of a further set.
+        seconds: Time limit of the source, for fewer images; infinite for none.
+        score: Whether synthetic images are scored.
+        quality: Quality of the images made last; None for real images, and for networks without
+            BatchNorm statistics.
     """
 
     source: ImageSource
     folder: Path | None
     name: str
     seconds: float = math.inf
+    score: bool = True
     quality: ImageQuality | None = None
 
     @property
     def origin(self) -> str:
-        """The source's."""
+        """Where the source says that its images are from."""
         return self.source.origin
 
     @property
     def kind(self) -> ImageKind:
-        """The source's."""
+        """The kind of the source's images."""
         return self.source.kind
 
     def __repr__(self) -> str:
@@ -66,39 +68,40 @@ class ObservedSource:
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
     ) -> tuple[Tensor, ...]:
-        """The source's images."""
-        inputs = self._made(original, count, seed, progress)
-        self.quality = self._judged(original, inputs, seed)
-        fresh = self.kind is ImageKind.SYNTHESIZED and not isinstance(self.source, Given)
-        if fresh and self.folder is not None and distributed.first():
-            self._write(original, inputs, seed, self.folder)
+        """Make the source's images, score them and save them."""
+        inputs = self._make(original, count, seed, progress)
+        self.quality = self._quality_of(original, inputs, seed)
+        is_new = self.kind is ImageKind.SYNTHESIZED and not isinstance(self.source, Given)
+        if is_new and self.folder is not None and distributed.first():
+            self._save(original, inputs, seed, self.folder)
         return inputs
 
-    def _made(
+    def _make(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None
     ) -> tuple[Tensor, ...]:
         source: Any = self.source
         if hasattr(source, "seconds"):
             source = replace(source, seconds=min(source.seconds, self.seconds))
         elif self.kind.synthetic and not isinstance(source, Given):
-            return within_time(source, original, count, seed, DRAWING * self.seconds, progress)
+            seconds = PROCEDURAL_SHARE * self.seconds
+            return within_time(source, original, count, seed, seconds, progress)
         inputs: tuple[Tensor, ...] = source(original, count, seed, progress)
         return inputs
 
-    def _judged(
+    def _quality_of(
         self, original: SourceModel, inputs: Sequence[Tensor], seed: int
     ) -> ImageQuality | None:
-        if not self.kind.synthetic or not len(inputs[0]):
+        if not self.score or not self.kind.synthetic or not len(inputs[0]):
             return None
         pixels = max((each[0, 0].numel() for each in inputs if is_image(each)), default=1)
-        some = min(256, max(64, JUDGED // pixels))
+        count = min(256, max(64, SCORED_PIXELS // pixels))
         try:
-            found = quality(original, [each[:some] for each in inputs], seed)
+            scored = quality(original, [each[:count] for each in inputs], seed)
         except ModelUnsupported:
             return None
-        return replace(found, kind=self.kind)
+        return replace(scored, kind=self.kind)
 
-    def _write(
+    def _save(
         self, original: SourceModel, inputs: Sequence[Tensor], seed: int, folder: Path
     ) -> None:
         spec = original.input
@@ -109,21 +112,21 @@ class ObservedSource:
             model_sha256=original.sha256,
             mean=spec.mean,
             std=spec.std,
-            settings={"source": repr(self.source), "quality": str(self.quality)},
+            settings={"source": repr(self.source), "quality": repr(self.quality)},
         )
         file = _unused(folder, self.name)
         image_sets.save(inputs, about, file)
         pictures = [each for each in inputs if is_image(each)]
         for place, each in enumerate(pictures, 1):
-            tail = f"-input{place}" if len(pictures) > 1 else ""
-            image_sets.contact_sheet(each, spec, file.with_name(f"{file.stem}{tail}.png"))
+            suffix = f"-input{place}" if len(pictures) > 1 else ""
+            image_sets.contact_sheet(each, spec, file.with_name(f"{file.stem}{suffix}.png"))
 
 
 def _unused(folder: Path, name: str) -> Path:
     """``images.safetensors``; for a further set, that with the method's name in it."""
     file, number = folder / image_sets.FILE, 1
     while file.exists():
-        again = f"-{number}" if number > 1 else ""
-        file = folder / f"images-{name}{again}.safetensors"
+        suffix = f"-{number}" if number > 1 else ""
+        file = folder / f"images-{name}{suffix}.safetensors"
         number += 1
     return file

@@ -1,4 +1,4 @@
-"""Images drawn by rule: no data, yet edges, surfaces and colours as photographs have them.
+"""Procedural images: no data, yet edges, surfaces and colours as photographs have them.
 
 A network's features see more of their range on such images than on white noise, because the images
 share what natural ones have in common: power that falls as 1/f², colours that vary together, and
@@ -9,7 +9,7 @@ with density ∝ r⁻³, the only law that looks the same at every scale. Pink n
 alone: white noise whose amplitudes are scaled by 1/f.
 
 Sources: dead leaves, Lee, Mumford and Huang, "Occlusion Models for Natural Images", International
-Journal of Computer Vision 41, 2001; both as food for networks, Baradad, Wulff, Wang, Isola and
+Journal of Computer Vision 41, 2001; both as training images, Baradad, Wulff, Wang, Isola and
 Torralba, "Learning to See by Looking at Noise", arXiv:2106.05963.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import InputSpec, Progress, SourceModel
 
-BATCH = 64  # images that are drawn at once
+BATCH = 64  # images that are made at once
 OVERHANG = 0.2  # centres of leaves lie up to this share of a side outside the image
 ASPECTS = (0.4, 1.0)  # short side as a share of the long one
 FINEST = 1.5  # radius in pixels; smaller leaves would be speckles
@@ -45,7 +45,7 @@ class DeadLeaves:
         smallest: Radius of the smallest leaves as a share of the image's side, the geometric mean
             of its height and width (smaller: finer texture, slower).
         largest: Radius of the largest leaves, same unit (larger: bigger plain surfaces).
-        layers: How many leaves cover a point on average (more: less bare ground, slower).
+        layers: Number of leaves that cover a point on average (more: less background, slower).
         shading: Standard deviation of the change of brightness along an image's side within a
             leaf, in pixels' units of [0, 1].
         exposure: Standard deviation of an image's brightness among the images, same unit.
@@ -65,18 +65,18 @@ class DeadLeaves:
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
     ) -> tuple[Tensor, ...]:
-        """Draw images as :class:`~edgeprune.images.source.ImageSource` says."""
+        """Make images as :class:`~edgeprune.images.source.ImageSource` says."""
         return _inputs(original.input, count, seed, self._pixels)
 
     def _pixels(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Draw one batch of images, of ``shape`` (N, C, H, W)."""
-        leaves = self._fallen(shape, generator)
+        """Make one batch of images of ``shape``, (N, C, H, W); pixels are about 0 to 1."""
+        leaves = self._random_leaves(shape, generator)
         pixels = _soften(_coloured(leaves, _on_top(leaves, shape), shape))
         pixels += self.exposure * torch.randn(shape[0], 1, 1, 1, generator=generator)
         return pixels + self.noise * torch.randn(shape, generator=generator)
 
-    def _fallen(self, shape: torch.Size, generator: torch.Generator) -> _Leaves:
-        """Draw leaves in the order in which they fall; the first of them is the ground."""
+    def _random_leaves(self, shape: torch.Size, generator: torch.Generator) -> _Leaves:
+        """Draw random leaves in the order in which they fall; the first one is the background."""
         images, channels, height, width = shape
         side = math.sqrt(height * width)
         largest = self.largest * side
@@ -103,7 +103,7 @@ class DeadLeaves:
         )
 
     def _count(self, smallest: float) -> int:
-        """How many leaves an image needs, the radius of the smallest as a share of its side."""
+        """Number of leaves of an image; ``smallest`` radius as a share of the image's side."""
         ratio = self.largest / smallest
         # mean of r² under r⁻³ between the two radii
         spread = 2 * math.log(ratio) / (1 - ratio**-2) if ratio > 1 else 1
@@ -127,11 +127,11 @@ class PinkNoise:
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
     ) -> tuple[Tensor, ...]:
-        """Draw images as :class:`~edgeprune.images.source.ImageSource` says."""
+        """Make images as :class:`~edgeprune.images.source.ImageSource` says."""
         return _inputs(original.input, count, seed, self._pixels)
 
     def _pixels(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Draw one batch of images, of ``shape`` (N, C, H, W)."""
+        """Make one batch of images of ``shape``, (N, C, H, W); pixels are about 0 to 1."""
         height, width = shape[-2:]
         rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)
         frequency = torch.hypot(rows, columns)
@@ -149,31 +149,31 @@ def _inputs(
     spec: InputSpec,
     count: int,
     seed: int,
-    draw: Callable[[torch.Size, torch.Generator], Tensor],
+    make_pixels: Callable[[torch.Size, torch.Generator], Tensor],
 ) -> tuple[Tensor, ...]:
-    """Draw ``count`` of each input: images where it is 4-D, standard normal noise elsewhere.
+    """Make ``count`` of each input: images where it is 4-D, standard normal noise elsewhere.
 
     Args:
-        spec: What the network takes.
-        count: Images, N.
-        seed: Of the generator that all is drawn from.
-        draw: Pixels in [0, 1] of the shape (N, C, H, W) that it is given; what is beyond is cut.
+        spec: Input shapes and normalisation of the network.
+        count: Number of images, N.
+        seed: Random seed.
+        make_pixels: Makes pixels of the shape (N, C, H, W) that it is given; clamped to [0, 1].
 
     Returns:
         One float32 tensor (N, …) for each input, images normalised as ``spec`` says.
     """
     generator = torch.Generator().manual_seed(seed)
-    found = []
+    inputs = []
     for _, *one in spec.shapes:
         if len(one) != 3:
-            found.append(torch.randn(count, *one, generator=generator))
+            inputs.append(torch.randn(count, *one, generator=generator))
             continue
         images = torch.empty(count, *one)
         for start in range(0, count, BATCH):
             batch = images[start : start + BATCH]
-            batch.copy_(normalised(draw(batch.shape, generator).clamp(0, 1), spec))
-        found.append(images)
-    return tuple(found)
+            batch.copy_(normalised(make_pixels(batch.shape, generator).clamp(0, 1), spec))
+        inputs.append(images)
+    return tuple(inputs)
 
 
 def _correlated(independent: Tensor, axis: int) -> Tensor:
@@ -192,12 +192,12 @@ class _Leaves:
         centre_x: Columns of the centres, (N, K).
         radius: Half the long side or axis, (N, K).
         aspect: Short side or axis as a share of the long one, (N, K).
-        cos: Of the angle between the long side and the rows, (N, K).
-        sin: Of the same angle, (N, K).
+        cos: Cosine of the angle between the long side and the rows, (N, K).
+        sin: Sine of that angle, (N, K).
         round: Whether a leaf is an ellipse, (N, K); else it is a rectangle.
-        colour: At the centre, pixels in about [0, 1], (N, K, C).
-        slope_y: Change of brightness a row, (N, K).
-        slope_x: Change of brightness a column, (N, K).
+        colour: Colour at the centre, pixels in about [0, 1], (N, K, C).
+        slope_y: Change of brightness from row to row, (N, K), in pixels' units of [0, 1].
+        slope_x: Change of brightness from column to column, (N, K), same unit.
     """
 
     centre_y: Tensor
@@ -213,11 +213,11 @@ class _Leaves:
 
 
 def _on_top(leaves: _Leaves, shape: torch.Size) -> Tensor:
-    """Which leaf is seen at each pixel, (N, H · W) int64.
+    """Index of the leaf that is visible at each pixel, (N, H · W) int64.
 
-    Leaves are painted from the largest to the smallest, so that those of one step have about the
+    Leaves are drawn from the largest to the smallest, so that those of one step have about the
     same size in all images and only a window around them need be looked at; the one that fell last
-    stays on top, whatever the order of painting.
+    stays on top, whatever the order of drawing.
     """
     images, _, height, width = shape
     seen = torch.zeros(images, height * width, dtype=torch.long)
@@ -231,12 +231,15 @@ def _on_top(leaves: _Leaves, shape: torch.Size) -> Tensor:
 
 
 def _window(leaves: _Leaves, leaf: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """One leaf of each image, (N, 1): pixels around it, and which of them it covers, (N, P)."""
+    """Indices of the pixels around one leaf of each image, (N, 1), and whether it covers them.
+
+    Both are (N, P), with the pixels of the largest window in the batch, P.
+    """
     radius, aspect = leaves.radius.gather(1, leaf), leaves.aspect.gather(1, leaf)
     cos, sin = leaves.cos.gather(1, leaf)[..., None], leaves.sin.gather(1, leaf)[..., None]
     half = math.ceil(float((radius * (1 + aspect**2).sqrt()).max()))
-    y, dy = _stretch(leaves.centre_y.gather(1, leaf), half, height)
-    x, dx = _stretch(leaves.centre_x.gather(1, leaf), half, width)
+    y, dy = _span(leaves.centre_y.gather(1, leaf), half, height)
+    x, dx = _span(leaves.centre_x.gather(1, leaf), half, width)
     dy, dx = dy[:, :, None], dx[:, None, :]
     along = (dx * cos + dy * sin).abs_()
     across = (dy * cos - dx * sin).abs_() / aspect[..., None]
@@ -249,7 +252,7 @@ def _window(leaves: _Leaves, leaf: Tensor, height: int, width: int) -> tuple[Ten
     return (y[:, :, None] * width + x[:, None, :]).flatten(1), inside.flatten(1)
 
 
-def _stretch(centre: Tensor, half: int, length: int) -> tuple[Tensor, Tensor]:
+def _span(centre: Tensor, half: int, length: int) -> tuple[Tensor, Tensor]:
     """Positions up to ``half`` from ``centre`` (N, 1) along a side, and their offsets from it."""
     size = min(2 * half + 1, length)
     start = (centre.round().long() - half).clamp(0, length - size)
@@ -258,7 +261,7 @@ def _stretch(centre: Tensor, half: int, length: int) -> tuple[Tensor, Tensor]:
 
 
 def _coloured(leaves: _Leaves, seen: Tensor, shape: torch.Size) -> Tensor:
-    """Pixels (N, C, H, W) of the leaves that are seen, (N, H · W)."""
+    """Pixels (N, C, H, W), given the index of the leaf that each of them shows, (N, H · W)."""
     images, channels, height, width = shape
     every = seen[:, None].expand(-1, channels, -1)
     colour = leaves.colour.movedim(-1, 1).gather(2, every).view(shape)
@@ -272,7 +275,7 @@ def _coloured(leaves: _Leaves, seen: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _soften(pixels: Tensor) -> Tensor:
-    """Blur as a lens does: amplitudes at the Nyquist frequency are halved, (N, C, H, W)."""
+    """Blur (N, C, H, W) as a lens does: amplitudes at the Nyquist frequency are halved."""
     # kernel (1, 6, 1) / 8 along both axes; a convolution of one channel at a time is slower
     padded = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
     down = padded[:, :, :-2] + 6 * padded[:, :, 1:-1] + padded[:, :, 2:]

@@ -1,4 +1,4 @@
-"""Whether a network knows the images that it is shown: their statistics against the stored ones.
+"""Whether images fit a network: their BatchNorm statistics against the stored ones.
 
 A channel that enters a BatchNorm with mean m and variance v, where μ and ν are stored, is off by
 
@@ -6,8 +6,8 @@ A channel that enters a BatchNorm with mean m and variance v, where μ and ν ar
 
 standard deviations: how far its mean moved, and by which power of e its deviation changed. The
 shift of a set of images is the median over the channels of a layer, so that a few dead ones do not
-count, and the mean over the layers. White noise, as bright
-and as rich in contrast as photographs, is the yardstick.
+count, and the mean over the layers. The reference is white noise with the brightness and contrast
+of photographs.
 """
 
 from __future__ import annotations
@@ -37,29 +37,32 @@ BATCH = 64
 
 
 def quality(original: SourceModel, inputs: Sequence[Tensor], seed: int = 0) -> ImageQuality:
-    """Judge a set of images.
+    """Measure how well a set of images fits a network.
 
     Args:
-        original: The network; not changed.
+        original: Network with stored statistics; not changed.
         inputs: One tensor (N, …) for each input, normalised.
-        seed: Of the noise.
+        seed: Random seed of the noise.
 
     Returns:
-        How far they shift the network's statistics, how far noise does, and what classes it sees.
+        Shifts of the statistics by the images and by noise, in standard deviations, and the classes
+        that the network sees.
 
     Raises:
         ModelUnsupported: If the network has stored no statistics.
     """
     names = own_norms(original)
     white = _white_noise(original.input, len(inputs[0]), seed)
-    (shift, logits), (of_noise, _) = (_seen(original.module, names, x) for x in (inputs, white))
-    known = logits.softmax(1).max(1) if logits is not None else None
+    (shift, logits), (noise_shift, _) = (
+        _shift_and_logits(original.module, names, each) for each in (inputs, white)
+    )
+    likeliest = logits.softmax(1).max(1) if logits is not None else None
     return ImageQuality(
         images=len(inputs[0]),
         statistics_shift=shift,
-        noise_shift=of_noise,
-        confidence=float(known.values.mean()) if known else None,
-        classes=len(set(known.indices.tolist())) if known else None,
+        noise_shift=noise_shift,
+        confidence=float(likeliest.values.mean()) if likeliest else None,
+        classes=len(set(likeliest.indices.tolist())) if likeliest else None,
     )
 
 
@@ -67,13 +70,13 @@ def shift_of(offset: Tensor, square: Tensor, variance: Tensor, eps: float) -> Te
     """The shift s above.
 
     Args:
-        offset: m − μ, (C,).
+        offset: Offset of the mean, m − μ, (C,).
         square: Mean of (x − μ)², (C,).
-        variance: ν, (C,).
-        eps: ε.
+        variance: Stored variance, ν, (C,).
+        eps: The BatchNorm's ε.
 
     Returns:
-        s of each channel, (C,), in standard deviations.
+        Shift s of each channel, (C,), in standard deviations.
     """
     stored = variance + eps
     found = (square - offset.square()).clamp_min(0) + eps
@@ -81,31 +84,31 @@ def shift_of(offset: Tensor, square: Tensor, variance: Tensor, eps: float) -> Te
 
 
 def _white_noise(spec: InputSpec, count: int, seed: int) -> list[Tensor]:
-    """Noise as bright and as rich in contrast as photographs are, normalised."""
-    drawn = random_inputs(spec, batch=count, seed=seed)
-    return [normalised(MEAN + STD * each, spec) if is_image(each) else each for each in drawn]
+    """White noise with the brightness and contrast of photographs, (N, …) each, normalised."""
+    noise = random_inputs(spec, batch=count, seed=seed)
+    return [normalised(MEAN + STD * each, spec) if is_image(each) else each for each in noise]
 
 
 @torch.no_grad()
-def _seen(
+def _shift_and_logits(
     module: nn.Module, names: Sequence[str], inputs: Sequence[Tensor]
 ) -> tuple[float, Tensor | None]:
-    """The shift of a set, and the scores of the classes where there are any, (N, K)."""
+    """The shift of a set, in standard deviations, and the logits, (N, K), if there are classes."""
     network = copy.deepcopy(module).eval()
     layers = {name: batch_norms(network)[name] for name in names}
     device = next(network.buffers()).device
     moments = {name: torch.zeros(2, layer.num_features) for name, layer in layers.items()}
     count, outputs = len(inputs[0]), []
 
-    def listener(name: str, mean: Tensor) -> None:
-        def hear(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+    def record_moments(name: str, mean: Tensor) -> None:
+        def record(_: nn.Module, given: tuple[Tensor, ...]) -> None:
             share = len(given[0]) / count
             moments[name] += share * torch.stack(around(given[0], mean)).float().cpu()
 
-        layers[name].register_forward_pre_hook(hear)
+        layers[name].register_forward_pre_hook(record)
 
     for name, layer in layers.items():
-        listener(name, layer.get_buffer("running_mean"))
+        record_moments(name, layer.get_buffer("running_mean"))
     for start in range(0, count, BATCH):
         batch = [each[start : start + BATCH].to(device) for each in inputs]
         outputs.append(logits_of(network(*batch)))

@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import InputSpec
 
-MARGIN = 8 / 7  # 256 to 224
+MARGIN = 8 / 7
+"""Size before the crop as a share of the crop's, as in 256 to 224."""
 
-Part: TypeAlias = Literal["all", "fitting", "judging"]
-ASIDE = 5
-"""Where images are fitted to, one in so many is kept aside."""
+Part: TypeAlias = Literal["all", "fitting", "validation"]
+
+VALIDATION_EVERY = 5
+"""One image in so many is a validation image, where recovery fits to the others."""
 
 
 def labelled(folder: Path, spec: InputSpec) -> ImageFolder:
     """Read a folder with one sub-folder a class; classes count in the order of their names.
 
     Raises:
-        UsageError: If there are no such images, or the network takes none.
+        UsageError: If there are no such images, or the network takes no images.
     """
     try:
         return ImageFolder(str(folder), transform=Preparation(spec), loader=_read)
@@ -46,23 +48,24 @@ def unlabelled(folder: Path, spec: InputSpec, part: Part = "all") -> Unlabelled:
     """Read images below a folder.
 
     Args:
-        folder: Images in its sub-folders count too.
-        spec: What the network takes.
-        part: Which of them: every fifth is for ``judging``, the others are for ``fitting``.
+        folder: Folder with the images; those in its sub-folders count too.
+        spec: Input shapes and normalisation of the network.
+        part: Which of the images: every fifth is for ``validation``, the others for ``fitting``.
 
     Raises:
-        UsageError: If there are no images, too few to be parted, or the network takes none.
+        UsageError: If there are no images, too few for two parts, or the network takes none.
     """
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS)
     if not found:
         raise UsageError(f"there are no images below '{folder}'")
-    if part != "all" and len(found) < ASIDE:
+    if part != "all" and len(found) < VALIDATION_EVERY:
         raise UsageError(
-            f"'{folder}' holds {len(found)} image(s); recovery needs at least {ASIDE}, because "
-            "every fifth is kept aside to judge by"
+            f"'{folder}' holds {len(found)} image(s); recovery needs at least {VALIDATION_EVERY}, "
+            "because every fifth is a validation image"
         )
-    aside = found[ASIDE - 1 :: ASIDE]
-    parts = {"all": found, "judging": aside, "fitting": sorted(set(found) - set(aside))}
+    validation = found[VALIDATION_EVERY - 1 :: VALIDATION_EVERY]
+    fitting = sorted(set(found) - set(validation))
+    parts = {"all": found, "validation": validation, "fitting": fitting}
     return Unlabelled(folder, parts[part], Preparation(spec))
 
 
@@ -81,10 +84,10 @@ class Unlabelled(Dataset[tuple[Tensor, int]]):
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Makes an input of an image.
+    """Makes an input of a PIL image.
 
     Attributes:
-        input: What the network takes: one input, (1, C, H, W) with C of 1 or 3.
+        input: Input of the network: one, (1, C, H, W) with C of 1 or 3.
     """
 
     input: InputSpec
@@ -104,7 +107,7 @@ class Preparation:
             raise UsageError(f"--mean and --std need {channels} value(s), one for each channel")
 
     def __call__(self, image: Any) -> Tensor:
-        """Turn a PIL image into (C, H, W), normalised."""
+        """Turn a PIL image into a normalised tensor, (C, H, W)."""
         _, channels, height, width = self.input.shapes[0]
         image = image.convert("L" if channels == 1 else "RGB")
         if (image.height, image.width) != (height, width):
@@ -119,11 +122,11 @@ def covering(image: tuple[int, int], crop: tuple[int, int]) -> list[int]:
     """Size to resize an image to, its shape kept, so that a crop leaves the usual margin.
 
     Args:
-        image: Height and width of the image.
-        crop: Height and width that are cut out of it.
+        image: Height and width of the image, in pixels.
+        crop: Height and width that are cut out of it, in pixels.
 
     Returns:
-        Height and width: 8/7 of the crop's on one side, no less on the other.
+        Height and width, in pixels: 8/7 of the crop's on one side, no less on the other.
     """
     height, width = (round(side * MARGIN) for side in crop)
     if height * image[1] >= width * image[0]:
@@ -135,7 +138,7 @@ def _read(path: str) -> Any:
     """The image as RGB.
 
     Raises:
-        UsageError: The file is damaged, or holds no image.
+        UsageError: If the file is damaged, or holds no image.
     """
     try:
         return default_loader(path)

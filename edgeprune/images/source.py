@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 class ImageSource(Protocol):
-    """Makes inputs of a network; a row of :data:`~edgeprune.images.sources.SOURCES`, a folder, or your own.
+    """Makes inputs of a network.
 
-    Synthesized images are judged and kept with the run. Where a source has the fields ``seconds``
-    or ``workspace``, a run sets them.
+    It is a row of :data:`~edgeprune.images.sources.SOURCES`, a folder, or your own. The images of a
+    run are scored, and synthesized ones are saved with the run. Where a source has the fields
+    ``seconds`` or ``workspace``, a run sets them.
     """
 
     @property
@@ -24,7 +25,7 @@ class ImageSource(Protocol):
 
     @property
     def kind(self) -> ImageKind:
-        """Procedural, synthesized or real: what statistics of features on them are worth."""
+        """Procedural, synthesized or real: whether statistics of features are those of data."""
         ...
 
     def __call__(
@@ -33,14 +34,14 @@ class ImageSource(Protocol):
         """Make inputs.
 
         Args:
-            original: The network that takes them; not changed. Procedural sources look at
-                its input alone.
-            count: Images, N, at least 1; a source that has fewer returns all it has.
-            seed: The same seed gives the same images.
-            progress: Told the share done, where it takes long.
+            original: Network that takes the inputs; not changed. Procedural sources use its input
+                shapes alone.
+            count: Number of images, N, at least 1; a source that has fewer returns all it has.
+            seed: Random seed; equal seeds give equal images.
+            progress: Called with the share that is done, 0 to 1, by sources that take long.
 
         Returns:
-            One float32 tensor (N, …) for each input, normalised as ``original.input`` says. What
-            is no image, because it is not 4-D, is standard normal noise.
+            One float32 tensor (N, …) for each input, normalised as ``original.input`` says. Inputs
+            that are not 4-D, and so no images, are standard normal noise.
         """
         ...

@@ -6,7 +6,7 @@ state_dicts.py    weights alone, fitted into a network
 factories.py      the network for them: --arch
 run_directory.py  what edgeprune itself wrote
 preparation.py    wrappers off, re-parametrizations baked in, float32, eval mode; the digest
-input_shape.py    what the network takes
+input_shape.py    shapes and normalisation of the network's inputs
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ class LoadOptions:
             ``pkg.mod:factory`` or ``path/to/file.py:factory``.
         arch_args: Keyword arguments of the factory.
         allow: Modules, or Python files, whose classes the file may name.
-        trust: Unpickle whatever the file asks for; its code runs.
+        trust: Unpickle any class that the file names; its code runs.
         input_shapes: One shape for each positional input; empty: inferred.
         mean: Per-channel mean of the images; None: the network's own, else ImageNet's.
-        std: Per-channel standard deviation, likewise.
+        std: Per-channel standard deviation of the images; None: the network's own, else
+            ImageNet's.
     """
 
     arch: str | None = None
@@ -67,7 +68,7 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
 
     Args:
         path: ``.pt``, ``.pth``, ``.safetensors`` or a run directory.
-        options: How to read it.
+        options: Settings for files that need some; None: the defaults.
 
     Returns:
         The network on the CPU, in eval mode, float32, checked with a forward pass.
@@ -110,8 +111,12 @@ def wrap(
         example_input: A tensor, a shape, or a sequence of either for several inputs; the batch
             of a tensor is taken to be 1. None: inferred.
         mean: Per-channel mean of the images; None: the network's own, else ImageNet's.
-        std: Per-channel standard deviation, likewise.
-        name: Short name for files and reports; None: the class's.
+        std: Per-channel standard deviation of the images; None: the network's own, else
+            ImageNet's.
+        name: Short name for files and reports; None: the name of the class.
+
+    Returns:
+        The network in eval mode, float32, checked with a forward pass.
 
     Raises:
         UsageError: The input shape is needed or does not fit.

@@ -1,6 +1,7 @@
 """``--arch`` → a network with random weights, into which a file's weights go.
 
-Naming a factory is the consent to import and call it. torchvision's never download anything here.
+Naming a factory is the consent to import and call it. torchvision's factories download nothing
+here.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ DOWNLOADS = ("weights", "weights_backbone")
 
 
 def build(arch: str, arguments: Mapping[str, object]) -> nn.Module:
-    """Call the factory.
+    """Call a factory of networks.
 
     Args:
         arch: ``torchvision:NAME``, ``pkg.mod:factory`` or ``path/to/file.py:factory``.
-        arguments: Its keyword arguments.
+        arguments: Keyword arguments of the factory.
+
+    Returns:
+        The network with random weights.
 
     Raises:
         UsageError: There is no such factory, it fails, or it makes no network.
@@ -53,7 +57,7 @@ def build(arch: str, arguments: Mapping[str, object]) -> nn.Module:
 
 
 def parse_arch_arg(text: str) -> tuple[str, object]:
-    """``name=value``, where the value is a Python literal if it reads as one, else text.
+    """Parse ``name=value``; the value is a Python literal if it can be one, else text.
 
     Raises:
         UsageError: There is no name.

@@ -1,8 +1,9 @@
-"""What a network takes: told by the user, by the network itself, or found by trying.
+"""Input shapes of a network: from the user, from the network itself, or found by trying.
 
-In this order: the shapes given; ``example_input_array`` (Lightning); ``pretrained_cfg`` or
-``default_cfg`` (timm); torchvision's own image size for its classifiers; the only usual size that
-passes, for networks that flatten into a linear layer. Whatever it is, one forward pass proves it.
+The first of these counts: the shapes given; ``example_input_array`` (Lightning);
+``pretrained_cfg`` or ``default_cfg`` (timm); torchvision's own image size for its classifiers; the
+only usual size that passes, for networks that flatten into a linear layer. One forward pass checks
+the result.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ AXES = {nn.Conv1d: "L", nn.Conv2d: "HxW", nn.Conv3d: "DxHxW"}
 
 
 def parse_shape(text: str) -> Shape:
-    """``1x3x224x224`` or ``1,3,224,224``.
+    """Parse a shape such as ``1x3x224x224`` or ``1,3,224,224``.
 
     Raises:
-        UsageError: It is not that, or the batch is not 1.
+        UsageError: The text is no shape, or the batch is not 1.
     """
     if not re.fullmatch(r"\s*\d+(\s*[x×,]\s*\d+)+\s*", text, re.IGNORECASE):
         raise UsageError(f"--input {text}: it must be a shape such as 1x3x224x224")
@@ -43,7 +44,7 @@ def parse_shape(text: str) -> Shape:
 
 
 def example_shapes(example: Example) -> tuple[Shape, ...]:
-    """The shapes that an example input stands for; batch 1 for a tensor of any batch."""
+    """The shapes of an example input; batch 1 for a tensor of any batch."""
     if example is None:
         return ()
     if isinstance(example, Tensor):
@@ -59,20 +60,24 @@ def input_spec(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> InputSpec:
-    """Find what the network takes, and prove it with a forward pass.
+    """Find the inputs of a network, and check them with a forward pass.
 
     Args:
-        network: In eval mode.
-        shapes: From the user; empty: inferred.
-        mean: From the user; None: the network's own word, else ImageNet's.
-        std: Likewise.
+        network: Network in eval mode.
+        shapes: Shapes that the user gave, batch first; empty: inferred.
+        mean: Per-channel mean that the user gave; None: the network's own, else ImageNet's.
+        std: Per-channel standard deviation that the user gave; None: the network's own, else
+            ImageNet's.
+
+    Returns:
+        Shapes, mean and standard deviation of the inputs.
 
     Raises:
         UsageError: The shape is needed, or the network does not take it.
     """
     for shape in shapes:
         _check_batch(shape)
-    shapes = tuple(shapes) or _own_word(network) or _only_usual_size(network)
+    shapes = tuple(shapes) or _own_shapes(network) or _only_usual_size(network)
     if error := _failure(network, shapes):
         asked = " and ".join(_text(shape) for shape in shapes)
         raise UsageError(f"the network does not take an input of {asked}: {error}")
@@ -85,7 +90,7 @@ def input_spec(
     )
 
 
-def _own_word(network: nn.Module) -> tuple[Shape, ...]:
+def _own_shapes(network: nn.Module) -> tuple[Shape, ...]:
     example = getattr(network, "example_input_array", None)
     if isinstance(example, Tensor) or (
         isinstance(example, tuple | list) and all(isinstance(item, Tensor) for item in example)
@@ -103,7 +108,7 @@ def _own_word(network: nn.Module) -> tuple[Shape, ...]:
 
 
 def _configuration(network: nn.Module) -> Mapping[str, object]:
-    """What timm's networks say about their images."""
+    """Configuration of images that timm's networks carry; empty for others."""
     for name in ("pretrained_cfg", "default_cfg"):
         configuration = getattr(network, name, None)
         if isinstance(configuration, Mapping):
@@ -146,7 +151,7 @@ def _pattern(layer: nn.Module) -> str:
 
 
 def _failure(network: nn.Module, shapes: tuple[Shape, ...]) -> str | None:
-    """Torch's first line of complaint about inputs of these shapes, or None."""
+    """First line of the error for inputs of these shapes; None if they pass."""
     some = next(network.parameters(), None)
     device = some.device if some is not None else torch.device("cpu")
     try:

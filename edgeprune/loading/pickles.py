@@ -3,8 +3,8 @@
 A pickle is a program: it names things and calls them. ``torch.load(weights_only=True)`` runs that
 program with only the names it is given, and it is given few: tensors, the network classes that
 ``Allowed`` grants, and some plain values. A function may be *named*, as networks keep one as an
-attribute, but what the program gets is a stand-in that cannot be called; it is exchanged for the
-function afterwards.
+attribute, but the program gets a placeholder that cannot be called; it is replaced by the function
+afterwards.
 """
 
 from __future__ import annotations
@@ -58,15 +58,18 @@ DANGEROUS = ("builtins", "os", "posix", "nt", "sys", "subprocess", "shutil", "so
 
 
 def unpickle(path: Path, allowed: Allowed, *, trust: bool = False) -> object:
-    """Load what ``torch.save`` wrote, on the CPU.
+    """Load a file of ``torch.save``, on the CPU.
 
     Args:
         path: The file.
-        allowed: Whose classes it may name.
-        trust: Run whatever code it asks for.
+        allowed: Modules whose classes the file may name.
+        trust: Run any code that the file asks for.
+
+    Returns:
+        The object in the file.
 
     Raises:
-        ModelRefused: It names something else, is damaged, or is no torch file.
+        ModelRefused: The file names something else, is damaged, or is no torch file.
     """
     if trust:
         return _trusted(path, allowed)
@@ -78,10 +81,10 @@ def unpickle(path: Path, allowed: Allowed, *, trust: bool = False) -> object:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file may make the unpickler fail in any way
         raise ModelRefused(_diagnosis(path, names, allowed, str(error))) from error
-    return _settled(loaded)
+    return _without_placeholders(loaded)
 
 
-class _Named:
+class _Placeholder:
     """A function that the file names: it may be kept, not called."""
 
     def __init__(self, function: Callable[..., object]) -> None:
@@ -92,7 +95,7 @@ class _Named:
 
 
 def _names_in(path: Path) -> Iterator[tuple[str, str]]:
-    """Every ``module, name`` that the file's pickles ask for, in order, nothing run."""
+    """Every ``module, name`` that the file's pickles ask for, in order; nothing is run."""
     with path.open("rb") as plain:
         if plain.read(2) == b"PK":
             with zipfile.ZipFile(plain) as archive:
@@ -129,7 +132,7 @@ def _granted(names: tuple[tuple[str, str], ...], allowed: Allowed) -> Iterator[t
             yield PLAIN_VALUES[full], full
         elif (found := _found(home, name, allowed)) is not None:
             is_function = isinstance(found, FunctionType | BuiltinFunctionType)
-            yield _Named(found) if is_function else found, full
+            yield _Placeholder(found) if is_function else found, full
         if full == "numpy.dtype":
             yield from ((kind, f"numpy.dtypes.{kind.__name__}") for kind in NUMPY_TYPES)
 
@@ -158,8 +161,8 @@ def _diagnosis(path: Path, names: tuple[tuple[str, str], ...], allowed: Allowed,
     if "Unsupported operand" in error:
         return f"'{path}' is not what torch.save writes by default: save it again without options"
     reason = re.search(r"WeightsUnpickler error:\s*(.+)", error)
-    said = reason.group(1) if reason else error.partition("\n")[0]
-    return f"'{path}' is damaged or no PyTorch model file: {said}"
+    message = reason.group(1) if reason else error.partition("\n")[0]
+    return f"'{path}' is damaged or no PyTorch model file: {message}"
 
 
 def _refusal(path: Path, module: str, name: str, allowed: Allowed) -> str:
@@ -178,29 +181,31 @@ def _refusal(path: Path, module: str, name: str, allowed: Allowed) -> str:
     return f"{asks}, which is not allowed: pass {way_out}, or --trust if you trust the file"
 
 
-def _settled(value: Any, seen: set[int] | None = None) -> Any:
-    """Exchange the stand-ins for the functions, in place where possible."""
-    seen = set() if seen is None else seen
-    if isinstance(value, _Named):
+def _without_placeholders(value: Any, visited: set[int] | None = None) -> Any:
+    """Replace the placeholders by their functions, in place where possible."""
+    visited = set() if visited is None else visited
+    if isinstance(value, _Placeholder):
         return value.function
     if type(value) is tuple:
-        return tuple(_settled(item, seen) for item in value)
+        return tuple(_without_placeholders(item, visited) for item in value)
     if isinstance(value, functools.partial):
-        function, args, keywords = _settled((value.func, value.args, value.keywords), seen)
+        parts = (value.func, value.args, value.keywords)
+        function, args, keywords = _without_placeholders(parts, visited)
         return functools.partial(function, *args, **keywords)
-    if id(value) not in seen:
-        seen.add(id(value))
-        _settle_inside(value, seen)
+    if id(value) not in visited:
+        visited.add(id(value))
+        _replace_inside(value, visited)
     return value
 
 
-def _settle_inside(value: Any, seen: set[int]) -> None:
+def _replace_inside(value: Any, visited: set[int]) -> None:
+    """Replace the placeholders in a dictionary, a list or a module, in place."""
     if isinstance(value, dict):
-        value.update({key: _settled(item, seen) for key, item in value.items()})
+        value.update({k: _without_placeholders(item, visited) for k, item in value.items()})
     elif isinstance(value, list):
-        value[:] = [_settled(item, seen) for item in value]
+        value[:] = [_without_placeholders(item, visited) for item in value]
     elif isinstance(value, nn.Module):
-        _settle_inside(vars(value), seen)
+        _replace_inside(vars(value), visited)
 
 
 def _trusted(path: Path, allowed: Allowed) -> object:

@@ -1,7 +1,8 @@
-"""A network as it came → the network that every later stage can rely on.
+"""A loaded network → the same network in the form that every later stage expects.
 
-Wrappers off (DataParallel, torch.compile, averaged models), weight normalisation and its like
-baked into plain weights, float32, eval mode. And the digest that says which weights they are.
+Wrappers (DataParallel, torch.compile, averaged models) are taken off, weight normalisation and
+similar parametrizations are baked into plain weights; then float32 and eval mode. The digest
+identifies the weights.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
     """The network inside wrappers that only concern training.
 
     Raises:
-        ModelUnsupported: It is TorchScript, which has no Python modules to change.
+        ModelUnsupported: The network is TorchScript, which has no Python modules to change.
     """
     while attribute := WRAPPERS.get(f"{type(network).__module__}.{type(network).__qualname__}"):
         network = getattr(network, attribute)
@@ -42,16 +43,16 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def copyable(network: nn.Module) -> dict[int, object]:
-    """Copies of the tensors that deepcopy refuses, those with a history, as its memo."""
+    """Copies of the tensors that deepcopy refuses, those with a gradient function, as its memo."""
     values = (value for module in network.modules() for value in vars(module).values())
     return {id(v): v.detach().clone() for v in values if isinstance(v, Tensor) and not v.is_leaf}
 
 
 def prepared(network: nn.Module) -> nn.Module:
-    """Bake, convert to float32, set eval mode; in place.
+    """Bake parametrizations, convert to float32, set eval mode; in place.
 
     Raises:
-        ModelUnsupported: A parametrization cannot be baked; names the layer.
+        ModelUnsupported: A parametrization cannot be baked; the message names the layer.
     """
     network.eval()  # first: spectral normalisation changes state when read in training mode
     for name, module in network.named_modules():
@@ -65,7 +66,7 @@ def prepared(network: nn.Module) -> nn.Module:
 
 
 def digest(network: nn.Module) -> str:
-    """SHA-256 of the weights, in hexadecimal: the same in whatever file or order they came.
+    """SHA-256 of the weights, in hexadecimal, whatever file or order they came in.
 
     The counters of BatchNorm are left out: inference does not read them, and old files lack them.
     """

@@ -1,4 +1,4 @@
-"""What kind of model file it is, by its content; file names lie."""
+"""Kind of a model file, by its content: file names can be wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPORTED_PROGRAM = (
     "made from with torch.save(model, ...), or its state_dict() and pass --arch"
 )
 ONNX = "is an ONNX file: pass the PyTorch network that it was exported from"
-FOREIGN = (  # how a file begins, and what that means
+FOREIGN = (  # first bytes of a file, and the message for it
     (b"version https://git-lfs", "is a Git LFS pointer: run 'git lfs pull' to fetch the model"),
     (b"\x89HDF", "is an HDF5 file, perhaps of Keras: pass a PyTorch model"),
     (b"<", "is a web page or XML, not a model: download the file itself"),
@@ -36,7 +36,7 @@ def recognise(path: Path) -> Kind:
 
     Raises:
         UsageError: There is no such path.
-        ModelRefused: It is of a kind that cannot be loaded, and what to do instead.
+        ModelRefused: Files of this kind cannot be loaded; the message says what to do instead.
     """
     try:
         if not path.exists():

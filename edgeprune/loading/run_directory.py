@@ -1,4 +1,4 @@
-"""What edgeprune itself wrote: a run directory, or the compressed.safetensors in it."""
+"""Read edgeprune's own files: a run directory, or the compressed.safetensors in it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def weights_file(path: str | Path) -> Path:
     """The file in a run directory, or the file itself.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such file.
     """
     file = Path(path) / WEIGHTS if Path(path).is_dir() else Path(path)
     if not file.is_file():
@@ -44,10 +44,10 @@ def weights_file(path: str | Path) -> Path:
 
 
 def stored_input(file: Path) -> InputSpec:
-    """What the network in a compressed.safetensors takes.
+    """Inputs of the network in a compressed.safetensors.
 
     Raises:
-        ModelRefused: The note is missing or damaged.
+        ModelRefused: The description of the input is missing or damaged.
     """
     try:
         return msgspec.json.decode(blueprint.read(file).notes["input"], type=InputSpec)

@@ -25,7 +25,7 @@ WRAPPERS = (
     *("state_dict", "model", "model_state_dict", "module", "net", "network", "params", "weights"),
     *("ema", "model_ema", "ema_state_dict", "state_dict_ema", "params_ema"),
 )
-"""Keys of a checkpoint that weights or a network lie under; the first that does wins."""
+"""Keys of a checkpoint that may hold weights or a network; the first that does wins."""
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.", "ema.")
 DEEPEST = 3  # wrappers in wrappers
@@ -33,10 +33,10 @@ SHOWN = 3  # names in an error
 
 
 def contents(loaded: object, path: Path) -> nn.Module | Mapping[str, object]:
-    """The network, or the weights, in what a file held.
+    """The network, or the weights, in a loaded object.
 
     Raises:
-        ModelRefused: There is neither.
+        ModelRefused: The object holds neither.
     """
     found = _unwrap(loaded, DEEPEST)
     if found is not None:
@@ -53,7 +53,7 @@ def tensors_of(path: Path) -> Mapping[str, object]:
     """The weights in a .safetensors file.
 
     Raises:
-        ModelRefused: It is damaged or empty.
+        ModelRefused: The file is damaged or empty.
     """
     try:
         weights = load_file(path)
@@ -66,13 +66,16 @@ def fill(network: nn.Module, weights: Mapping[str, object], file: str, arch: str
     """Put weights into a network, in its own precision.
 
     Args:
-        network: Filled in place.
-        weights: By name, perhaps with prefixes and in another precision.
-        file: What to call their source in an error.
-        arch: What to call the network in an error.
+        network: Network that is filled in place.
+        weights: Weights by name, perhaps with prefixes and in another precision.
+        file: Name of the source of the weights, for an error.
+        arch: Name of the network, for an error.
+
+    Returns:
+        The network.
 
     Raises:
-        ModelRefused: They do not fit; names the first few differences.
+        ModelRefused: The weights do not fit; the message names the first few differences.
     """
     wanted = {k: t for k, t in network.state_dict().items() if isinstance(t, Tensor)}
     given = {k: t for k, t in weights.items() if isinstance(t, Tensor)}
@@ -134,7 +137,7 @@ class _Misfits:
 
     def __str__(self) -> str:
         shapes = [f"{k} ({have} in the file, not {want})" for k, have, want in self.misshaped]
-        said = [
+        misfits = [
             f"{len(names)} {kind}: {', '.join(names[:SHOWN])}" + (" …" if names[SHOWN:] else "")
             for kind, names in (
                 ("missing", self.missing),
@@ -143,7 +146,7 @@ class _Misfits:
             )
             if names
         ]
-        return "; ".join(said) + self._hint()
+        return "; ".join(misfits) + self._hint()
 
     def _hint(self) -> str:
         rows = {(have[:1], want[:1]) for _, have, want in self.misshaped}

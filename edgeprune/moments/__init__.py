@@ -1,4 +1,4 @@
-"""Where feature statistics come from when there is no data."""
+"""Statistics of feature maps without data: mean and covariance of channels, layer by layer."""
 
 from edgeprune.moments.feature import Moments
 from edgeprune.moments.propagation import Propagation, propagate

@@ -1,4 +1,4 @@
-"""One recorded operator, with what is known of the tensors that it reads."""
+"""One recorded operator, with the known moments of the tensors that it reads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeprune.artifacts.recorded import Operation, TensorView
 from edgeprune.moments.feature import FeatureMoments, Moments
 
 Known: TypeAlias = Mapping[TensorView, "FeatureMoments | Tensor"]
-"""Moments of the tensors that depend on the input, values of those that do not."""
+"""Moments of the tensors that depend on the input, values of the constant ones."""
 
 Rule: TypeAlias = Callable[["Call"], "tuple[FeatureMoments | None, ...] | FeatureMoments | None"]
-"""What is known of an operator's outputs; None where that is nothing."""
+"""Computes the moments of an operator's outputs; None where they are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class Call:
     """One recorded operator.
 
     Attributes:
-        operation: What ran.
-        known: What is known so far.
-        stored_var: Running variance of the BatchNorm that reads what this operator makes,
-            (C_out,); None where none does.
-        read: For the operator of a layer: moments of the channels that it reads.
+        operation: The operator.
+        known: Moments and values of tensors so far.
+        stored_var: Running variance of the BatchNorm that reads the output of this operator,
+            (C_out,); None where there is none.
+        read: Moments of the channels that the operator of a layer reads; None for others.
     """
 
     operation: Operation
@@ -38,7 +38,7 @@ class Call:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of what it makes."""
+        """Shape of the first output."""
         return self.operation.writes[0].shape
 
     def argument(self, position: int) -> Any:
@@ -47,12 +47,12 @@ class Call:
         return arguments[position] if position < len(arguments) else None
 
     def feature(self, position: int = 0) -> FeatureMoments | None:
-        """What is known of an argument that depends on the network's input."""
+        """Moments of an argument that depends on the network's input; None where unknown."""
         found = self._found(self.argument(position))
         return found if isinstance(found, FeatureMoments) else None
 
     def channels(self, position: int = 0) -> FeatureMoments | None:
-        """The same, if every index along its second dimension is one channel."""
+        """Moments of an argument of which every index along the second dimension is one channel."""
         feature = self.feature(position)
         return feature if feature and feature.is_map else None
 
@@ -62,11 +62,11 @@ class Call:
         return found if isinstance(found, Tensor) else None
 
     def operands(self) -> list[FeatureMoments | Tensor | None]:
-        """What is known of each tensor that it reads, in order."""
-        return [self._found(seen) for seen in self.operation.reads]
+        """Moments or value of each tensor that the operator reads, in order."""
+        return [self._found(view) for view in self.operation.reads]
 
-    def _found(self, seen: object) -> FeatureMoments | Tensor | None:
-        return self.known.get(seen) if isinstance(seen, TensorView) and seen.exact else None
+    def _found(self, view: object) -> FeatureMoments | Tensor | None:
+        return self.known.get(view) if isinstance(view, TensorView) and view.exact else None
 
 
 def rerun(operation: Operation, value_of: Callable[[TensorView], Tensor]) -> Any:
@@ -74,10 +74,10 @@ def rerun(operation: Operation, value_of: Callable[[TensorView], Tensor]) -> Any
 
     Args:
         operation: The operator; in-place ones run out of place.
-        value_of: The tensor to take in the place of each one recorded.
+        value_of: Function from a recorded tensor to the one in its place.
 
     Returns:
-        What the operator returns; None where it does not take them.
+        Result of the operator; None where it does not take these tensors.
     """
     packet = getattr(torch.ops.aten, operation.name, None)
     passed = [_replaced(argument, value_of) for argument in operation.arguments]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def convolution_reads(call: Call) -> Moments | None:
-    """What a convolution reads; τ fitted to the BatchNorm behind it, if there is one."""
+    """Moments that a convolution reads; τ fitted to the BatchNorm after it, if there is one."""
     feature, weight = call.channels(), call.constant(1)
     if feature is None or weight is None:
         return None
@@ -53,7 +53,7 @@ def convolution(call: Call) -> FeatureMoments | None:
 
 
 def _transposed(call: Call, read: Moments, weight: Tensor) -> FeatureMoments:
-    """Each output position sees the taps of its phase only; moments are those over all phases.
+    """Each output position reads the taps of its phase only; moments are those over all phases.
 
     Phases differ in their means: over a map that difference is variance too. Dilation is ignored.
     """
@@ -73,12 +73,12 @@ def _transposed(call: Call, read: Moments, weight: Tensor) -> FeatureMoments:
 
 
 def addmm_reads(call: Call) -> Moments | None:
-    """What a linear layer with a bias reads."""
+    """Moments that a linear layer with a bias reads."""
     return _linear_reads(call, 1)
 
 
 def mm_reads(call: Call) -> Moments | None:
-    """What a linear layer without a bias reads."""
+    """Moments that a linear layer without a bias reads."""
     return _linear_reads(call, 0)
 
 
@@ -103,7 +103,7 @@ def _linear_reads(call: Call, position: int) -> Moments | None:
 
 
 def _linear(call: Call, position: int) -> FeatureMoments | None:
-    """A 1×1 convolution; behind a flatten, a convolution with a kernel as large as the map."""
+    """A 1×1 convolution; after a flatten, a convolution with a kernel as large as the map."""
     feature, weight = call.feature(position), call.constant(position + 1)
     if feature is None or weight is None or call.read is None:
         return None

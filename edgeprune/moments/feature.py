@@ -1,4 +1,4 @@
-"""What is known of a tensor on the way: the moments of its channels and where these lie."""
+"""Known moments of a tensor: those of its channels, and along which dimension these lie."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Moments:
     """Mean and covariance of the channels of a feature map.
 
     Attributes:
-        mean: (C,), float64.
+        mean: Mean of each channel, (C,), float64.
         cov: Covariance of the channels at one position, (C, C), float64.
-        decay: τ: correlation of a channel with itself one pixel away; at distance d the
+        decay: τ, the correlation of a channel with itself one pixel away; at distance d the
             covariance of all channels is τ^d times that at one position.
     """
 
@@ -29,16 +29,16 @@ class Moments:
 
     @property
     def variance(self) -> Tensor:
-        """(C,)."""
+        """Variance of each channel, (C,)."""
         return self.cov.diagonal()
 
     def scaled(self, gain: Tensor | float) -> Moments:
-        """Every channel multiplied by its own number, (C,) or one for all."""
+        """Moments after multiplication of each channel by its gain, (C,) or one for all."""
         gains = torch.as_tensor(gain).to(self.mean)
         return Moments(self.mean * gains, (self.cov * gains).mul_(gains[..., None]), self.decay)
 
     def of(self, channels: Tensor) -> Moments:
-        """Some channels, by index, in that order."""
+        """Moments of some channels, by index, in that order."""
         return Moments(self.mean[channels], self.cov[channels][:, channels], self.decay)
 
 
@@ -48,13 +48,13 @@ class FeatureMoments:
 
     Attributes:
         origin: Moments of the Gaussian channels.
-        curve: The function; None where it changes nothing. ObservedSource rather than applied, so that
-            x·sigmoid(x), however it is spelled, is one function of x.
-        axis: The dimension of the tensor that its channels lie along.
-        grid: Extent of the map that a flatten laid along that dimension too, each channel's
+        curve: The function; None for the identity. It is kept rather than applied, so that
+            x·sigmoid(x), however it is written, is one function of x.
+        axis: Dimension of the tensor along which its channels lie.
+        grid: Extent of the map that a flatten put along that dimension too, each channel's
             pixels next to each other; empty where every channel has one index.
-        labels: The channel that each element belongs to, in the shape of the tensor, where the
-            channels lie along no single dimension (halfway through a channel shuffle).
+        labels: Channel of each element, in the shape of the tensor, where the channels lie along
+            no single dimension (halfway through a channel shuffle); else None.
     """
 
     origin: Moments
@@ -102,9 +102,9 @@ def relabelled(feature: FeatureMoments, labels: Tensor, shape: tuple[int, ...]) 
     """The feature after its elements have moved.
 
     Args:
-        feature: What is known of the tensor before.
-        labels: The channel of each element after; any shape.
-        shape: The tensor's shape before, to tell the extent of a map that is now flattened.
+        feature: Moments of the tensor before.
+        labels: Channel of each element after; any shape.
+        shape: Shape of the tensor before, which gives the extent of a map that is now flattened.
 
     Returns:
         The feature with channels in their new order; some may be gone.
@@ -123,7 +123,7 @@ def relabelled(feature: FeatureMoments, labels: Tensor, shape: tuple[int, ...]) 
 
 
 def _flattened(feature: FeatureMoments, shape: tuple[int, ...], taps: int) -> tuple[int, ...]:
-    """The extent of a map of so many pixels, as the tensor had it before."""
+    """The extent of a flattened map of ``taps`` pixels, from the tensor's shape before."""
     if taps == 1:
         return ()
     extent = feature.grid or tuple(n for d, n in enumerate(shape) if d not in (0, feature.axis))

@@ -1,4 +1,4 @@
-"""What an element-wise function makes of Gaussian channels: means and covariances in closed form.
+"""Gaussian channels through element-wise functions: means and covariances in closed form.
 
 A function f of n = m + s z, z standard normal, expands in Hermite polynomials He_k:
 
@@ -8,8 +8,8 @@ For jointly Gaussian n_i and n_j with correlation ρ only equal orders correlate
 
     E f(n_i) = c_0,   Cov(f(n_i), f(n_j)) = Σ_{k≥1} ρ^k/k! · c_k,i c_k,j
 
-The series is cut off after ``ORDERS`` terms; the variances are exact, which gives what was cut off
-to the diagonal. Every term is positive semidefinite (Schur), and so is the sum. For ReLU the
+The series is cut off after ``ORDERS`` terms; the variances are exact, so the diagonal holds the
+rest of the series. Every term is positive semidefinite (Schur), and so is the sum. For ReLU the
 coefficients are known: c_1 = s Φ(α), c_k = ± s φ(α) He_{k−2}(α), α = m/s, where the signs cancel in
 products. For every other function they are integrated numerically, by the trapezoid rule: on
 Gaussian tails it converges as fast as Gauss–Hermite nodes do for smooth functions, and 401 nodes
@@ -76,8 +76,8 @@ def expand(curve: Curve, mean: Tensor, std: Tensor) -> Expansion:
 
     Args:
         curve: Element-wise function.
-        mean: (C,), float64.
-        std: (C,), float64; may be 0.
+        mean: Mean of each channel, (C,), float64.
+        std: Standard deviation of each channel, (C,), float64; may be 0.
 
     Returns:
         The expansion.
@@ -93,7 +93,7 @@ def covariance(expansion: Expansion, correlations: Tensor) -> Tensor:
         correlations: Correlations of the Gaussian channels, (C, C).
 
     Returns:
-        (C, C); positive semidefinite where the correlations are.
+        Covariance, (C, C); positive semidefinite where the correlations are.
     """
     total = torch.zeros_like(correlations)
     columns = expansion.coefficients.T.flip(0).contiguous()
@@ -108,14 +108,14 @@ def covariance(expansion: Expansion, correlations: Tensor) -> Tensor:
 
 
 def correlation_through(expansion: Expansion, correlation: float) -> float:
-    """What remains of a correlation between equal channels behind the function.
+    """Correlation of a channel with itself at another position, after the function.
 
     Args:
         expansion: The function of each channel.
-        correlation: Correlation of a channel with itself elsewhere, in front of the function.
+        correlation: Correlation of a channel with itself at another position, before the function.
 
     Returns:
-        The same behind it; channels count by their variance.
+        Mean over the channels, weighted by their variance.
     """
     powers = correlation ** torch.arange(1, ORDERS + 1, dtype=torch.float64)
     shared = expansion.coefficients.square().sum(0).cpu() @ powers
@@ -129,11 +129,11 @@ def correlation(cov: Tensor, closest: float = CLOSEST) -> Tensor:
     unlike a clamp of single entries, that keeps the matrix positive semidefinite.
 
     Args:
-        cov: (C, C).
-        closest: The largest correlation of two channels; the series converges slowly beyond.
+        cov: Covariance, (C, C).
+        closest: Largest correlation of two channels; the series converges slowly beyond.
 
     Returns:
-        (C, C), ones on the diagonal.
+        Correlations, (C, C), ones on the diagonal.
     """
     std = cov.diagonal().clamp_min(0).sqrt()
     inverse = torch.where(std > 1e-150, 1 / std, 0.0)
@@ -172,7 +172,7 @@ def _integrate(curve: Curve, mean: Tensor, std: Tensor) -> Expansion:
 
 
 def _expansion(mean: Tensor, variance: Tensor, coefficients: Tensor) -> Expansion:
-    """Keep rounding from pushing a variance below what the series alone amounts to."""
+    """Make an expansion; a variance is at least the sum of its series, in spite of rounding."""
     return Expansion(mean, torch.maximum(variance, coefficients.square().sum(1)), coefficients)
 
 

@@ -1,8 +1,8 @@
 """Moments through operators that move elements, join tensors or take parts of them.
 
-Where an operator takes an element, it takes the channel that the element belongs to: the operator
-is run once more on the channels' indices, and what comes out tells where they lie. So every
-reshape and permutation is followed by one rule, a channel shuffle included.
+An operator that moves an element moves the index of its channel: the operator is run once more on
+the channels' indices, and the result holds the channel of each element. So one rule covers every
+reshape and permutation, a channel shuffle included.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def identity(call: Call) -> FeatureMoments | None:
-    """What leaves every element as and where it is: clone, dropout in eval mode, a cast."""
+    """Operators that change no element: clone, dropout in eval mode, a cast."""
     return call.feature()
 
 
@@ -44,7 +44,7 @@ def restrided(call: Call) -> FeatureMoments | None:
 
 
 def moved(call: Call) -> tuple[FeatureMoments | None, ...]:
-    """Permutations, slices, splits: whatever takes elements from where they are."""
+    """Permutations, slices, splits: operators that move or select elements."""
     feature, before = call.feature(), call.operation.reads[0].shape
     if feature is None:
         return ()
@@ -84,7 +84,7 @@ def concatenated(call: Call) -> FeatureMoments | None:
 
 
 def padded(call: Call) -> FeatureMoments | None:
-    """Constant channels at either end; what is padded around a map is ignored."""
+    """Constant channels at either end; padding around a map is ignored."""
     feature, shape = call.feature(), call.operation.reads[0].shape
     if feature is None or feature.labels is not None or feature.grid:
         return None

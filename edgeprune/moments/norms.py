@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from edgeprune.moments.calls import Call
 
 UNKNOWN_DECAY = 0.5
-"""τ behind a BatchNorm that reads something unknown: the middle of what networks show."""
+"""τ after a BatchNorm whose input is unknown: the middle of the values in real networks."""
 
 MOST_FEATURES = 8192
-"""More are never independent channels: a covariance of a whole flattened map is not formed."""
+"""Largest number of channels of unknown input; more are a flattened map, not channels."""
 
 
 def batch_norm_reads(call: Call) -> Moments | None:
-    """What a BatchNorm reads: its stored mean and variance, with predicted correlations."""
+    """Moments that a BatchNorm reads: its stored mean and variance, predicted correlations."""
     feature, mean, var = call.channels(), call.constant(3), call.constant(4)
     if call.argument(5) or feature is None or mean is None or var is None:
         return None
@@ -32,9 +32,9 @@ def batch_norm_reads(call: Call) -> Moments | None:
 
 
 def batch_norm(call: Call) -> FeatureMoments | None:
-    """Mean β and standard deviation |γ| √(var/(var+ε)), exactly, whatever it reads.
+    """Mean β and standard deviation |γ| √(var/(var+ε)), exactly, for any input.
 
-    The correlations are those of what it reads, with the signs of γ; none where that is unknown
+    The correlations are those of the input, with the signs of γ; none where the input is unknown
     or where each pixel of a flattened map has statistics of its own.
     """
     mean, var, eps = call.constant(3), call.constant(4), call.argument(7)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def pointwise(call: Call) -> FeatureMoments | None:
-    """Any element-wise operator: a new curve, if all it reads are curves of the same Gaussian.
+    """Any element-wise operator: a new curve, if all its inputs are curves of the same Gaussian.
 
-    Constants may differ by channel, not by position. Signals of different origin are handed on to
+    Constants may differ by channel, not by position. Features of different origin are passed to
     the rule for their sum or product.
     """
     operands = call.operands()
@@ -46,21 +46,21 @@ def _curve(call: Call, feature: FeatureMoments) -> Curve | None:
     if operation.name == "relu" and feature.curve is None:
         return relu
     curves: dict[TensorView, Curve | Tensor | None] = {}
-    for seen, known in zip(operation.reads, call.operands(), strict=True):
+    for view, known in zip(operation.reads, call.operands(), strict=True):
         if isinstance(known, Tensor):
             column = _by_channel(known, feature, call.shape)
             if column is None:
                 return None
-            curves[seen] = column
+            curves[view] = column
         elif isinstance(known, FeatureMoments):
-            curves[seen] = known.curve
+            curves[view] = known.curve
     return _composed(operation, curves)
 
 
 def _composed(operation: Operation, curves: dict[TensorView, Curve | Tensor | None]) -> Curve:
     def curve(values: Tensor) -> Tensor:
-        def value_of(seen: TensorView) -> Tensor:
-            inner = curves[seen]
+        def value_of(view: TensorView) -> Tensor:
+            inner = curves[view]
             if isinstance(inner, Tensor):
                 return inner.to(values.device)
             return values if inner is None else inner(values)
@@ -83,7 +83,7 @@ def _by_channel(constant: Tensor, feature: FeatureMoments, shape: Sequence[int])
 
 
 def _holds(curve: Curve, origin: Moments) -> bool:
-    """Whether the function can be evaluated where the channels live."""
+    """Whether the function is finite, and element-wise, within 8 standard deviations."""
     std = origin.variance.clamp_min(0).sqrt()
     values = curve(origin.mean[:, None] + std[:, None] * torch.linspace(-8, 8, 5).to(std))
     return values.shape == (len(std), 5) and bool(values.isfinite().all())
@@ -120,7 +120,7 @@ def times(call: Call) -> FeatureMoments | None:
     if pair is None:
         return None
     wide, one, other = pair
-    extents = [_extent(seen.shape, wide.axis) for seen in call.operation.reads]
+    extents = [_extent(view.shape, wide.axis) for view in call.operation.reads]
     if extents[0] != extents[1]:
         gate, gated = (one, other) if extents[0] < extents[1] else (other, one)
         if len(gated.origin.mean) == len(wide.origin.mean):
@@ -138,7 +138,7 @@ def _product(one: Moments, other: Moments) -> Moments:
 
 
 def _aligned(call: Call) -> tuple[FeatureMoments, FeatureMoments, FeatureMoments] | None:
-    """The feature with more channels, and both operands, if their channels meet one to one.
+    """The feature with more channels, and both operands, if their channels match one to one.
 
     One operand may have a single channel for all those of the other.
     """
@@ -154,7 +154,7 @@ def _aligned(call: Call) -> tuple[FeatureMoments, FeatureMoments, FeatureMoments
 
 
 def _extent(shape: Sequence[int], axis: int) -> int:
-    """Positions of a map."""
+    """Number of positions of a map, all dimensions but the channels'."""
     positions = 1
     for dimension, size in enumerate(shape):
         positions *= 1 if dimension == axis else size
@@ -166,7 +166,7 @@ def _like(feature: FeatureMoments, moments: Moments) -> FeatureMoments:
 
 
 def _weighted(decays: Sequence[float], weights: Tensor) -> float:
-    """Mean of correlations, by the variance that each is of."""
+    """Mean of correlations, weighted by the variances that they belong to."""
     total = float(weights.sum())
     if total <= 0:
         return max(decays)

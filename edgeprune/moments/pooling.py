@@ -30,19 +30,19 @@ def max_pool(call: Call) -> FeatureMoments | None:
 
 
 def adaptive_max_pool(call: Call) -> FeatureMoments | None:
-    """The same, with windows that tile the map."""
+    """Max pooling over windows that tile the map."""
     window = _tiles(call)
     return _largest(call, window, window)
 
 
 def average_pool(call: Call) -> FeatureMoments | None:
-    """Averages over a window: variances shrink by what τ leaves of them."""
+    """Averages over a window: variances shrink by ``spatial.window_correlation``."""
     window = tuple(call.argument(1))
     return _averaged(call, window, call.argument(2) or window)
 
 
 def adaptive_average_pool(call: Call) -> FeatureMoments | None:
-    """The same, with windows that tile the map."""
+    """Average pooling over windows that tile the map."""
     window = _tiles(call)
     return _averaged(call, window, window)
 
@@ -62,7 +62,7 @@ def mean(call: Call) -> FeatureMoments | None:
 
 
 def upsample(call: Call) -> FeatureMoments | None:
-    """More pixels of the same: τ becomes its root, by the factor of enlargement."""
+    """Enlargement by a factor s: τ becomes τ^(1/s)."""
     feature = call.channels()
     if feature is None:
         return None
@@ -105,6 +105,6 @@ def _never_falls(curve: Curve, origin: Moments) -> bool:
 
 
 def _tiles(call: Call) -> tuple[int, ...]:
-    """Pixels that each output of an adaptive pooling sees."""
+    """Pixels that each output of an adaptive pooling reads, along each dimension."""
     before, after = call.operation.reads[0].shape[2:], call.shape[2:]
     return tuple(max(1, round(old / new)) for old, new in zip(before, after, strict=True))

@@ -1,4 +1,4 @@
-"""The rule for each operator: a new operator is one function and one line here."""
+"""The rule for each operator; a new operator is one function and one line here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAYER_INPUTS: dict[str, Callable[[Call], Moments | None]] = {
     "mm": convolution.mm_reads,
     "native_batch_norm": norms.batch_norm_reads,
 }
-"""What the operators that layers consist of read."""
+"""Moments that the operators of layers read."""
 
 RULES: dict[str, Rule] = {
     "convolution": convolution.convolution,

@@ -1,4 +1,4 @@
-"""The separable model of a feature map: what filters and pooling make of it.
+"""The separable model of a feature map, and its moments after filters and pooling.
 
 Two elements of a map, channels i and j, positions a and b, have the covariance
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 DECAYS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 LARGE = 10**8
-"""Products of more multiply-accumulates run in single precision: four times as fast on a CPU, and
-off by 1e-6 of a standard deviation; sums of products stay in double."""
+"""Multiply-accumulates beyond which products run in single precision: four times as fast on a CPU,
+with errors of 1e-6 of a standard deviation; sums of products stay in double."""
 
 AT_ONCE = 2**22
-"""So many filter taps are worked on at a time: 32 MiB in double precision."""
+"""Number of filter taps in one piece of work: 32 MiB in double precision."""
 
 
 def positions(extent: Sequence[int], spacing: Sequence[float]) -> Tensor:
-    """Where the taps of a window lie, row by row.
+    """Positions of the taps of a window, row by row.
 
     Args:
-        extent: Taps along each dimension.
+        extent: Number of taps along each dimension.
         spacing: Pixels between neighbouring taps, along each dimension.
 
     Returns:
-        (T, dimensions) in pixels, float64.
+        Positions in pixels, (T, dimensions), float64.
     """
     grid = list(itertools.product(*map(range, extent)))
     scale = torch.tensor(tuple(spacing), dtype=torch.float64)
@@ -48,30 +48,30 @@ def positions(extent: Sequence[int], spacing: Sequence[float]) -> Tensor:
 
 
 def decayed(taps: Tensor, decay: float, shift: Tensor | float = 0.0) -> Tensor:
-    """R_ab, or the same between a window and one that is shifted.
+    """R_ab between the taps of a window and those of the same window, perhaps shifted.
 
     Args:
-        taps: Positions, (T, dimensions) in pixels.
-        decay: τ.
-        shift: Pixels along each dimension, (dimensions,).
+        taps: Positions in pixels, (T, dimensions).
+        decay: τ, dimensionless.
+        shift: Pixels along each dimension, (dimensions,); 0 for none.
 
     Returns:
-        (T, T).
+        R, (T, T), float64.
     """
     distance = (taps[:, None] - taps + shift).square().sum(-1).sqrt()
     return torch.as_tensor(decay, dtype=torch.float64) ** distance
 
 
 def tap_correlation(layer: nn.Module, pixels: int, decay: float) -> Tensor:
-    """R between the taps of a layer; between the pixels of a flattened map, none.
+    """R between the taps of a layer; the identity between the pixels of a flattened map.
 
     Args:
         layer: A convolution, or a linear layer.
-        pixels: How many of the layer's inputs are one channel; more than one behind a flatten.
-        decay: τ of what it reads.
+        pixels: Number of the layer's inputs that are one channel; more than one after a flatten.
+        decay: τ of the map that the layer reads.
 
     Returns:
-        (T, T), float64.
+        R, (T, T), float64.
     """
     if pixels > 1 or not isinstance(layer, nn.modules.conv._ConvNd):
         return torch.eye(pixels, dtype=torch.float64)
@@ -79,16 +79,16 @@ def tap_correlation(layer: nn.Module, pixels: int, decay: float) -> Tensor:
 
 
 def filtered(cov: Tensor, weight: Tensor, correlation: Tensor, groups: int = 1) -> Tensor:
-    """Covariance of what filters make of a map.
+    """Covariance of a map after filters.
 
     Args:
         cov: Covariance of the channels read, (C_in, C_in).
         weight: Filters, (C_out, C_in/groups, T), of any precision.
         correlation: R between the taps, (T, T).
-        groups: Into how many groups the channels are split.
+        groups: Number of groups of channels.
 
     Returns:
-        (C_out, C_out).
+        Covariance of the filtered channels, (C_out, C_out).
     """
     made, read, taps = weight.shape
     correlation = correlation.to(cov.device)
@@ -108,12 +108,12 @@ def filtered(cov: Tensor, weight: Tensor, correlation: Tensor, groups: int = 1) 
 
 
 def _precision(products: int) -> torch.dtype:
-    """Of a computation of so many multiply-accumulates."""
+    """Floating-point type for a product of so many multiply-accumulates."""
     return torch.float32 if products > LARGE else torch.float64
 
 
 def _depthwise(cov: Tensor, rows: Tensor, correlation: Tensor) -> Tensor:
-    """Filters (C_out, T) of one channel each: C_ij w_iᵀ R w_j."""
+    """Covariance C_ij w_iᵀ R w_j of filters (C_out, T) of one channel each, (C_out, C_out)."""
     made: Tensor = (rows @ correlation) @ rows.T
     each = len(rows) // len(cov)
     return made.mul_(cov.repeat_interleave(each, 0).repeat_interleave(each, 1) if each > 1 else cov)
@@ -126,7 +126,7 @@ def _add_lower(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _mirrored(total: Tensor) -> Tensor:
-    """What ``_add_lower`` left out, filled in."""
+    """The symmetric matrix, from the part that ``_add_lower`` filled."""
     for rows in _stripes(len(total)):
         total[rows, rows.stop :] = total[rows.stop :, rows].T
     return total
@@ -152,15 +152,15 @@ def _sandwiched(mixed: Tensor, cov: Tensor) -> Tensor:
 
 
 def tap_covariance(cov: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
-    """w_oaᵀ C w_ob: what each pair of taps adds to a filter's variance, before R weighs it.
+    """w_oaᵀ C w_ob, the share of each pair of taps in a filter's variance, without R.
 
     Args:
-        cov: (C_in, C_in).
-        weight: (C_out, C_in/groups, T), of any precision.
-        groups: Into how many groups the channels are split.
+        cov: Covariance of the channels read, (C_in, C_in).
+        weight: Filters, (C_out, C_in/groups, T), of any precision.
+        groups: Number of groups of channels.
 
     Returns:
-        (C_out, T, T).
+        Covariance of taps, (C_out, T, T).
     """
     made, read, taps = weight.shape
     precision = _precision(made * taps * read * read)
@@ -180,14 +180,14 @@ def tap_covariance(cov: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
 def fit_decay(pairs: Tensor, taps: Tensor, stored: Tensor, fallback: float) -> float:
     """The τ under which filters have the variances that a BatchNorm has stored.
 
-    The best is the one whose logarithms of variance differ from the stored ones by what is
-    closest to a constant.
+    The best τ is the one for which the difference of predicted and stored logarithms of variance
+    is closest to a constant.
 
     Args:
-        pairs: ``tap_covariance``, (C_out, T, T).
-        taps: Positions of the taps, (T, dimensions).
+        pairs: Result of ``tap_covariance``, (C_out, T, T).
+        taps: Positions of the taps in pixels, (T, dimensions).
         stored: Stored variances, (C_out,).
-        fallback: The answer where the variances tell nothing: a single tap, a single channel.
+        fallback: τ where the variances hold no information: a single tap, a single channel.
 
     Returns:
         One of ``DECAYS``, or the fallback.
@@ -202,16 +202,16 @@ def fit_decay(pairs: Tensor, taps: Tensor, stored: Tensor, fallback: float) -> f
 
 
 def filtered_decay(pairs: Tensor, taps: Tensor, decay: float, stride: Sequence[int]) -> float:
-    """τ of what filters make of a map: a channel's correlation with itself one output away.
+    """τ of a map after filters: a channel's correlation with itself one output away.
 
     Args:
-        pairs: ``tap_covariance``, (C_out, T, T).
-        taps: Positions of the taps, (T, dimensions).
-        decay: τ of what they read.
+        pairs: Result of ``tap_covariance``, (C_out, T, T).
+        taps: Positions of the taps in pixels, (T, dimensions).
+        decay: τ of the map before.
         stride: Pixels from one output to the next, along each dimension.
 
     Returns:
-        Mean over the dimensions and over all channels alike, as a BatchNorm behind them has it;
+        Mean over the dimensions and over all channels with equal weight, as after a BatchNorm;
         between 0 and 0.98.
     """
     shifts = torch.diag(torch.tensor(tuple(stride), dtype=torch.float64))
@@ -225,15 +225,15 @@ def filtered_decay(pairs: Tensor, taps: Tensor, decay: float, stride: Sequence[i
 def window_correlation(window: Sequence[int], decay: float, shift: int = 0) -> float:
     """Mean of R between all pixels of a window and all pixels of one shifted sideways.
 
-    Unshifted, that is what averaging over the window leaves of a variance.
+    Without a shift, it is the share of a variance that remains after averaging over the window.
 
     Args:
         window: Pixels along each dimension.
-        decay: τ.
+        decay: τ of the map.
         shift: Pixels along the last dimension.
 
     Returns:
-        Between 0 and 1.
+        Mean correlation, 0 to 1.
     """
     squared, share = torch.zeros(()).double(), torch.ones(()).double()
     for dimension, size in enumerate(window):
@@ -253,7 +253,7 @@ def window_decay(window: Sequence[int], decay: float, stride: int) -> float:
         stride: Pixels from one window to the next.
 
     Returns:
-        Correlation of neighbouring averages.
+        Correlation of neighbouring averages, 0 to 0.98.
     """
     return _plausible(window_correlation(window, decay, stride) / window_correlation(window, decay))
 
@@ -266,10 +266,10 @@ def largest_of(window: Sequence[int], decay: float) -> tuple[float, float]:
 
     Args:
         window: Pixels along each dimension.
-        decay: τ.
+        decay: τ of the map.
 
     Returns:
-        Mean and variance, in standard deviations of one pixel.
+        Mean, in standard deviations of one pixel, and variance, in variances of one pixel.
     """
     count = math.prod(window)
     if count == 1:

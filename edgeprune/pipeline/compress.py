@@ -7,6 +7,7 @@ started, all recover together, and the first alone exports, measures and writes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeprune import costs, distributed, evaluation
@@ -27,6 +28,7 @@ from edgeprune.pruning import (
 from edgeprune.recovery import recover
 from edgeprune.report import assemble, compare, document, formats, gates
 from edgeprune.report.coverage import coverage
+from edgeprune.report.findings import as_text
 from edgeprune.report.layers import layers
 from edgeprune.report.runtime_rows import emulation_complaint
 from edgeprune.tracing import trace
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from edgeprune.costs import Costs
     from edgeprune.images.reading import Part
     from edgeprune.loading.input_shape import Example
-    from edgeprune.recovery.method import RecoveryMethod
+    from edgeprune.recovery import RecoveryContext
 
 
 WEIGHTS = "compressed.safetensors"
@@ -76,12 +78,12 @@ def compress(
         EdgepruneError: One of its kinds, each with its exit code: see ``errors.py``.
     """
     source = model if isinstance(model, SourceModel) else wrap(model, example_input)
-    images, methods, config = _opened(source, config)
+    images, context, config = _opened(source, config)
     folder = RunFolder(directory if distributed.first() else None)
     log = StageLog(stages)
     traced, counted = survey(source, config.keep, log)
     traced, pruned, budget = _prune(traced, counted, config, log)
-    recovered = _recover(traced, pruned, config, methods, folder.path, log)
+    recovered = _recover(traced, pruned, config, replace(context, folder=folder.path), log)
     _save(recovered, folder.path, log)
     original, compressed = export_and_measure.export(source, recovered, config, folder.path, log)
     measured = export_and_measure.measure(original, compressed, config, log)
@@ -126,15 +128,15 @@ def _judged(
 
 def _opened(
     source: SourceModel, config: CompressConfig
-) -> tuple[evaluation.Images, tuple[RecoveryMethod, ...], CompressConfig]:
+) -> tuple[evaluation.Images, RecoveryContext, CompressConfig]:
     """What the run works with, found to be there before any long work; its part of the settings."""
     part: Part = "validation" if config.fits else "all"
     images = evaluation.open_images(source, config.eval_images, config.photographs, part)
     gates.require(config.fail_if, config.missing_figures(images))
-    methods = config.methods(source)
+    context = config.recovery_context(source)
     if distributed.first():
-        return images, methods, config
-    return evaluation.Images(None, None), methods, config.recovery_alone
+        return images, context, config
+    return evaluation.Images(None, None), context, config.recovery_alone
 
 
 def survey(
@@ -182,22 +184,21 @@ def _recover(
     traced: TracedModel,
     pruned: PrunedModel,
     config: CompressConfig,
-    methods: tuple[RecoveryMethod, ...],
-    folder: Path,
+    context: RecoveryContext,
     log: StageLog,
 ) -> PrunedModel:
-    if not methods:
+    if not config.recover:
         log.skip("recover")
         return pruned
     with log.stage("recover") as stage:
-        limit = config.budget_time
-        recovered = recover(traced, pruned, methods, stage.progress, seconds=limit, folder=folder)
-        told = [f"{step.method}: {step.detail}" for step in recovered.recovered_by]
+        context = replace(context, progress=stage.progress)
+        recovered = recover(traced, pruned, config.recover, context)
+        notes = [f"{step.method}: {as_text(step.notes)}" for step in recovered.recovered_by]
         for step in recovered.recovered_by:
             if step.quality is not None and step.quality.falls_short:
                 stage.status = "degraded"
-                told.append(SHORT.format(step.method))
-        stage.detail = "; ".join(told)
+                notes.append(SHORT.format(step.method))
+        stage.detail = "; ".join(notes)
     return recovered
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeprune import bench
-from edgeprune.bench import instructions, on_runtimes
+from edgeprune.bench import on_runtimes
 from edgeprune.errors import UsageError
 from edgeprune.export import TARGETS, OnnxTarget, Target
 from edgeprune.images import image_sets
 from edgeprune.images.folder import Folder
 from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
-from edgeprune.recovery import RecoveryMethod, equipped, takes_images
+from edgeprune.recovery import RecoveryContext, RecoveryMethod
 from edgeprune.recovery.auto import Auto
 from edgeprune.report import paths
 
@@ -107,16 +108,15 @@ class CompressConfig:
         """How channels are chosen, as :func:`edgeprune.pruning.plan` takes it."""
         return {"criterion": self.criterion, "allocation": self.allocation, "seed": self.seed}
 
-    def methods(self, source: SourceModel) -> tuple[RecoveryMethod, ...]:
-        """The recovery methods with the run's images, workspace and seed.
+    def recovery_context(self, source: SourceModel) -> RecoveryContext:
+        """What recovery methods are handed: the run's images, time, workspace and seed.
 
         Raises:
             UsageError: If ``images`` is a file, and none of images that ``source`` takes.
         """
-        return equipped(
-            self.recover,
-            images=self._own_images(source),
-            synthesis=self.synthesis,
+        return RecoveryContext(
+            images=self._own_images(source) or self.synthesis,
+            seconds=math.inf if self.budget_time is None else self.budget_time,
             workspace=self.workspace,
             seed=self.seed,
         )
@@ -129,7 +129,7 @@ class CompressConfig:
     @property
     def fits(self) -> bool:
         """Whether recovery fits to the user's images."""
-        return self.images is not None and any(map(takes_images, self.recover))
+        return self.images is not None and any(method.source for method in self.recover)
 
     @property
     def recovery_alone(self) -> CompressConfig:
@@ -145,7 +145,7 @@ class CompressConfig:
     def missing_figures(self, images: Images) -> tuple[str, ...]:
         """Blocks of the report that a run with these settings and images leaves empty."""
         measured = self.bench is not None and self.target is not None
-        counted = self.bench is not None and instructions.counted_on(self.bench.device)
+        counted = self.bench is not None and self.bench.device.measures == "instructions"
         missing = {
             ("accuracy",): images.labelled is None,
             ("agreement",): images.unlabelled is None,

@@ -1,7 +1,7 @@
 """TracedModel → PrunedModel: score channels, meet a budget, cut, prove.
 
 importance.py   scores          budgets.py   what is asked       surgery.py   the cut
-rebuild.py      one of them     widths.py    what widths cost    masking.py   the proof
+rebuild.py      one of them     pricing.py   what widths cost     masking.py   the proof
 consumers.py      what it reads   scopes.py    who competes        allocation.py  the choice
 """
 
@@ -20,9 +20,9 @@ from edgeprune.pruning.importance import CRITERIA, importance
 from edgeprune.pruning.importance.criterion import Criterion
 from edgeprune.pruning.importance.norms import L2Norm
 from edgeprune.pruning.importance.rebuild import Rebuild
+from edgeprune.pruning.pricing import cost_model
 from edgeprune.pruning.scopes import SCOPES
 from edgeprune.pruning.surgery import check_fits, failing_groups, prune, trial_plan
-from edgeprune.pruning.widths import CostModel, cost_model
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -135,9 +135,9 @@ def prune_to_budget(
 
 def reachable(traced: TracedModel, costs: Costs, allocation: Allocation) -> dict[str, float]:
     """The least share of each budget's figure that any plan can reach."""
-    model: CostModel = cost_model(traced, costs)
+    model = cost_model(traced, costs)
     narrowest = allocation.narrowest(model.groups)
     return {
-        "macs": float(model.macs_at(narrowest) / model.macs_at(model.full)),
-        "params": float(model.params_at(narrowest) / model.params_at(model.full)),
+        quantity: float(model.at(quantity, narrowest)) / model.original(quantity)
+        for quantity in ("macs", "params")
     }

@@ -18,8 +18,8 @@ import numpy as np
 
 from edgeprune.artifacts import ChannelGroup, KeptChannels
 from edgeprune.errors import BudgetUnreachable, ModelUnsupported, UsageError
+from edgeprune.pruning.pricing import CostModel, Floats
 from edgeprune.pruning.scopes import SCOPES
-from edgeprune.pruning.widths import CostModel, Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,8 +135,8 @@ def allocate(
     if not model.groups:
         raise ModelUnsupported("nothing can be pruned: every channel group is locked")
     candidates = [options.widths(group) for group in model.groups]
-    asked, original = budget.asked(model), float(budget.reached(model, model.full))
-    least = float(budget.reached(model, options.narrowest(model.groups)))
+    asked, original = budget.asked(model), model.original(budget.quantity)
+    least = float(model.at(budget.quantity, options.narrowest(model.groups)))
     nearest = min(max(asked, least), original)
     if abs(asked - nearest) > CLOSE_ENOUGH * original:
         raise BudgetUnreachable(
@@ -152,7 +152,7 @@ def allocate(
         for group, width in zip(model.groups, widths, strict=True)
         if width < group.width
     )
-    reached = float(budget.reached(model, widths))
+    reached = float(model.at(budget.quantity, widths))
     shares = (budget.share(asked, original), budget.share(reached, original))
     return Allocated(kept, budget.kind, *shares)
 
@@ -176,7 +176,7 @@ def _turn_knob(
     for _ in range(60):
         middle = (low + high) / 2
         indices = _nearest(candidates, wanted(middle))
-        reached = float(budget.reached(model, _widths(candidates, indices)))
+        reached = float(model.at(budget.quantity, _widths(candidates, indices)))
         if abs(reached - asked) < best_error:
             best, best_error = indices, abs(reached - asked)
         low, high = (middle, high) if reached < asked else (low, middle)
@@ -192,16 +192,16 @@ def _close_gap(
     """
     if prod(map(len, candidates)) <= FEW:
         return _closest_of_all(model, budget, candidates, indices)
-    asked, original = budget.asked(model), float(budget.reached(model, model.full))
+    asked, original = budget.asked(model), model.original(budget.quantity)
     start = indices
     for _ in range(2 * len(candidates)):
-        error = abs(float(budget.reached(model, _widths(candidates, indices))) - asked)
+        error = abs(float(model.at(budget.quantity, _widths(candidates, indices))) - asked)
         if error <= AIM * original:
             break
         neighbours = _neighbours(candidates, indices, start)
         if not neighbours:
             break
-        reached = budget.reached(model, np.stack([_widths(candidates, n) for n in neighbours]))
+        reached = model.at(budget.quantity, np.stack([_widths(candidates, n) for n in neighbours]))
         best = int(np.abs(reached - asked).argmin())
         if abs(float(reached[best]) - asked) >= error:
             break
@@ -213,9 +213,9 @@ def _closest_of_all(
     model: CostModel, budget: Budget, candidates: CandidateWidths, indices: WidthIndices
 ) -> WidthIndices:
     """Of all assignments that come as close to the budget as any, the one most like ``indices``."""
-    asked, original = budget.asked(model), float(budget.reached(model, model.full))
+    asked, original = budget.asked(model), model.original(budget.quantity)
     every = np.stack(np.meshgrid(*candidates, indexing="ij"), axis=-1)
-    errors = np.abs(budget.reached(model, every) - asked)
+    errors = np.abs(model.at(budget.quantity, every) - asked)
     close = errors <= max(float(errors.min()), AIM * original)
     change = (np.abs(every - _widths(candidates, indices)) / model.full).sum(axis=-1)
     best = np.unravel_index(np.where(close, change, np.inf).argmin(), close.shape)

@@ -13,20 +13,22 @@ from edgeprune.choices import Choices
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgeprune.pruning.widths import CostModel, Floats
+    from edgeprune.pruning.pricing import CostModel
 
 
 class Budget(Protocol):
-    """Something to be reached by choosing widths."""
+    """Something to be reached by choosing widths.
+
+    Attributes:
+        kind: Name of the budget: its flag without the dashes.
+        quantity: The price it is about; a key of :class:`~edgeprune.pruning.pricing.CostModel`.
+    """
 
     kind: ClassVar[str]
+    quantity: ClassVar[str]
 
     def asked(self, model: CostModel) -> float:
-        """The figure to reach, in its own unit."""
-        ...
-
-    def reached(self, model: CostModel, widths: Floats) -> Floats:
-        """The figure at ``widths`` (…, G), in the same unit."""
+        """The figure to reach, in the quantity's own unit."""
         ...
 
     def share(self, figure: float, original: float) -> float:
@@ -35,51 +37,39 @@ class Budget(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Macs:
-    """Multiply-accumulates that remain.
+class Remaining:
+    """What remains of a quantity.
 
     Attributes:
-        amount: Up to 1 a share of the original, above it a number of multiply-accumulates.
+        amount: Up to 1 a share of the original, above it a figure in the quantity's own unit.
     """
 
     amount: float
-    kind: ClassVar[str] = "macs"
+
+    kind: ClassVar[str]
+    quantity: ClassVar[str]
 
     def asked(self, model: CostModel) -> float:
-        """The figure to reach, in its own unit; see :class:`Budget`."""
-        return _absolute(self.amount, float(model.macs_at(model.full)))
-
-    def reached(self, model: CostModel, widths: Floats) -> Floats:
-        """The figure at ``widths``, in the same unit; see :class:`Budget`."""
-        return model.macs_at(widths)
+        """The figure to reach, in the quantity's own unit."""
+        return self.amount * model.original(self.quantity) if self.amount <= 1 else self.amount
 
     def share(self, figure: float, original: float) -> float:
-        """The share of the original that remains; see :class:`Budget`."""
+        """The share of the original that remains."""
         return figure / original
 
 
-@dataclass(frozen=True, slots=True)
-class Params:
-    """Parameters that remain.
+class Macs(Remaining):
+    """Multiply-accumulates that remain: a share of the original, or a number above 1."""
 
-    Attributes:
-        amount: Up to 1 a share of the original, above it a number of parameters.
-    """
+    __slots__ = ()
+    kind = quantity = "macs"
 
-    amount: float
-    kind: ClassVar[str] = "params"
 
-    def asked(self, model: CostModel) -> float:
-        """The figure to reach, in its own unit; see :class:`Budget`."""
-        return _absolute(self.amount, float(model.params_at(model.full)))
+class Params(Remaining):
+    """Parameters that remain: a share of the original, or a number above 1."""
 
-    def reached(self, model: CostModel, widths: Floats) -> Floats:
-        """The figure at ``widths``, in the same unit; see :class:`Budget`."""
-        return model.params_at(widths)
-
-    def share(self, figure: float, original: float) -> float:
-        """The share of the original that remains; see :class:`Budget`."""
-        return figure / original
+    __slots__ = ()
+    kind = quantity = "params"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +81,16 @@ class Ratio:
     """
 
     amount: float
+
     kind: ClassVar[str] = "ratio"
+    quantity: ClassVar[str] = "channels"
 
     def asked(self, model: CostModel) -> float:
-        """The figure to reach, in its own unit; see :class:`Budget`."""
-        return (1 - self.amount) * float(model.full.sum())
-
-    def reached(self, model: CostModel, widths: Floats) -> Floats:
-        """The figure at ``widths``, in the same unit; see :class:`Budget`."""
-        return model.channels_at(widths)
+        """The number of channels that remain."""
+        return (1 - self.amount) * model.original(self.quantity)
 
     def share(self, figure: float, original: float) -> float:
-        """The share of the original that is removed, not what remains; see :class:`Budget`."""
+        """The share of the original that is removed, not what remains."""
         return 1 - figure / original
 
 
@@ -132,7 +120,3 @@ def parse_budget(kind: str, text: str) -> Budget:
     if share and not (0 <= amount < 1 if kind == "ratio" else 0 < amount <= 1):
         raise UsageError(f"--{kind} {text}: a share lies between 0 and 100%")
     return BUDGETS[kind](amount)
-
-
-def _absolute(amount: float, whole: float) -> float:
-    return amount * whole if amount <= 1 else amount

@@ -23,20 +23,14 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
 from edgeprune.errors import VerificationFailed, first_line
+from edgeprune.graph.layers import CHANNEL_LAYERS, channel_axis
 from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 OUTPUT = "the network's output"
-COMPARED = (
-    nn.modules.conv._ConvNd,
-    nn.Linear,
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.PReLU,
-)
+COMPARED = (*CHANNEL_LAYERS, nn.PReLU)
 """Layers whose output is compared: those that own channels."""
 
 Outputs: TypeAlias = dict[str, list[Tensor]]
@@ -81,7 +75,8 @@ def compare_with_masked(
             f"'{worst}' differs from the masked original by {differences[worst]:.1e} of its scale "
             f"({tolerance:.0e} is allowed)"
         )
-    return SurgeryProof(differences[worst], tolerance, len(differences), exempt)
+    precision = str(dtype).removeprefix("torch.")
+    return SurgeryProof(differences[worst], tolerance, len(differences), exempt, precision)
 
 
 def _masked_original(
@@ -117,7 +112,7 @@ def _outputs(
 
     def recorder(name: str) -> Callable[..., None]:
         def record(layer: nn.Module, _: object, output: Tensor) -> None:
-            axis = _channel_axis(layer, output)
+            axis = channel_axis(layer)
             kept = _kept(output.shape[axis], removed.get(name, ()), output.device)
             seen.setdefault(name, []).append(output.index_select(axis, kept))
 
@@ -136,7 +131,7 @@ def _masked_input(channels: Collection[int]) -> Callable[..., tuple[Tensor, ...]
 
     def mask(layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         gone = torch.tensor(sorted(channels), device=args[0].device)
-        return (args[0].index_fill(_channel_axis(layer, args[0]), gone, 0.0), *args[1:])
+        return (args[0].index_fill(channel_axis(layer), gone, 0.0), *args[1:])
 
     return mask
 
@@ -147,7 +142,7 @@ def _normalised_over(removed: Collection[int]) -> Callable[..., Tensor]:
     def normalise(
         layer: nn.LayerNorm | nn.GroupNorm, args: tuple[Tensor, ...], output: Tensor
     ) -> Tensor:
-        axis = _channel_axis(layer, output)
+        axis = channel_axis(layer)
         kept = _kept(output.shape[axis], removed, output.device)
         staying = args[0].index_select(axis, kept).movedim(axis, -1)
         weight, bias = (
@@ -162,12 +157,6 @@ def _normalised_over(removed: Collection[int]) -> Callable[..., Tensor]:
         return torch.zeros_like(output).index_copy(axis, kept, small)
 
     return normalise
-
-
-def _channel_axis(layer: nn.Module, value: Tensor) -> int:
-    """Linear layers and plain LayerNorm count channels last, everything else second."""
-    last = isinstance(layer, nn.Linear) or type(layer) is nn.LayerNorm
-    return value.dim() - 1 if last else 1
 
 
 def _kept(width: int, removed: Collection[int], device: torch.device) -> Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from edgeprune.choices import Choices
-from edgeprune.pruning.widths import CostModel, Floats
+from edgeprune.pruning.pricing import CostModel, Floats
 
 if TYPE_CHECKING:
     from edgeprune.pruning.budgets import Budget
@@ -57,8 +57,8 @@ def savings(model: CostModel, budget: Budget) -> Floats:
     Returns:
         (G,), positive.
     """
-    full = float(budget.reached(model, model.full))
-    one_less = budget.reached(model, model.full - np.eye(len(model.groups)))
+    full = model.original(budget.quantity)
+    one_less = model.at(budget.quantity, model.full - np.eye(len(model.groups)))
     return np.maximum((full - one_less) / full, np.finfo(np.float64).tiny)
 
 

@@ -1,4 +1,4 @@
-"""Climb from the simplest method to the best, and stay on the candidate that is nearest to the original.
+"""Try methods from the simplest to the best, and keep the one nearest to the original.
 
 Which candidates there are depends on what the network offers. BatchNorm holds the moments that the
 analytic closed form starts from, and brings drawn images to the level of real ones, so that whole
@@ -12,33 +12,31 @@ the best of them. No candidate wins everywhere. Each is judged on images that no
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from edgeprune.artifacts import RecoveryStep
+from edgeprune.artifacts import Note, RecoveryStep
 from edgeprune.graph.batch_norms import batch_norms
 from edgeprune.images.given import Given
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.recovery.closed_form.analytic import Analytic
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct, enough
-from edgeprune.recovery.training.feature_training import DistillationMethod, plenty
+from edgeprune.recovery.method import RecoveryMethod
+from edgeprune.recovery.training.feature_training import plenty
 from edgeprune.recovery.training.supervise import Supervise
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from torch import Tensor
 
     from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel
     from edgeprune.images.source import ImageSource
-    from edgeprune.recovery.method import RecoveryMethod
 
 HELD_OUT = 4
 """For so many images to fit to, one other validated."""
@@ -55,7 +53,7 @@ EFFORT = {"nm": 1, "lbyl": 1, "analytic": 1, "reconstruct": 4, "supervise": 30}
 
 
 @dataclass(frozen=True, slots=True)
-class Auto:
+class Auto(RecoveryMethod):
     """Keep the method with the smallest error on held-out images, or none.
 
     Attributes:
@@ -63,77 +61,77 @@ class Auto:
         images: How many to fit to; 0: as :class:`Reconstruct` and :class:`Supervise` choose. A
             quarter as many others judge as the first of them takes.
         steps: Of training; 0: as :class:`Supervise` chooses.
-        seconds: What all of it may take; training then lasts as long as there is time.
-        workspace: A folder for the state of training; None: nothing is kept.
-        seed: Of all that draws; None: the run's, or 0.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
     images: int = 0
     steps: int = 0
-    seconds: float = math.inf
-    workspace: Path | None = None
-    seed: int | None = None
+
+    timed: ClassVar[bool] = True
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.method.RecoveryMethod` says; the step tells what won, and why."""
-        start = time.perf_counter()
-        fitting, validation = self._images(traced.source)
-        error = partial(
-            held_out_error, traced, inputs=validation, synthetic=self.source.kind.synthetic
-        )
+        """Recover with each candidate; the step tells which one was kept, and why."""
+        start = context.clock()
+        source = context.opened(self.source, timed=True)
+        fitting, validation = self._images(traced.source, source, context.seed)
+        error = partial(held_out_error, traced, inputs=validation, synthetic=source.kind.synthetic)
         best, chosen = pruned, "none"
         errors = {chosen: error(pruned)}
         candidates = self._candidates(traced, fitting)
-        recorded = efforts(candidates, progress)
+        progress = efforts(candidates, context.progress)
         for name, method in candidates.items():
             if errors[chosen] < ROUNDING:
                 break
-            below = pruned
-            if isinstance(method, DistillationMethod):
-                below = best
-                method = replace(method, seconds=self.seconds - (time.perf_counter() - start))
-            tried = method(traced, below, recorded[name])
+            left = context.seconds - (context.clock() - start)
+            tried = method(
+                traced, best if method.timed else pruned, context.within(left, progress[name])
+            )
             errors[name] = error(tried)
             if errors[name] < errors[chosen]:
                 best, chosen = tried, name
-        validated = len(validation[0])
-        shown = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
         taken = best.recovered_by[len(pruned.recovered_by) :]
-        last = taken[-1] if taken else RecoveryStep("none", 0.0, 0, "")
-        detail = f"chose {chosen}; error on {validated} other images {self.source.origin}: {shown}"
+        last = taken[-1] if taken else RecoveryStep("none", 0.0, 0)
+        values = {"method": chosen, "images": len(validation[0]), "origin": source.origin}
         step = replace(
             last,
             method=f"auto:{chosen}",
-            seconds=time.perf_counter() - start,
-            images=validated + last.images,
-            detail="; ".join((detail, *(each.detail for each in taken))),
+            seconds=context.clock() - start,
+            images=len(validation[0]) + last.images,
+            notes=(
+                Note("chosen", values | {"errors": errors}),
+                *(note for each in taken for note in each.notes),
+            ),
+            quality=source.quality,
         )
         return replace(best, recovered_by=(*pruned.recovered_by, step))
 
-    def _images(self, original: SourceModel) -> tuple[Given, tuple[Tensor, ...]]:
-        """Images to fit to, and others to judge by."""
+    def _images(
+        self, original: SourceModel, source: ImageSource, seed: int
+    ) -> tuple[Given, tuple[Tensor, ...]]:
+        """Images to fit to, and validation images."""
         few = self.images or enough(original.input)
-        most = max(self.images or plenty(self.source, original.input), few)
+        most = max(self.images or plenty(source, original.input), few)
         validated = max(LEAST_VALIDATION, few // HELD_OUT)
-        inputs = self.source(original, most + validated, self.seed or 0)
+        inputs = source(original, most + validated, seed)
         validated = min(validated, max(LEAST_VALIDATION, len(inputs[0]) // (HELD_OUT + 1)))
-        fitting = Given(tuple(each[validated:] for each in inputs), self.source.origin)
-        return replace(fitting, kind=self.source.kind), tuple(each[:validated] for each in inputs)
+        fitting = Given(tuple(each[validated:] for each in inputs), source.origin, source.kind)
+        return fitting, tuple(each[:validated] for each in inputs)
 
     def _candidates(self, traced: TracedModel, fitting: Given) -> dict[str, RecoveryMethod]:
-        """What the network and the images allow, the simplest first."""
+        """The methods that the network and the images allow, the simplest first."""
         candidates: dict[str, RecoveryMethod] = {}
         normed = bool(batch_norms(traced.source.module))
         if not normed:
             candidates |= {"nm": NeuronMerging(), "lbyl": Lbyl()}
         candidates["analytic"] = Analytic()
         if len(fitting.images[0]) and (normed or not fitting.kind.synthetic):
-            given: dict[str, Any] = {"source": fitting, "images": self.images, "seed": self.seed}
-            candidates["reconstruct"] = Reconstruct(**given)
-            candidates["supervise"] = Supervise(steps=self.steps, workspace=self.workspace, **given)
+            candidates["reconstruct"] = Reconstruct(fitting, self.images)
+            candidates["supervise"] = Supervise(fitting, self.images, self.steps)
         return candidates
 
 

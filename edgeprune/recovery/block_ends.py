@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from edgeprune.artifacts import BatchNormed, Depthwise, Filters, Scaled, Sum
 from edgeprune.graph.batch_norms import called_once, norm_after, shared_norms
-from edgeprune.recovery.kept_channels import LAYERS, kept_outputs
+from edgeprune.graph.layers import CHANNEL_LAYERS
+from edgeprune.recovery.kept_channels import kept_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,9 @@ def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tup
     norms = shared_norms(run, traced.source.module, pruned.module)
     last = {operation.layer: place for place, operation in enumerate(run.operations)}
     known = norms if normed else norms | (once - behind.keys())
-    there = {name for name, layer in pruned.module.named_modules() if isinstance(layer, LAYERS)}
+    there = {
+        name for name, layer in pruned.module.named_modules() if isinstance(layer, CHANNEL_LAYERS)
+    }
     candidates = sorted(known & once & there, key=last.__getitem__)
     kept = kept_outputs(traced, pruned.plan, candidates)
     ends = {behind.get(layer, layer) for layer in _summands(traced)}

@@ -1,6 +1,6 @@
-"""What a run has for its recovery methods: images, time, a place for their state, a seed.
+"""What a run hands to its recovery methods: images, time, a place for unfinished work, a seed.
 
-A method takes what it has a field for: ``source``, ``seconds``, ``workspace``, ``seed``.
+A method reads what it needs of one frozen context; nothing is set in the method itself.
 """
 
 from __future__ import annotations
@@ -8,63 +8,116 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.images.observed import ObservedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from edgeprune.artifacts import Progress
     from edgeprune.images.source import ImageSource
     from edgeprune.recovery.method import RecoveryMethod
 
-IMAGINING = 0.5
-"""Of the time of a method, what its source may take."""
+IMAGE_SHARE = 0.5
+"""Share of a method's time that its images may take."""
 
 
-def takes_images(method: RecoveryMethod) -> bool:
-    """Whether a method fits to images: it then has a ``source`` of them."""
-    return hasattr(method, "source")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryContext:
+    """What a run hands to a recovery method.
 
-
-def equipped(
-    methods: Sequence[RecoveryMethod],
-    *,
-    images: ImageSource | None = None,
-    synthesis: ImageSource | None = None,
-    workspace: Path | None = None,
-    seed: int = 0,
-) -> tuple[RecoveryMethod, ...]:
-    """Give methods what the run has for them.
-
-    Args:
-        methods: In the order of application.
-        images: The user's own, for methods that would draw theirs.
-        synthesis: Where such methods get theirs if the user has none; None: it is their choice.
-        workspace: For the state of those that take long, a folder each; None: they keep none.
-        seed: For methods that have none of their own.
-
-    Returns:
-        The same methods, some with other fields.
+    Attributes:
+        images: Image source taken in place of a method's own synthetic one: the user's images, or
+            the synthesis asked for. None: each method has its own way.
+        seed: Random seed of everything that a method draws.
+        seconds: Time limit, from the call on; inf: none. A method that trains then takes as many
+            steps as there is time for, and two runs no longer give the same weights.
+        workspace: Folder for the state of unfinished work, from which the next run with the same
+            settings goes on; None: nothing is kept.
+        image_workspace: Folder for unfinished image synthesis. Methods share it: a set that two
+            of them ask for is made once. None: nothing is kept.
+        folder: Folder that synthesized images are saved to, with a contact sheet; None: they are
+            not saved.
+        name: Names a further set of images.
+        progress: Callback for the share done, 0 to 1; None: nobody watches.
+        score_images: Whether the original scores synthetic images, for the report.
+        clock: Gives the time in seconds.
     """
-    own = images or synthesis
-    given: list[Any] = []
-    for label, method in zip(labels(methods), methods, strict=True):
-        changes: dict[str, Any] = {}
-        source: Any = getattr(method, "source", None)
-        if own is not None and source is not None and source.kind.synthetic:
-            changes["source"] = source = own
-        if workspace is not None and _lacks(source, "workspace"):
-            # One folder for all: a set that two methods ask for is then made once.
-            changes["source"] = replace(source, workspace=workspace / "images")
-        if workspace is not None and _lacks(method, "workspace"):
-            changes["workspace"] = workspace / label
-        if _lacks(method, "seed"):
-            changes["seed"] = seed
-        given.append(replace(method, **changes) if changes else method)  # type: ignore[type-var]
-    return tuple(given)
+
+    images: ImageSource | None = None
+    seed: int = 0
+    seconds: float = math.inf
+    workspace: Path | None = None
+    image_workspace: Path | None = None
+    folder: Path | None = None
+    name: str = ""
+    progress: Progress | None = None
+    score_images: bool = True
+    clock: Callable[[], float] = time.perf_counter
+
+    def source(self, own: ImageSource | None) -> ImageSource | None:
+        """The image source of a method in this run, before it is given a time and a folder.
+
+        Args:
+            own: The method's own; None for methods that take no images.
+        """
+        return self.images if self.images and own and own.kind.synthetic else own
+
+    def opened(self, own: ImageSource, *, timed: bool = False) -> ObservedSource:
+        """The image source of a method, ready to make images within their time.
+
+        Args:
+            own: The method's own source.
+            timed: Whether the method spends the rest of its time itself.
+        """
+        source: Any = self.source(own)
+        if self.image_workspace is not None and _lacks_workspace(source):
+            source = replace(source, workspace=self.image_workspace)
+        seconds = self.seconds * IMAGE_SHARE if timed else self.seconds
+        return ObservedSource(source, self.folder, self.name, seconds, score=self.score_images)
+
+    def for_each(
+        self, methods: Sequence[RecoveryMethod]
+    ) -> Iterator[tuple[RecoveryMethod, RecoveryContext]]:
+        """Every method with a context of its own.
+
+        Time is shared equally, at the moment a method's turn comes, among it and those behind it
+        that can keep to a time; the others take what they need.
+
+        Args:
+            methods: Methods in the order of application.
+        """
+        end = self.clock() + self.seconds
+        waiting = sum(map(self._is_timed, methods))
+        for name, method in zip(labels(methods), methods, strict=True):
+            seconds = math.inf
+            if self._is_timed(method):
+                seconds = max(0.0, end - self.clock()) / waiting
+                waiting -= 1
+            workspace = self.workspace and self.workspace / name
+            images = self.workspace and self.workspace / "images"
+            yield (
+                method,
+                replace(
+                    self, seconds=seconds, workspace=workspace, image_workspace=images, name=name
+                ),
+            )
+
+    def within(self, seconds: float, progress: Progress | None) -> RecoveryContext:
+        """The context of a method that another one calls on images of its own.
+
+        Args:
+            seconds: Its time limit.
+            progress: Its callback.
+        """
+        alone = replace(self, images=None, folder=None, image_workspace=None, score_images=False)
+        return replace(alone, seconds=seconds, progress=progress)
+
+    def _is_timed(self, method: RecoveryMethod) -> bool:
+        return method.timed or hasattr(self.source(method.source), "seconds")
 
 
 def labels(methods: Sequence[RecoveryMethod]) -> list[str]:
@@ -78,53 +131,6 @@ def labels(methods: Sequence[RecoveryMethod]) -> list[str]:
     return found
 
 
-class Clock:
-    """Shares out the time that recovery may take.
-
-    Args:
-        methods: In the order of application.
-        seconds: From now on; None for no limit.
-    """
-
-    def __init__(self, methods: Sequence[RecoveryMethod], seconds: float | None) -> None:
-        self._waiting = sum(map(_is_timed, methods))
-        self._end = math.inf if seconds is None else time.perf_counter() + seconds
-
-    def share_of(self, method: RecoveryMethod) -> float:
-        """Seconds for the next method, if it can be timed: as many as for those after it."""
-        if math.isinf(self._end) or not _is_timed(method):
-            return math.inf
-        share = max(0.0, self._end - time.perf_counter()) / self._waiting
-        self._waiting -= 1
-        return share
-
-
-def watched(
-    method: RecoveryMethod, seconds: float, folder: Path | None, label: str
-) -> RecoveryMethod:
-    """A method within its time, whose images are judged, and kept if the original imagined them.
-
-    Args:
-        method: Any.
-        seconds: What it may take; infinite for no limit.
-        folder: Where images are kept; None: nowhere.
-        label: Names them.
-    """
-    changes: dict[str, Any] = {}
-    given: Any = method
-    if math.isfinite(seconds) and hasattr(given, "seconds"):
-        changes["seconds"] = seconds = min(given.seconds, seconds)
-        seconds *= IMAGINING
-    if takes_images(method):
-        changes["source"] = ObservedSource(given.source, folder, label, seconds)
-    looked_at: RecoveryMethod = replace(given, **changes) if changes else method
-    return looked_at
-
-
-def _lacks(holder: object, name: str) -> bool:
-    """Whether there is such a field, and nothing in it."""
-    return hasattr(holder, name) and getattr(holder, name) is None
-
-
-def _is_timed(method: RecoveryMethod) -> bool:
-    return hasattr(method, "seconds") or hasattr(getattr(method, "source", None), "seconds")
+def _lacks_workspace(source: object) -> bool:
+    """Whether a source can keep unfinished sets, and was given no folder for them."""
+    return hasattr(source, "workspace") and source.workspace is None

@@ -5,25 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+
+from edgeprune.layer_widths import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from edgeprune.artifacts import PruningPlan, TracedModel
-
-LAYERS = (
-    nn.modules.conv._ConvNd,
-    nn.Linear,
-    nn.modules.batchnorm._NormBase,
-    nn.GroupNorm,
-    nn.LayerNorm,
-)
-"""Layers whose output channels are known."""
-
-WIDTHS = ("out_channels", "out_features", "num_features", "num_channels", "normalized_shape")
 
 
 def kept_outputs(
@@ -34,7 +24,7 @@ def kept_outputs(
     Args:
         traced: The original with its groups.
         plan: What was removed.
-        layers: Some of :data:`LAYERS`, by dotted name.
+        layers: Some of :data:`~edgeprune.graph.layers.CHANNEL_LAYERS`, by dotted name.
 
     Returns:
         Ascending indices into the original's channels, (K,), int64; a layer that loses no output
@@ -52,13 +42,8 @@ def kept_outputs(
 
 
 def all_outputs(traced: TracedModel, layer: str) -> Tensor:
-    """Every output channel of one of :data:`LAYERS` of the original, (C,)."""
+    """Every output channel of one of :data:`~edgeprune.graph.layers.CHANNEL_LAYERS` of the original, (C,)."""
     module: nn.Module = traced.source.module.get_submodule(layer)
-    width = next(getattr(module, name) for name in WIDTHS if hasattr(module, name))
-    return torch.arange(width[-1] if isinstance(width, tuple) else int(width))
-
-
-def channel_axis(module: nn.Module) -> int:
-    """Where the channels are in what one of :data:`LAYERS` gives."""
-    last = isinstance(module, nn.Linear) or type(module) is nn.LayerNorm  # others permute
-    return -1 if last else 1
+    width = width_of(module)
+    assert width is not None, f"'{layer}' is no layer of channels"
+    return torch.arange(width)

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+    from edgeprune.artifacts import PrunedModel, TracedModel
+    from edgeprune.images.source import ImageSource
+    from edgeprune.recovery.context import RecoveryContext
 
 
 class RecoveryMethod(Protocol):
-    """Recovers a pruned network; a row of :data:`edgeprune.recovery.METHODS`, or your own."""
+    """Recovers a pruned network; a row of :data:`edgeprune.recovery.METHODS`, or your own.
+
+    Derive from this class, and a method that is a formula on weights has to define no more than
+    ``__call__``.
+
+    Attributes:
+        timed: Whether the method keeps to ``context.seconds``; the run's time limit is shared
+            among those that do.
+    """
+
+    timed: ClassVar[bool] = False
+
+    @property
+    def source(self) -> ImageSource | None:
+        """Where the method gets images if the run has none for it; None: it takes no images."""
+        return None
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self, traced: TracedModel, pruned: PrunedModel, context: RecoveryContext
     ) -> PrunedModel:
         """Recover a pruned network.
 
         Args:
             traced: The original with its groups.
             pruned: The result of surgery, or of an earlier method; not changed.
-            progress: Told the share done.
+            context: What the run has for the method.
 
         Returns:
             A network with new weights, the step that was taken appended to ``recovered_by``.

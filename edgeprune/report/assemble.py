@@ -35,26 +35,26 @@ ENVIRONMENT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """All that one run produced and its report tells; None for what it did not produce.
+    """What a run produced, for its report; None for what it did not produce.
 
     Attributes:
-        command: What the user typed, for people to repeat.
+        command: Command line that the user typed, for people to repeat.
         seed: The run's seed.
         source: The network that went in.
-        budget: What was asked and reached.
-        original_costs: Counted in the original.
-        compressed_costs: Counted in the compressed network.
-        original_file: The original, exported.
+        budget: Target, and what was reached.
+        original_costs: MACs, parameters and memory of the original.
+        compressed_costs: MACs, parameters and memory of the compressed network.
+        original_file: ONNX file of the original.
         compressed_file: The deliverable; its parity becomes the report's.
-        comparison: Both files measured; None after --no-bench.
+        comparison: Measurements of both files; None after --no-bench.
         surgery: Proof of the pruned network.
         coverage: How much could be pruned.
-        layers: What each layer had and has left.
-        accuracy: From --eval; see ``compare.accuracy``.
-        agreement: With the original, on images recovery never saw.
-        recovery: The methods that ran.
+        layers: Each layer's cost before and after.
+        accuracy: Accuracies on the images of --eval; see ``compare.accuracy``.
+        agreement: Agreement with the original, on images recovery never saw.
+        recovery: Recovery methods that ran.
         stages: Every stage with its status.
-        notes: What a reader must know besides; those of the artifacts are added.
+        notes: Remarks for the reader; those of the artifacts are added.
     """
 
     command: str
@@ -138,7 +138,7 @@ def from_bench(
         coverage=None,
         recovery=(),
         stages=(),
-        environment=surroundings(measured_on),
+        environment=complete_environment(measured_on),
         notes=tuple(notes),
         gates=(),
     )
@@ -151,7 +151,7 @@ def against(
     latency: RatioInterval | None,
     parity: artifacts.Parity | None,
 ) -> document.ReportDocument:
-    """The report of ``bench A B``: that of A with B beside it; ``parity`` is B's against A."""
+    """The report of ``bench A B``: that of A with B added; ``parity`` compares B with A."""
     after = _benched(compressed)
     return replace(
         alone,
@@ -166,7 +166,7 @@ def on_runtimes(
     parity: artifacts.RuntimeParity,
     further: Sequence[artifacts.RuntimeRun],
 ) -> document.ReportDocument:
-    """The report with what its runtime computes against ONNX Runtime, and with further runtimes."""
+    """The report with its runtime compared with ONNX Runtime, and with further runtimes."""
     notes = tuple(note for note in (parity.complaint, parity.note) if note)
     return replace(
         report,
@@ -176,7 +176,7 @@ def on_runtimes(
     )
 
 
-def surroundings(known: Mapping[str, object]) -> dict[str, object]:
+def complete_environment(known: Mapping[str, object]) -> dict[str, object]:
     """``known`` with every key that a report's environment has."""
     return {**dict.fromkeys(ENVIRONMENT), **known}
 
@@ -201,12 +201,12 @@ def _benched(found: Benched) -> document.Side:
 
 
 def _environment(measured: LatencyComparison | CountComparison | None) -> dict[str, object]:
-    """The device's where something was measured, with the packages that made the model."""
+    """The device's environment if something was measured, with the packages that made the model."""
     if measured is None:
-        return surroundings(environment.host())
+        return complete_environment(environment.host())
     device = measured.environment.get("packages")
     packages = {**environment.packages(), **(device if isinstance(device, dict) else {})}
-    return surroundings({**measured.environment, "packages": packages})
+    return complete_environment({**measured.environment, "packages": packages})
 
 
 def _notes(run: RunResult) -> Iterator[str]:

@@ -10,7 +10,7 @@ With few sessions it is wide, as it has to be.
 
 Latencies compare on the same machine, runtime and settings alone. MACs, parameters and bytes do
 not depend on them, so a baseline of another machine still serves those; a gate on its latency ends
-with an error that says what differs.
+with an error that names what differs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune import stats
 from edgeprune.artifacts import RatioInterval
-from edgeprune.report.compare import file_bytes, ratio
+from edgeprune.report.compare import ratio
 from edgeprune.report.document import Baseline
+from edgeprune.report.figures import BASELINE, shown_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from edgeprune.report.document import Latency, ReportDocument, Side
+    from edgeprune.report.figures import Figure
 
 CONFIDENCE = 0.95
 
@@ -38,7 +40,7 @@ PROCESS_LUCK = 0.015
 logarithm. Taken for reports that hold a single session, which cannot show it."""
 
 IDENTITY = ("machine", "cpu", "cores", "governor", "os", "device", "runtime", "threads")
-"""What latency depends on besides the model, as keys of ``environment``."""
+"""Keys of ``environment`` that latency depends on, besides the model."""
 
 BUILDERS = frozenset(
     ("edgeprune", "torch", "torchvision", "torch-pruning", "onnx", "onnxsim", "numpy")
@@ -47,36 +49,31 @@ BUILDERS = frozenset(
 
 
 def against(now: ReportDocument, then: ReportDocument, path: str) -> ReportDocument:
-    """``now`` with its baseline block filled.
+    """``now`` with its part ``baseline`` filled.
 
     Args:
         now: The report to judge.
-        then: An earlier one.
-        path: Where that is, for people.
+        then: An earlier report.
+        path: Path of the earlier report, for people.
     """
     new, old = _final(now), _final(then)
     differs = tuple(differences(now.environment, then.environment))
     latency = None
     if new.latency_s and old.latency_s and not differs:
         latency = latency_ratio(new.latency_s, old.latency_s)
-    found = Baseline(
-        path=path,
-        created=then.created,
-        latency=latency,
-        bytes=ratio(file_bytes(new), file_bytes(old)),
-        macs=ratio(new.macs, old.macs),
-        params=ratio(new.params, old.params),
-        peak_rss=None if differs else ratio(new.peak_rss_bytes, old.peak_rss_bytes),
-        differs=differs,
-    )
+    divided: dict[str, Any] = {
+        figure.ratio: None if differs and figure.filled_by != "file" else _ratio(figure, new, old)
+        for figure in shown_on(BASELINE)
+    }
+    found = Baseline(path=path, created=then.created, latency=latency, differs=differs, **divided)
     return replace(now, baseline=found)
 
 
 def differences(now: Mapping[str, Any], then: Mapping[str, Any]) -> Iterator[str]:
-    """In what two environments are not one: "cpu was Abacus 9000 and is Abacus 9001"."""
+    """The differences of two environments: "cpu was Abacus 9000 and is Abacus 9001"."""
     for key in IDENTITY:
         if now.get(key) != then.get(key):
-            yield f"{key} was {_told(then.get(key))} and is {_told(now.get(key))}"
+            yield f"{key} was {_text(then.get(key))} and is {_text(now.get(key))}"
     new, old = (environment.get("packages") or {} for environment in (now, then))
     for name in sorted((new.keys() & old.keys()) - BUILDERS):
         if new[name] != old[name]:
@@ -129,9 +126,13 @@ def _parts(latency: Latency, lengths: tuple[int, ...]) -> list[tuple[float, ...]
     return [tuple(itertools.islice(samples, length)) for length in lengths]
 
 
+def _ratio(figure: Figure, now: Side, then: Side) -> float | None:
+    return ratio(figure.of(now), figure.of(then))
+
+
 def _final(report: ReportDocument) -> Side:
     return report.compressed or report.original
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     return "not known" if value is None else str(value)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from edgeprune.report.document import Latency, ReportDocument, Side
 
 VERSION = "4.0.0"
-"""Of pytest-benchmark's layout."""
+"""Version of pytest-benchmark's layout."""
 
 
 def as_benchmark_json(report: ReportDocument) -> str:
-    """Every model that was timed.
+    """Latencies of every model that was timed.
 
     Raises:
-        UsageError: None was.
+        UsageError: No model was timed.
     """
     sides = (("original", report.original), ("compressed", report.compressed))
     timed = [
@@ -63,7 +63,7 @@ def _benchmark(role: str, side: Side, latency: Latency, report: ReportDocument) 
 
 
 def _stats(samples: Sequence[float]) -> dict[str, Any]:
-    """What pytest-benchmark says of its rounds, in seconds."""
+    """The statistics that pytest-benchmark reports of its rounds, in seconds."""
     q1, median, q3 = (stats.quantile(samples, share) for share in (0.25, 0.5, 0.75))
     iqr, mean = q3 - q1, statistics.fmean(samples)
     spread = statistics.stdev(samples) if len(samples) > 1 else 0.0

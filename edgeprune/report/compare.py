@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeprune import artifacts, stats
-from edgeprune.report import document
+from edgeprune.report import document, figures, sentences
+from edgeprune.report.findings import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +49,7 @@ class Counted(Protocol):
 
     @property
     def layers(self) -> Sequence[CountedLayer]:
-        """The same by layer."""
+        """Costs layer by layer."""
 
 
 def side(
@@ -56,7 +57,7 @@ def side(
     exported: ExportedModel | None,
     measurement: Measurement | InstructionCounts | None,
 ) -> document.Side:
-    """What is known of one model."""
+    """All that is known of one model."""
     known = UNKNOWN
     if costs:
         known = replace(
@@ -140,24 +141,11 @@ def ratios(
     original: document.Side, compressed: document.Side, interval: RatioInterval | None
 ) -> document.Ratio:
     """Compressed / original; None where either is unknown or the original is zero."""
-    return document.Ratio(
-        macs=ratio(compressed.macs, original.macs),
-        params=ratio(compressed.params, original.params),
-        bytes=ratio(file_bytes(compressed), file_bytes(original)),
-        peak_rss=ratio(compressed.peak_rss_bytes, original.peak_rss_bytes),
-        latency=interval,
-        instructions=ratio(_per_inference(compressed), _per_inference(original)),
-        profile_peak=ratio(compressed.profile_peak_bytes, original.profile_peak_bytes),
-    )
-
-
-def _per_inference(known: document.Side) -> int | None:
-    return known.instructions.per_inference if known.instructions else None
-
-
-def file_bytes(known: document.Side) -> int | None:
-    """Size of the model's file."""
-    return known.onnx.bytes if known.onnx else None
+    divided: dict[str, Any] = {
+        figure.ratio: ratio(figure.of(compressed), figure.of(original))
+        for figure in figures.with_ratio()
+    }
+    return document.Ratio(**divided, latency=interval)
 
 
 def ratio(after: float | None, before: float | None) -> float | None:
@@ -173,12 +161,12 @@ def accuracy(
 
 
 def surgery(proof: artifacts.SurgeryProof) -> document.Surgery:
-    """What the proof says; groups rolled back are told in the notes."""
+    """The proof of surgery; groups rolled back are in the notes."""
     return document.Surgery(finite(proof.max_rel_diff), proof.tolerance, proof.exempt)
 
 
 def parity(found: artifacts.Parity) -> document.Parity:
-    """What comparing outputs found; a difference that is not finite is None."""
+    """The comparison of outputs; a difference that is not finite is None."""
     return document.Parity(
         max_abs_diff=finite(found.max_abs_diff),
         max_rel_diff=finite(found.max_rel_diff),
@@ -189,7 +177,7 @@ def parity(found: artifacts.Parity) -> document.Parity:
 
 
 def runtime_parity(found: artifacts.RuntimeParity) -> document.RuntimeParity | None:
-    """What a runtime computes against ONNX Runtime; None where nothing was compared."""
+    """A runtime's outputs against ONNX Runtime's; None where nothing was compared."""
     if not found.models:
         return None
     models = [parity(each) if each else None for each in found.models]
@@ -197,7 +185,7 @@ def runtime_parity(found: artifacts.RuntimeParity) -> document.RuntimeParity | N
 
 
 def runtime(run: artifacts.RuntimeRun, report: document.ReportDocument) -> document.RuntimeResult:
-    """What was measured on one more runtime, of the models of ``report``."""
+    """The measurements of the models of ``report`` on one more runtime."""
     bare = [
         replace(UNKNOWN, onnx=each.onnx) for each in (report.original, report.compressed) if each
     ]
@@ -215,12 +203,13 @@ def runtime(run: artifacts.RuntimeRun, report: document.ReportDocument) -> docum
 
 
 def recovery(step: artifacts.RecoveryStep) -> document.Recovery:
-    """What a method did, on which images."""
+    """The record of a method: its time, its images and its losses."""
     return document.Recovery(
         method=step.method,
         seconds=step.seconds,
         images=step.images,
-        detail=step.detail,
+        detail=as_text(step.notes),
+        notes=tuple({"kind": note.kind, **note.values} for note in step.notes),
         curve=tuple((steps, finite(loss)) for steps, loss in step.curve),
         quality=quality(step.quality) if step.quality else None,
     )
@@ -228,7 +217,7 @@ def recovery(step: artifacts.RecoveryStep) -> document.Recovery:
 
 def quality(found: artifacts.ImageQuality) -> document.Quality:
     """How the original sees images; a shift that is not finite is None."""
-    return document.Quality(
+    known = document.Quality(
         images=found.images,
         statistics_shift=finite(found.statistics_shift),
         noise_shift=finite(found.noise_shift),
@@ -236,8 +225,9 @@ def quality(found: artifacts.ImageQuality) -> document.Quality:
         classes=found.classes,
         imagined=found.kind is artifacts.ImageKind.SYNTHESIZED,
         passed=found.passed,
-        detail=str(found),
+        detail="",
     )
+    return replace(known, detail=sentences.image_quality(known))
 
 
 def finite(value: float) -> float | None:

@@ -16,7 +16,7 @@ def coverage(traced: TracedModel, costs: Counted) -> Coverage:
 
     Args:
         traced: The network with its groups, those that failed the proof locked.
-        costs: Of the original.
+        costs: Costs of the original.
 
     Returns:
         The share of MACs in layers that lose inputs or outputs with some prunable group, and for

@@ -8,6 +8,7 @@ produce is null, and so is a figure that is not finite, because JSON has no NaN.
 default, so that reports without them are still read; added to version 1 since:
 
     recovery[].curve     [[steps done, loss on held-out images], …] of a method that trains
+    recovery[].notes     what detail says, as data: {kind, …}
     recovery[].quality   how the original sees the images that a method fitted to, if no camera
                          saw them: {images, statistics_shift, noise_shift, confidence, classes,
                          imagined, passed, detail}
@@ -29,14 +30,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgeprune.artifacts import RatioInterval  # noqa: TC001 - msgspec reads hints
-from edgeprune.report.measured_blocks import Instructions as Instructions
-from edgeprune.report.measured_blocks import Latency as Latency
-from edgeprune.report.measured_blocks import OnnxFile as OnnxFile
-from edgeprune.report.measured_blocks import Parity as Parity  # noqa: TC001
-from edgeprune.report.measured_blocks import Ratio as Ratio  # noqa: TC001
-from edgeprune.report.measured_blocks import RuntimeParity as RuntimeParity  # noqa: TC001
-from edgeprune.report.measured_blocks import RuntimeResult as RuntimeResult  # noqa: TC001
-from edgeprune.report.measured_blocks import Side as Side  # noqa: TC001
+from edgeprune.report.measured import Instructions as Instructions
+from edgeprune.report.measured import Latency as Latency
+from edgeprune.report.measured import OnnxFile as OnnxFile
+from edgeprune.report.measured import Parity as Parity  # noqa: TC001
+from edgeprune.report.measured import Ratio as Ratio  # noqa: TC001
+from edgeprune.report.measured import RuntimeParity as RuntimeParity  # noqa: TC001
+from edgeprune.report.measured import RuntimeResult as RuntimeResult  # noqa: TC001
+from edgeprune.report.measured import Side as Side  # noqa: TC001
 
 SCHEMA_VERSION = 1
 FILE_NAME = "report.json"
@@ -53,7 +54,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What was to be reached and what was; ``unit`` is "ratio", "s", "bytes" or "count"."""
+    """The target and what was reached; ``unit`` is "ratio", "s", "bytes" or "count"."""
 
     kind: str
     asked: float
@@ -63,7 +64,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """On labelled images; ``drop`` is original − recovered."""
+    """Accuracies on labelled images; ``drop`` is original − recovered."""
 
     metric: str
     n: int
@@ -115,7 +116,7 @@ class Quality:
 
     A shift is the distance of what BatchNorms read from what they have stored, in standard
     deviations of a channel. Images ``passed`` if theirs is far below that of white noise; those
-    that the original ``imagined`` should, those drawn by rule need not.
+    synthesized by model inversion (``imagined``) should, procedural ones need not.
     """
 
     images: int
@@ -138,6 +139,7 @@ class Recovery:
     detail: str
     curve: tuple[tuple[int, float | None], ...] = ()
     quality: Quality | None = None
+    notes: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """What one layer costs at batch 1; ``channels`` are those it makes, if it says how many."""
+    """Cost of one layer at batch 1; ``channels`` are those of its output, where they are known."""
 
     channels: int | None
     macs: int
@@ -183,7 +185,7 @@ class Layer:
 class Baseline:
     """This report's compressed (or only) model against that of an earlier report: now / then.
 
-    ``latency`` is null where the two were not measured alike; ``differs`` says in what.
+    ``latency`` is null where the two were not measured alike; ``differs`` names the differences.
     """
 
     path: str
@@ -198,7 +200,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class ReportDocument:
-    """report.json. A block is null where the run had no such stage, as ``bench`` has no surgery."""
+    """report.json. A part is null where the run had no such stage, as ``bench`` has no surgery."""
 
     schema_version: int
     edgeprune: str

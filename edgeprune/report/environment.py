@@ -1,6 +1,6 @@
 """The machine and the packages that figures were made with.
 
-Linux tells most through /proc and /sys; what a system does not tell is None, never a guess.
+Linux has most of it in /proc and /sys; what a system does not provide is None, never a guess.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def host() -> dict[str, object]:
 
 
 def cpu_model(cpuinfo: str | None = None) -> str | None:
-    """The name of the CPU, or of the board where only that is told."""
+    """The name of the CPU, or of the board where only that is known."""
     text = _text("/proc/cpuinfo") if cpuinfo is None else cpuinfo
     found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
     board = _text("/proc/device-tree/model").strip("\0\n") if cpuinfo is None else ""
@@ -72,7 +72,7 @@ def cpu_model(cpuinfo: str | None = None) -> str | None:
 
 
 def cpu_features(cpuinfo: str | None = None) -> dict[str, bool] | None:
-    """Which of ``FEATURES`` the CPU has; None where the system does not tell."""
+    """Which of ``FEATURES`` the CPU has; None where the system does not list them."""
     text = _text("/proc/cpuinfo") if cpuinfo is None else cpuinfo
     found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     if not found:

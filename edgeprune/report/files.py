@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 
 from edgeprune.errors import UsageError
 from edgeprune.report.document import FILE_NAME, SCHEMA_VERSION, ReportDocument
+from edgeprune.whole_file import write_whole
 
 
 def encode(document: ReportDocument) -> bytes:
@@ -48,23 +48,6 @@ def decode(source: bytes | str | os.PathLike[str]) -> ReportDocument:
 def save(document: ReportDocument, path: Path) -> None:
     """Write report.json to ``path``; a crash leaves the old file or the new one, never half."""
     write_whole(path, encode(document))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Put ``data`` into ``path`` in one step.
-
-    Raises:
-        UsageError: The file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def as_dict(document: ReportDocument) -> dict[str, Any]:

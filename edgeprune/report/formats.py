@@ -15,8 +15,10 @@ from edgeprune.choices import Choices
 from edgeprune.report import rows
 from edgeprune.report.benchmark_json import as_benchmark_json
 from edgeprune.report.document import FILE_NAME, ReportDocument
-from edgeprune.report.files import encode, save, write_whole
+from edgeprune.report.files import encode, save
 from edgeprune.report.junit import as_junit
+from edgeprune.report.sentences import tone
+from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +42,11 @@ def as_table(report: ReportDocument) -> str:
     """
     width = shutil.get_terminal_size((100, 24)).columns
     console = Console(file=io.StringIO(), force_terminal=True, width=width)
-    with console.capture() as drawn:
+    with console.capture() as captured:
         for section in rows.sections(report):
             if section.brief:
                 console.print(_table(section))
-    return drawn.get()
+    return captured.get()
 
 
 def as_markdown(report: ReportDocument) -> str:
@@ -71,14 +73,11 @@ def _table(section: Section) -> Table:
         figures = len(section.header) > 2 and position > 0 and section.title.startswith("Before")
         table.add_column(Text(name), justify="right" if figures else "left", overflow="fold")
     for row in section.rows:
-        table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+        table.add_row(*(Text(cell, style=STYLES.get(tone(cell), "")) for cell in row))
     return table
 
 
-def _style(cell: str) -> str:
-    if cell.startswith(("FAILED", "NOT proved")):
-        return "bold red"
-    return "green" if cell == "passed" or cell.startswith("proved") else ""
+STYLES = {"good": "green", "bad": "bold red"}
 
 
 def _markdown(section: Section) -> str:

@@ -1,4 +1,4 @@
-"""The expressions of --fail-if: what a report must not say.
+"""The expressions of --fail-if: thresholds that a report must not exceed.
 
     expression  = conjunction ("or" conjunction)*
     conjunction = comparison ("and" comparison)*
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from edgeprune import units
 from edgeprune.errors import UsageError
 from edgeprune.report.document import Gate, ReportDocument
 from edgeprune.report.files import as_dict
@@ -33,29 +34,6 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-
-UNITS: dict[str, tuple[float, str]] = {
-    "%": (1e-2, "ratio"),
-    "ns": (1e-9, "s"),
-    "us": (1e-6, "s"),
-    "µs": (1e-6, "s"),
-    "ms": (1e-3, "s"),
-    "s": (1.0, "s"),
-    "min": (60.0, "s"),
-    "B": (1.0, "bytes"),
-    "kB": (1e3, "bytes"),
-    "KB": (1e3, "bytes"),
-    "MB": (1e6, "bytes"),
-    "GB": (1e9, "bytes"),
-    "KiB": (2.0**10, "bytes"),
-    "MiB": (2.0**20, "bytes"),
-    "GiB": (2.0**30, "bytes"),
-    "k": (1e3, "count"),
-    "K": (1e3, "count"),
-    "M": (1e6, "count"),
-    "G": (1e9, "count"),
-}
-"""Factor to the unit of report.json, and the kind of figure that the unit is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +63,7 @@ def parse(text: str) -> Expression:
     """Read one expression.
 
     Raises:
-        UsageError: It is not one, or can never mean anything; says where and what to write.
+        UsageError: It is not one, or can never mean anything; names the place and the correction.
     """
     conjunctions = re.split(r"\s+or\s+", text.strip())
     return Expression(text, tuple(_conjunction(part, text) for part in conjunctions))
@@ -100,15 +78,15 @@ def require(expressions: Sequence[str], absent: Sequence[str]) -> None:
     """Reject, before a long run, gates on what the run will not produce.
 
     Args:
-        expressions: As the user wrote them.
-        absent: Blocks of report.json that will be null, like "accuracy" or "ratio.latency".
+        expressions: Expressions that the user wrote.
+        absent: Parts of report.json that will be null, like "accuracy" or "ratio.latency".
 
     Raises:
         UsageError: Names the gate, and the flag that would fill what it needs.
     """
     for text in expressions:
         for path in needs(text):
-            if any(path == block or path.startswith(f"{block}.") for block in absent):
+            if any(path == part or path.startswith(f"{part}.") for part in absent):
                 raise _unfilled(text, path, filled_by(path))
 
 
@@ -122,7 +100,7 @@ def evaluate(expressions: Sequence[str], report: Mapping[str, Any]) -> tuple[Gat
 
 
 def judge(document: ReportDocument, expressions: Sequence[str]) -> ReportDocument:
-    """The same report with its gates judged by ``expressions``; errors as ``evaluate``."""
+    """The report with its gates judged by ``expressions``; raises what ``evaluate`` does."""
     return replace(document, gates=evaluate(expressions, as_dict(document)))
 
 
@@ -138,16 +116,16 @@ def _evaluate(expression: Expression, report: Mapping[str, Any]) -> Gate:
 def _value(path: str, text: str, report: Mapping[str, Any]) -> float:
     found: Any = report
     for key in path.split("."):
-        block, found = found, found.get(key) if isinstance(found, Mapping) else None
+        part, found = found, found.get(key) if isinstance(found, Mapping) else None
     if not isinstance(found, (int, float)):
-        if isinstance(block, Mapping) and path.startswith(("parity.", "surgery.")):
+        if isinstance(part, Mapping) and path.startswith(("parity.", "surgery.")):
             raise UsageError(f"gate {text!r}: {path} was not a finite number; treat it as failed")
         raise _unfilled(text, path, _not_comparable(path, report) or filled_by(path))
     return found
 
 
 def _not_comparable(path: str, report: Mapping[str, Any]) -> str | None:
-    """Why a baseline has no figure: it was measured elsewhere, or otherwise."""
+    """Why a baseline has no figure: it was measured on another machine, or with other settings."""
     differs = (report.get(BASELINE) or {}).get("differs")
     if not differs or not path.startswith(f"{BASELINE}."):
         return None
@@ -159,9 +137,8 @@ def _unfilled(text: str, path: str, advice: str) -> UsageError:
 
 
 _COMPARISON = re.compile(
-    r"\s*(?P<path>[A-Za-z_][\w.]*)\s*(?P<relation><=|>=|==|!=|<|>)"
-    r"\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[%A-Za-zµ]*)\s*",
-    re.ASCII,
+    r"\s*(?P<path>[A-Za-z_][\w.]*)\s*(?P<relation><=|>=|==|!=|<|>)\s*(?P<limit>.+)",
+    re.ASCII | re.DOTALL,
 )
 
 
@@ -171,17 +148,31 @@ def _conjunction(part: str, text: str) -> tuple[Condition, ...]:
 
 def _comparison(one: str, text: str) -> Condition:
     found = _COMPARISON.fullmatch(one)
-    if not found:
+    limit = _limit(found, text) if found else None
+    if not found or limit is None:
         raise UsageError(
             f"gate {text!r}: cannot read {one.strip()!r}; write PATH OP NUMBER[UNIT], "
             "like 'latency.ratio.high > 0.8' or 'accuracy.drop > 1%'"
         )
-    path = _path(found["path"], text)
-    limit = float(found["number"]) * _factor(path, found["unit"], text)
-    if not math.isfinite(limit) or (dimension(path) == "fraction" and abs(limit) > 1):
-        example = "" if found["unit"] else f"; {found['number']} per cent is {found['number']}%"
-        raise UsageError(f"gate {text!r}: {found['path']} cannot be as large as {limit:g}{example}")
-    return Condition(path, found["relation"], limit)
+    path, value = _path(found["path"], text), limit.value
+    _require_fit(path, limit, text)
+    if not math.isfinite(value) or (dimension(path) == "fraction" and abs(value) > 1):
+        plain = found["limit"].strip()
+        example = "" if limit.kind else f"; {plain} per cent is {plain}%"
+        raise UsageError(f"gate {text!r}: {found['path']} cannot be as large as {value:g}{example}")
+    return Condition(path, found["relation"], value)
+
+
+def _limit(found: re.Match[str], text: str) -> units.Quantity | None:
+    """The number behind the relation; None where there is none."""
+    try:
+        return units.parse(found["limit"])
+    except units.UnknownUnit as error:
+        _path(found["path"], text)  # a path that is wrong too is named first
+        known = ", ".join(units.UNITS)
+        raise UsageError(f"gate {text!r}: {error}; there are {known}") from error
+    except ValueError:
+        return None
 
 
 def _path(written: str, text: str) -> str:
@@ -194,14 +185,10 @@ def _path(written: str, text: str) -> str:
     raise UsageError(f"gate {text!r}: a report has no number at {written!r}; try {hint}")
 
 
-def _factor(path: str, unit: str, text: str) -> float:
-    if not unit:
-        return 1.0
-    if unit not in UNITS:
-        raise UsageError(f"gate {text!r}: unknown unit {unit!r}; there are {', '.join(UNITS)}")
-    factor, kind = UNITS[unit]
+def _require_fit(path: str, limit: units.Quantity, text: str) -> None:
+    """Refuse a limit in a unit that is not for such figures."""
     wanted = "ratio" if dimension(path) == "fraction" else dimension(path)
-    if wanted not in (kind, "any"):
-        fits = ", ".join(name for name, (_, of) in UNITS.items() if of == wanted)
-        raise UsageError(f"gate {text!r}: {path} is not in {unit}; its units are {fits}")
-    return factor
+    if limit.kind is None or wanted in (limit.kind, "any"):
+        return
+    fits = ", ".join(name for name, (_, kind) in units.UNITS.items() if kind == wanted)
+    raise UsageError(f"gate {text!r}: {path} is not in {limit.unit}; its units are {fits}")

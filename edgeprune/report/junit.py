@@ -7,14 +7,14 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as Xml
 
-from edgeprune.report import rows
+from edgeprune.report import rows, sentences
 
 if TYPE_CHECKING:
     from edgeprune.report.document import Gate, ReportDocument
 
 
 def as_junit(report: ReportDocument) -> str:
-    """A test suite with a case for each gate; a gate that failed says what it found."""
+    """A test suite with a case for each gate; a failed gate has the figures it found."""
     failed = sum(not gate.passed for gate in report.gates)
     counts = {"tests": str(len(report.gates)), "failures": str(failed), "errors": "0", "time": "0"}
     suites = Xml.Element("testsuites", counts)
@@ -36,18 +36,20 @@ def as_junit(report: ReportDocument) -> str:
 
 
 def _case(suite: Xml.Element, gate: Gate) -> None:
-    """``time`` is 0: the report does not know how long judging took."""
+    """One test case; its ``time`` is 0, as the report does not hold how long judging took."""
     case = Xml.SubElement(
         suite, "testcase", classname="edgeprune.gates", name=_clean(gate.expression), time="0"
     )
     if not gate.passed:
-        found = rows.values(gate)
-        said = Xml.SubElement(case, "failure", type="gate", message=f"true of this report: {found}")
-        said.text = f"{_clean(gate.expression)}\n{found}"
+        found = sentences.values(gate)
+        failure = Xml.SubElement(
+            case, "failure", type="gate", message=f"true of this report: {found}"
+        )
+        failure.text = f"{_clean(gate.expression)}\n{found}"
 
 
 def _local(created: str) -> str:
-    """Without the offset: the schema of JUnit allows none."""
+    """The time without its offset from UTC: the schema of JUnit allows none."""
     with_offset = datetime.datetime.fromisoformat(created)
     return with_offset.replace(tzinfo=None).isoformat(timespec="seconds")
 

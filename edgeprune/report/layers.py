@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from edgeprune.layer_widths import width_of
 from edgeprune.report.document import Layer, LayerCost
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
     Network: TypeAlias = tuple[nn.Module, Counted]
     """A network and what was counted in it."""
-
-WIDTHS = ("out_channels", "out_features", "num_features", "num_channels", "embed_dim")
-"""Attributes by which torch's layers say how many channels they make."""
 
 
 def layers(original: Network, compressed: Network) -> tuple[Layer, ...]:
@@ -45,6 +43,4 @@ def _by_name(counted: Counted) -> dict[str, CountedLayer]:
 
 
 def _cost(found: CountedLayer, modules: Mapping[str, nn.Module]) -> LayerCost:
-    declared = (getattr(modules.get(found.name), attribute, None) for attribute in WIDTHS)
-    width = next((value for value in declared if isinstance(value, int)), None)
-    return LayerCost(width, found.macs, found.params)
+    return LayerCost(width_of(modules.get(found.name)), found.macs, found.params)

@@ -1,4 +1,4 @@
-"""What a model file says of itself, without running it: size, digest; of ONNX, opset, inputs."""
+"""Facts about a model file, read without running it: size and digest; of ONNX, opset and inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHER_KINDS = (".pt2", ".pte", ".tflite")
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A file to report on; ``inputs`` is None where the onnx package cannot tell."""
+    """A file to report on; ``inputs`` is None where the onnx package cannot read them."""
 
     described: OnnxFile
     inputs: Inputs | None

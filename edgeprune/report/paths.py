@@ -11,66 +11,46 @@ import typing
 from functools import cache
 from typing import TYPE_CHECKING
 
+from edgeprune.report import figures
 from edgeprune.report.document import ReportDocument
+from edgeprune.report.figures import FIGURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SIDES = ("original", "compressed")
+
 ALIASES: dict[str, str] = {
     "latency.ratio": "ratio.latency.value",
-    "latency.ratio.value": "ratio.latency.value",
-    "latency.ratio.low": "ratio.latency.low",
-    "latency.ratio.high": "ratio.latency.high",
-    "latency.median": "compressed.latency_s.median",
-    "latency.p90": "compressed.latency_s.p90",
-    "latency.p99": "compressed.latency_s.p99",
-    "macs.ratio": "ratio.macs",
-    "params.ratio": "ratio.params",
-    "size.ratio": "ratio.bytes",
-    "peak_rss.ratio": "ratio.peak_rss",
-    "instructions.ratio": "ratio.instructions",
-    "instructions": "compressed.instructions.per_inference",
-    "macs": "compressed.macs",
-    "params": "compressed.params",
-    "size": "compressed.onnx.bytes",
-    "peak_rss": "compressed.peak_rss_bytes",
-    "profile_peak": "compressed.profile_peak_bytes",
-    "profile_peak.ratio": "ratio.profile_peak",
-    "throughput": "compressed.inferences_per_s",
-    "peak_activation": "compressed.peak_activation_bytes",
+    **{f"latency.ratio.{end}": f"ratio.latency.{end}" for end in ("value", "low", "high")},
+    **{figure.alias: f"compressed.{figure.key}" for figure in FIGURES if figure.alias},
+    **{f"{figure.alias}.ratio": f"ratio.{figure.ratio}" for figure in FIGURES if figure.ratio},
 }
 """Short names that gates may use; absolute figures are the compressed model's."""
 
-MEASURED: tuple[str, ...] = (
-    "ratio.latency",
-    "ratio.peak_rss",
-    "ratio.profile_peak",
-    *(
-        f"{side}.{key}"
-        for side in ("original", "compressed")
-        for key in (
-            *("latency_s", "load_s", "first_s", "inferences_per_s", "profile_peak_bytes"),
-            *("peak_rss_bytes", "idle_rss_bytes", "load_peak_rss_bytes", "run_peak_rss_bytes"),
-        )
-    ),
-)
-"""Blocks that stay null when nothing is measured, as with --no-bench."""
+
+def _parts(filled_by: str) -> tuple[str, ...]:
+    """The parts of a report that only one way of running a model fills."""
+    found = [figure for figure in FIGURES if figure.filled_by == filled_by]
+    ratios = [f"ratio.{figure.ratio}" for figure in found if figure.ratio]
+    sides = [f"{side}.{figure.part}" for side in SIDES for figure in found]
+    return tuple(dict.fromkeys((*ratios, *sides)))
+
+
+MEASURED: tuple[str, ...] = ("ratio.latency", *_parts("measuring"))
+"""Parts that stay null when nothing is measured, as with --no-bench."""
 
 BASELINE = "baseline"
-"""The block that stays null without --baseline."""
+"""The part that stays null without --baseline."""
 
-COUNTED: tuple[str, ...] = (
-    "ratio.instructions",
-    "original.instructions",
-    "compressed.instructions",
-)
-"""Blocks that are filled in place of ``MEASURED`` where instructions are counted."""
+COUNTED: tuple[str, ...] = _parts("emulation")
+"""Parts that are filled in place of ``MEASURED`` where instructions are counted."""
 
 BENCH_LACKS: tuple[str, ...] = ("budget", "accuracy", "agreement", "surgery", "coverage")
-"""Blocks that ``bench`` leaves null."""
+"""Parts that ``bench`` leaves null."""
 
 BENCH_OF_ONE_LACKS: tuple[str, ...] = (*BENCH_LACKS, "compressed", "ratio", "parity")
-"""Blocks that ``bench`` leaves null when there is nothing to compare with."""
+"""Parts that ``bench`` leaves null when there is nothing to compare with."""
 
 FILLED_BY: dict[str, str] = {
     "accuracy": "--eval DIR with labelled images fills it",
@@ -84,7 +64,7 @@ FILLED_BY: dict[str, str] = {
     "runtime_parity": "another --runtime than onnxruntime fills it",
     BASELINE: "--baseline of bench and check fills it, from figures that both reports have",
 }
-"""For each block, how to get it; the first that a path lies in counts."""
+"""What the user can do to fill a part of the report; the first that a path lies in counts."""
 
 
 @cache
@@ -99,26 +79,22 @@ def dimension(path: str) -> str:
     Returns:
         "s", "bytes", "count", "ratio", "fraction" for a ratio that is never above 1, or "any".
     """
-    first, last = path.split(".")[0], path.split(".")[-1]
-    if first == "budget":
+    first, _, rest = path.partition(".")
+    last = path.rpartition(".")[2]
+    if first in SIDES:
+        return figures.dimension(rest) or "any"
+    if first == "budget" or last == "max_abs_diff":
         return "any"
-    if last == "n" or last in ("seed", "schema_version", "opset"):
+    if last == "n" or first in ("seed", "schema_version"):
         return "count"
-    if first in ("accuracy", "agreement", "coverage") or last in ("argmax_agreement", "confidence"):
-        return "fraction"
-    if first in ("ratio", "surgery", "parity", "runtime_parity", BASELINE):
-        return "any" if last == "max_abs_diff" else "ratio"
-    if ".instructions." in path and last in ("repeat", "host_max_rel_diff"):
-        return "ratio"
-    if ".latency_s." in path or (last.endswith("_s") and not last.endswith("_per_s")):
-        return "s"
-    return "bytes" if last.endswith("bytes") else "count"
+    shares = first in ("accuracy", "agreement", "coverage")
+    return "fraction" if shares or last in ("argmax_agreement", "confidence") else "ratio"
 
 
 def filled_by(path: str) -> str:
     """What the user can do about a null at ``path``."""
-    for block, advice in FILLED_BY.items():
-        if path == block or path.startswith(f"{block}."):
+    for part, advice in FILLED_BY.items():
+        if path == part or path.startswith(f"{part}."):
             return advice
     return "only a compress run fills it"
 

@@ -1,11 +1,11 @@
-"""What a report says of several runtimes: a row each, the report's own first."""
+"""The rows of a report on several runtimes: one each, the report's own first."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprune import units as q
-from edgeprune.artifacts.runtime_run import WRONG
+from edgeprune import units
+from edgeprune.artifacts.runtime_run import TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,8 @@ def runtime_rows(report: ReportDocument) -> Iterator[tuple[str, ...]]:
     yield own, *_figures(*sides, report.ratio), _differ(report.runtime_parity), "ok"
     for each in report.runtimes:
         status = each.status + (f": {each.detail}" if each.detail else "")
-        told = _figures(each.original, each.compressed, each.ratio)
-        yield each.runtime, *told, _differ(each.parity), status
+        figures = _figures(each.original, each.compressed, each.ratio)
+        yield each.runtime, *figures, _differ(each.parity), status
 
 
 def emulation_complaint(report: ReportDocument) -> str:
@@ -37,8 +37,8 @@ def emulation_complaint(report: ReportDocument) -> str:
     differences = [each.host_max_rel_diff for each in counted if each]
     if None in differences:
         how = "are not finite"
-    elif (worst := max(filter(None, differences), default=0.0)) > WRONG:
-        how = f"differ by {q.difference(worst)} of their largest"
+    elif (worst := max(filter(None, differences), default=0.0)) > TOLERANCE:
+        how = f"differ by {units.difference(worst)} of their largest"
     else:
         return ""
     device = report.environment.get("device")
@@ -46,30 +46,30 @@ def emulation_complaint(report: ReportDocument) -> str:
 
 
 def parity_verdict(report: ReportDocument) -> Iterator[tuple[str, str]]:
-    """The report's runtime against ONNX Runtime."""
+    """The comparison of the report's runtime with ONNX Runtime."""
     if found := report.runtime_parity:
         runtime = report.environment.get("runtime")
         n = found.original.n if found.original else 0
-        told = f"{_differ(found)} of their largest at most ({n} inputs)"
-        yield "runtime", f"{runtime} against ONNX Runtime: outputs differ by {told}"
+        largest = f"{_differ(found)} of their largest at most ({n} inputs)"
+        yield "runtime", f"{runtime} against ONNX Runtime: outputs differ by {largest}"
 
 
 def _figures(
     original: Side | None, compressed: Side | None, ratio: Ratio | None
 ) -> tuple[str, str, str, str]:
     interval = ratio and ratio.latency
-    change = q.times(interval.value, interval.low, interval.high) if interval else q.UNKNOWN
+    change = units.times(interval.value, interval.low, interval.high) if interval else units.UNKNOWN
     largest = compressed or original
-    memory = q.size(largest.peak_rss_bytes if largest else None)
+    memory = units.size(largest.peak_rss_bytes if largest else None)
     return _median(original), _median(compressed), change, memory
 
 
 def _median(side: Side | None) -> str:
-    return q.duration(side.latency_s.median if side and side.latency_s else None)
+    return units.duration(side.latency_s.median if side and side.latency_s else None)
 
 
 def _differ(parity: RuntimeParity | None) -> str:
     if parity is None:
-        return q.UNKNOWN
+        return units.UNKNOWN
     found = [each.max_rel_diff for each in (parity.original, parity.compressed) if each]
-    return q.difference(None if None in found else max(filter(None, found), default=0.0))
+    return units.difference(None if None in found else max(filter(None, found), default=0.0))

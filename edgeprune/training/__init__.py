@@ -1,9 +1,9 @@
 """One loop for everything that is trained by gradient: images, and pruned networks.
 
 What is trained, and by which loss, is a :class:`Task`; for how long and how fast, a
-:class:`Schedule`. :func:`fit` keeps the best of what it finds, resumes a run that was cut short
-from a :class:`Checkpoint`, and shares the work among the processes that ``torchrun`` started
-(:func:`join`). Batches are a function of the step (``batches.py``), so nothing has to be replayed.
+:class:`Schedule`. :func:`fit` keeps the best weights, resumes an interrupted run from a
+:class:`Checkpoint`, and shares the work among the processes that ``torchrun`` started
+(:func:`join`). Batches are a function of the step (``batches.py``), so nothing is replayed.
 """
 
 from edgeprune.training.batches import drawing, generator, indices

@@ -1,8 +1,8 @@
-"""Which inputs a step sees, and what it draws, as functions of the step alone.
+"""The inputs and random numbers of a step, as functions of the step alone.
 
-Nothing is kept between steps, so a run that resumes at step k sees what it would have seen, and so
-do any number of processes: the global batch is the same, and each takes its slice of it
-(:meth:`edgeprune.training.Processes.share`).
+Nothing is kept between steps, so a run that resumes at step k uses the batches of a run without
+interruption. For any number of processes the global batch is the same, and each takes its slice of
+it (:meth:`edgeprune.training.Processes.share`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def indices(count: int, size: int, step: int, seed: int) -> Tensor:
     end of an epoch, and a batch may be larger than an epoch.
 
     Args:
-        count: How many inputs there are, at least 1.
-        size: Inputs in the global batch: with N processes, N times what each takes.
-        step: 0 for the first.
-        seed: Of the order.
+        count: Number of inputs, at least 1.
+        size: Inputs in the global batch: with N processes, N times the batch of each.
+        step: Number of the step, from 0.
+        seed: Random seed of the order.
 
     Returns:
-        (size,), int64, from 0 to ``count`` - 1.
+        Indices of inputs, (size,), int64, from 0 to ``count`` - 1.
     """
     start = step * size
     first, last = start // count, (start + size - 1) // count
@@ -43,15 +43,15 @@ def indices(count: int, size: int, step: int, seed: int) -> Tensor:
 
 
 def generator(seed: int, step: int) -> torch.Generator:
-    """What a step draws from on the CPU, the same in all processes: for augmentation, noise."""
+    """Generator of one step on the CPU, the same in all processes: for augmentation, noise."""
     return torch.Generator().manual_seed(_mixed("step", seed, step))
 
 
 @contextmanager
 def drawing(seed: int, step: int, processes: Processes) -> Iterator[None]:
-    """Let what takes no generator, such as dropout, draw from the step and the rank.
+    """Seed the global generators by step and rank, for layers without a generator like dropout.
 
-    The global generators are as before once this is left.
+    The global generators are as before once the block is left.
     """
     device = processes.device
     on_gpu = device.type == "cuda"
@@ -70,6 +70,6 @@ def _permutation(count: int, epoch: int, seed: int) -> Tensor:
 
 
 def _mixed(*parts: str | int) -> int:
-    """A seed from several: a hash, since neighbouring seeds must not give related numbers."""
+    """One seed from several parts, by hash: neighbouring seeds must not give related numbers."""
     text = "/".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")

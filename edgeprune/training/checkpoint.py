@@ -1,18 +1,19 @@
-"""A run that was cut short, in a file to go on from.
+"""The state of an interrupted training run, in a file from which the run resumes.
 
-A file is written beside the old one and takes its place whole, so that there always is one. It
-says which run it is of: one of another run, or a damaged one, counts as none.
+A file is written beside the old one and replaces it atomically, so that there always is a valid
+one. It names its run; a file of another run, or a damaged one, is ignored.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from edgeprune.whole_file import drafts, writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a run keeps what it needs to go on.
+    """The file that holds the state of a run.
 
-    What is kept: steps and seconds done, parameters, buffers, the optimiser's state, averaged
-    parameters, the best ones with their error, and the history; about five times the network
-    with Adam.
+    The state is: steps and seconds done, parameters, buffers, the optimiser's state, averaged
+    parameters, the best ones with their error, and the history; about five times the size of the
+    network with Adam.
 
     Attributes:
         path: The file; its directory exists. Processes that each train a module of their own keep
             a file each: ``path`` with ``.rank0``, ``.rank1``, … behind it.
-        identity: Whatever makes the run what it is besides schedule, seed, shapes and the number
-            of processes: the network's hash, the images', the settings of the task.
-        every_seconds: From one time to the next. Smaller: less is lost, slower.
+        identity: Text that identifies the run besides schedule, seed, shapes and the number of
+            processes: hashes of network and images, the settings of the task.
+        every_seconds: Seconds between two writes. Smaller: less is lost, slower.
     """
 
     path: Path
@@ -39,40 +40,36 @@ class Checkpoint:
     every_seconds: float = 30.0
 
     def of_rank(self, rank: int) -> Checkpoint:
-        """The file of one of several processes."""
+        """The checkpoint of one of several processes, by its rank."""
         return replace(self, path=self.path.with_name(f"{self.path.name}.rank{rank}"))
 
     def save(self, run: str, state: dict[str, Any]) -> None:
         """Write the state of a run.
 
         Args:
-            run: What :func:`digest` gives.
+            run: Name of the run, from :func:`digest`.
             state: Tensors, numbers, strings, and lists, tuples and dicts of them.
         """
-        beside = self.path.with_name(f"{self.path.name}.tmp")
-        with beside.open("wb") as file:
+        with writing(self.path) as draft, draft.open("wb") as file:
             torch.save({"run": run, "state": state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
 
     def load(self, run: str) -> dict[str, Any] | None:
-        """The state that was saved last, on the CPU; None if there is none of this very run."""
+        """The state that was saved last, on the CPU; None if the file is not of this run."""
         try:
-            held = torch.load(self.path, map_location="cpu", weights_only=True)
-            state: dict[str, Any] | None = held["state"] if held["run"] == run else None
+            stored = torch.load(self.path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] | None = stored["state"] if stored["run"] == run else None
         # A damaged file fails in as many ways as it can be damaged.
         except Exception:
             return None
         return state
 
     def remove(self) -> None:
-        """Delete the files of all processes: the run is complete, or not wanted any more."""
+        """Delete the files of all processes."""
         own, beside = glob.escape(self.path.name), self.path.parent
-        for file in (self.path, *beside.glob(f"{own}.rank*"), *beside.glob(f"{own}.tmp")):
+        for file in (self.path, *beside.glob(f"{own}.rank*"), *drafts(self.path)):
             file.unlink(missing_ok=True)
 
 
 def digest(*parts: object) -> str:
-    """What tells one run from another, by the ``repr`` of what makes it."""
+    """Name of a run, in hexadecimal: a hash of the ``repr`` of its parts."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How tensors lie in memory while they are trained: by pixel, which is faster for convolutions."""
+"""Memory layout of tensors in training: channels last, which is faster for convolutions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def by_pixel(module: nn.Module, device: torch.device) -> nn.Module:
-    """Move a module to a device, its four-dimensional weights laid out by pixel.
+    """Move a module to a device, its four-dimensional weights with channels last.
 
     Args:
         module: Changed in place.
-        device: Where to.
+        device: Target device.
 
     Returns:
         The module.
@@ -25,12 +25,12 @@ def by_pixel(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def by_channel(module: nn.Module) -> nn.Module:
-    """Move a module to the CPU, its weights laid out as PyTorch does by itself, in place."""
+    """Move a module to the CPU, its weights in PyTorch's default layout, in place."""
     return _laid_out(module.cpu(), torch.contiguous_format)
 
 
 def images_by_pixel(inputs: Tensor, device: torch.device) -> Tensor:
-    """Move inputs to a device, laid out by pixel if they are images, (N, C, H, W)."""
+    """Move inputs to a device, with channels last if they are images, (N, C, H, W)."""
     if inputs.dim() != 4:
         return inputs.to(device)
     return inputs.to(device, memory_format=torch.channels_last)

@@ -5,7 +5,7 @@ bfloat16 where a GPU computes it, float32 on CPUs.
 
 Every process computes the loss of its own slice of the batch. What is minimised is the *mean* J of
 these losses L_1 … L_N, and gradients are averaged over the processes, so a gradient that one
-process holds before that is one of N·J = Σ L_r. :meth:`Processes.mean_of` keeps to this.
+process holds before that is one of N·J = Σ L_r. :meth:`Processes.mean_of` follows this rule.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Those that train together, as one of them sees them.
+    """The processes that train together, as one of them sees them.
 
     Attributes:
-        rank: Which one this is, 0 to ``count`` - 1; 0 writes files and reports progress.
-        count: How many there are.
-        device: Where this one computes; modules and inputs belong there.
-        fabric: What holds them together.
+        rank: Number of this process, 0 to ``count`` - 1; 0 writes files and reports progress.
+        count: Number of processes.
+        device: Device of this process, for modules and inputs.
+        fabric: Lightning Fabric that connects them.
     """
 
     rank: int
@@ -52,10 +52,10 @@ class Processes:
         """The slice of a global batch that is this process's.
 
         Args:
-            indices: (N·B,), the same in all processes.
+            indices: Indices of the global batch, (N·B,), the same in all processes.
 
         Returns:
-            (B,); all slices together, by rank, are ``indices``.
+            Indices of this process, (B,); all slices together, by rank, are ``indices``.
 
         Raises:
             ValueError: If the batch cannot be shared evenly: the mean of the processes' mean
@@ -66,7 +66,7 @@ class Processes:
         return indices.chunk(self.count)[self.rank] if len(indices) else indices
 
     def agreed(self, value: float) -> float:
-        """What rank 0 passes, in all processes: decisions by it are the same everywhere."""
+        """The value of rank 0, in all processes: decisions by it are the same everywhere."""
         if self.count == 1:
             return value
         shared = torch.tensor(value, dtype=torch.float64, device=self.device)
@@ -81,8 +81,11 @@ class Processes:
         the processes then makes into the gradient of the mean loss.
 
         Args:
-            tensor: Floating-point, on ``device``, of the same shape in all processes; each must
-                come here, and come back in a backward pass, in the same order.
+            tensor: Floating-point, on ``device``, of the same shape in all processes; all must
+                call this, and run its backward pass, in the same order.
+
+        Returns:
+            Mean, of the shape of ``tensor``.
         """
         if self.count == 1:
             return tensor
@@ -90,14 +93,14 @@ class Processes:
         return mean
 
     def barrier(self) -> None:
-        """Wait until all have come here."""
+        """Wait until all processes have called this."""
         self.fabric.barrier()
 
 
 def join() -> Processes:
-    """Join the processes that ``torchrun`` started, or be the only one.
+    """Join the processes that ``torchrun`` started; without it, be the only one.
 
-    May be called again at any time. The random generators are left alone.
+    May be called again at any time. The random generators are not touched.
 
     Raises:
         UsageError: If there are GPUs, but fewer than processes.
@@ -116,7 +119,7 @@ def join() -> Processes:
 
 
 def leave() -> None:
-    """Part from the other processes, at the end of the program; those that never joined, too."""
+    """Leave the process group, if there is one; call it at the end of the program."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -143,21 +146,21 @@ def _fabric(accelerator: str, local: int, world: int) -> Fabric:
 
 
 def _precision(accelerator: str) -> str:
-    """What Fabric calls it; older GPUs have bfloat16 only by emulation, slower than float32."""
+    """Fabric's precision; older GPUs have bfloat16 only by emulation, slower than float32."""
     if accelerator == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16-mixed"
     return "32-true"
 
 
 def _buffers_in_forward() -> str:
-    """What DistributedDataParallel calls the sending of buffers; renamed in PyTorch 2.15."""
+    """DistributedDataParallel's argument for sending buffers; renamed in PyTorch 2.15."""
     known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     return "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep Fabric from announcing what it does."""
+    """Silence the messages of Fabric."""
     logger = logging.getLogger("lightning_fabric")
     level = logger.level
     logger.setLevel(logging.WARNING)

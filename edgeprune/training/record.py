@@ -1,4 +1,4 @@
-"""What a run has seen so far, and what it says of itself in the end."""
+"""Progress and outcome of a training run, as plain data."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Stopped: TypeAlias = Literal["", "steps", "seconds", "patience", "diverged"]
-"""Why a run ended: all steps done, no time left, no better for long, no finite loss for long;
+"""Why a run ended: all steps done, no time left, no better error for long, no finite loss for long;
 "" while it goes on."""
 
-POINTS = 200
-"""A history holds no more than so many losses."""
+HISTORY_POINTS = 200
+"""Largest number of losses in a history."""
 
-FORGETTING = 0.9
-"""Of the loss that is shown, so much is kept from one step to the next."""
+LOSS_SMOOTHING = 0.9
+"""Weight of the previous value in the running mean of the loss that is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """How a run went.
+    """Outcome of a run.
 
     Attributes:
         steps: Steps done, skipped ones included.
-        seconds: Taken, those before an interruption included.
+        seconds: Duration in seconds, the time before an interruption included.
         history: (step, loss) of evenly spaced steps, at most 200; dimensionless.
-        errors: (steps done, error) of each judgement.
-        best_step: After so many steps the weights were those that the module now holds.
-        stopped: Why it ended.
-        detail: What went wrong on the way, in a few words; empty if nothing.
+        errors: (steps done, error) of each validation.
+        best_step: Number of steps after which the weights were those that the module now holds.
+        stopped: Why the run ended.
+        detail: Warning about skipped steps, in a few words; empty if there are none.
     """
 
     steps: int
@@ -45,23 +45,23 @@ class Fitted:
 
 @dataclass(slots=True)
 class Record:
-    """How a run goes; all of it is in a checkpoint.
+    """Progress of a run; all of it is in a checkpoint.
 
     Attributes:
         step: Steps done.
-        seconds: Taken when it was last looked at.
+        seconds: Seconds since the run began, at the last reading of the clock.
         history: (step, loss), every ``stride``-th step.
-        stride: Doubled whenever the history is too long.
-        loss: Smoothed, to be shown; not a number before the first step.
-        errors: (steps done, error) of each judgement; one that is not a number is infinite.
-        judged: Steps done at the last judgement, whether there was anything to judge by or not.
-        judging: Seconds of the slowest judgement.
-        begun: Seconds taken before the first step.
+        stride: Steps between two points of the history; doubled whenever it is too long.
+        loss: Running mean of the loss, for messages; not a number before the first step.
+        errors: (steps done, error) of each validation; an error that is not a number is infinite.
+        validated: Steps done at the last validation, whether it gave an error or not.
+        validation_seconds: Seconds of the slowest validation.
+        seconds_before: Seconds from the beginning of the run to the first step.
         best_step: Steps done when the error was smallest.
-        best: Parameters and buffers of then.
+        best: Parameters and buffers at ``best_step``.
         skipped: Steps without an update, since the loss was not finite.
-        in_a_row: How many of them there were without another between.
-        stopped: Why it ended.
+        skipped_in_a_row: Skipped steps since the last update.
+        stopped: Why the run ended.
     """
 
     step: int = 0
@@ -70,49 +70,49 @@ class Record:
     stride: int = 1
     loss: float = math.nan
     errors: list[tuple[int, float]] = field(default_factory=list)
-    judged: int = -1
-    judging: float = 0.0
-    begun: float = 0.0
+    validated: int = -1
+    validation_seconds: float = 0.0
+    seconds_before: float = 0.0
     best_step: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     skipped: int = 0
-    in_a_row: int = 0
+    skipped_in_a_row: int = 0
     stopped: Stopped = ""
 
-    def saw(self, loss: float, *, finite: bool) -> None:
+    def add_step(self, loss: float, *, finite: bool) -> None:
         """Note the loss of a step that is done; one that is not finite was no update."""
         if self.step % self.stride == 0:
             self.history.append((self.step, loss))
-        if len(self.history) > POINTS:
+        if len(self.history) > HISTORY_POINTS:
             self.stride *= 2
             self.history = [point for point in self.history if point[0] % self.stride == 0]
         if finite:
             before = loss if math.isnan(self.loss) else self.loss
-            self.loss = FORGETTING * before + (1 - FORGETTING) * loss
+            self.loss = LOSS_SMOOTHING * before + (1 - LOSS_SMOOTHING) * loss
         self.skipped += not finite
-        self.in_a_row = 0 if finite else self.in_a_row + 1
+        self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
         self.step += 1
 
-    def judge(self, error: float, better: dict[str, Tensor] | None) -> None:
+    def add_validation(self, error: float, better: dict[str, Tensor] | None) -> None:
         """Note the error of the weights after the last step; and them, if they are the best."""
         if better is not None:
             self.best_step, self.best = self.step, better
         self.errors.append((self.step, error))
 
     def is_better(self, error: float) -> bool:
-        """Whether no judgement so far was as good."""
+        """Whether an error is smaller than that of every validation so far."""
         return not self.errors or error < min(other for _, other in self.errors)
 
-    def worse_in_a_row(self) -> int:
-        """Judgements since the best."""
+    def validations_since_best(self) -> int:
+        """Number of validations since the best."""
         return sum(step > self.best_step for step, _ in self.errors)
 
     def contents(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The fields by name, for a checkpoint."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def fitted(self) -> Fitted:
-        """What is told of the run."""
+        """The outcome that is returned to the caller of the run."""
         steps = "1 step" if self.skipped == 1 else f"{self.skipped} steps"
         detail = f"{steps} skipped: loss or gradient was not finite" if self.skipped else ""
         return Fitted(

@@ -1,9 +1,8 @@
-"""A run under way: its steps, its judgements, and whether it has come to its end."""
+"""A training run in progress: its steps, its validations, and whether it is over."""
 
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,52 +20,52 @@ if TYPE_CHECKING:
     from edgeprune.training.schedule import Schedule
     from edgeprune.training.task import Task
 
-HOPELESS = 10
-"""After so many steps in a row without a finite loss the run is over."""
+NONFINITE_LIMIT = 10
+"""Number of steps in a row without a finite loss after which the run is over."""
 
 
 class TrainingRun:
-    """A run under way; several processes go through it in step, with the same decisions.
+    """A run in progress; several processes take its steps together, with the same decisions.
 
     Args:
-        task: What is trained.
-        schedule: For how long, and how fast.
-        seed: Of what takes no generator.
-        processes: Those that train.
+        task: Module and loss.
+        schedule: Duration, learning rate and clock.
+        seed: Random seed of layers without a generator.
+        processes: Processes that train together.
 
     Attributes:
-        record: What was seen so far.
-        whole: Whether the state is that of a step done, not of one being done.
+        record: Progress so far.
+        consistent: Whether the state is that after a whole step, not within one.
     """
 
     def __init__(self, task: Task, schedule: Schedule, seed: int, processes: Processes) -> None:
         self.record = Record()
-        self.whole = True
+        self.consistent = True
         self._task, self._schedule, self._seed = task, schedule, seed
         self._processes = processes
         self._weights = Weights(task.module, schedule.averaging)
         self._optimiser = schedule.make(list(self._weights.parameters.values()))
         self._loss = loss_of_step(task, processes)
         self._slowest = 0.0
-        self._start = time.perf_counter()
+        self._start = schedule.clock()
 
     def is_over(self) -> bool:
-        """Judge, if it is time to, and say whether the run has come to its end."""
+        """Validate, if it is due, and tell whether the run is over."""
         record, schedule = self.record, self._schedule
         if schedule.due(record.step):
-            self._judge()
-        self._look_at_the_clock()
+            self._validate()
+        self._update_seconds()
         stopped = record.stopped or self._end()
         if stopped:
-            self._judge()
-        elif 0 < schedule.patience <= record.worse_in_a_row():
+            self._validate()
+        elif 0 < schedule.patience <= record.validations_since_best():
             stopped = "patience"
         record.stopped = stopped
         return bool(stopped)
 
     def advance(self) -> None:
         """Do one step."""
-        begun, record = time.perf_counter(), self.record
+        begun, record = self._schedule.clock(), self.record
         factor = self._schedule.factor(self.share())
         for group in self._optimiser.param_groups:
             group["lr"] = group["initial_lr"] * factor
@@ -76,30 +75,29 @@ class TrainingRun:
         except BaseException:
             self._weights.put(buffers)
             raise
-        self.whole = False
+        self.consistent = False
         if finite:
             self._optimiser.step()
-            self._weights.follow(record.step)
+            self._weights.update_average(record.step)
         else:
             self._weights.put(buffers)
-        record.saw(loss, finite=finite)
-        self.whole = True
-        # The first steps are slow, so what they took is forgotten little by little.
-        took = self._processes.agreed(time.perf_counter() - begun)
-        self._slowest = max(took, 0.9 * self._slowest)
+        record.add_step(loss, finite=finite)
+        self.consistent = True
+        # The first steps are slow, so their duration is forgotten little by little.
+        self._slowest = max(self._seconds_since(begun), 0.9 * self._slowest)
 
     def share(self) -> float:
-        """How much is done, 0 to 1."""
+        """Share of the run that is done, 0 to 1."""
         record = self.record
-        before, after = record.begun, record.judging
+        before, after = record.seconds_before, record.validation_seconds
         return self._schedule.share(record.step, record.seconds, before=before, after=after)
 
-    def described(self) -> str:
-        """Where the run is, in a few words."""
+    def message(self) -> str:
+        """Step and loss, in a few words."""
         return f"step {self.record.step}/{self._schedule.steps}, loss {self.record.loss:.3g}"
 
-    def settle(self) -> None:
-        """Leave the weights that are kept in the module, and no gradients."""
+    def finalize(self) -> None:
+        """Leave the best weights in the module, and no gradients."""
         record = self.record
         if record.best:
             self._weights.put(record.best)
@@ -109,13 +107,14 @@ class TrainingRun:
         self._optimiser.zero_grad()
 
     def name(self, identity: str) -> str:
-        """What tells this run from any other."""
-        shapes = [(name, tuple(held.shape)) for name, held in self._weights.state().items()]
-        count = self._processes.count
-        return digest(identity, self._schedule.described(), self._seed, count, shapes)
+        """Name that tells this run from any other, in hexadecimal."""
+        shapes = [(name, tuple(value.shape)) for name, value in self._weights.state().items()]
+        # With the record's fields: a file of another version of this code is of another run.
+        kept = (self._processes.count, shapes, list(self.record.contents()))
+        return digest(identity, self._schedule.described(), self._seed, *kept)
 
     def contents(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The whole state, for a checkpoint."""
         return {
             "record": self.record.contents(),
             "weights": self._weights.state(),
@@ -123,13 +122,13 @@ class TrainingRun:
             "optimiser": self._optimiser.state_dict(),
         }
 
-    def take(self, contents: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+    def resume(self, contents: dict[str, Any]) -> None:
+        """Take the state of a checkpoint."""
         self.record = Record(**contents["record"])
         self._weights.put(contents["weights"])
         self._weights.put_average(contents["average"])
         self._optimiser.load_state_dict(contents["optimiser"])
-        self._start = time.perf_counter() - self.record.seconds
+        self._start = self._schedule.clock() - self.record.seconds
 
     def _backward(self) -> tuple[float, bool]:
         """Gradients of this step, clipped; the loss, and whether it and they are finite."""
@@ -140,33 +139,32 @@ class TrainingRun:
         fabric.backward(loss)
         parameters = list(self._weights.parameters.values())
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        seen = torch.stack([loss.detach().float(), norm.to(loss.device).float()])
-        mean_loss, mean_norm = self._processes.mean_of(seen).tolist()
+        both = torch.stack([loss.detach().float(), norm.to(loss.device).float()])
+        mean_loss, mean_norm = self._processes.mean_of(both).tolist()
         finite = math.isfinite(mean_loss) and math.isfinite(mean_norm)
         if finite and schedule.clip:
             clip_grads_with_norm_(parameters, schedule.clip, norm)
         return mean_loss, finite
 
-    def _judge(self) -> None:
-        """Have the averaged weights judged, unless these were, and keep them if they are best."""
+    def _validate(self) -> None:
+        """Validate the averaged weights, unless that is done, and keep them if they are best."""
         record = self.record
-        if record.judged == record.step:
+        if record.validated == record.step:
             return
-        begun = time.perf_counter()
+        begun = self._schedule.clock()
         with self._weights.averaged(), torch.no_grad():
             own = self._task.error()
             if own is not None:
                 error = self._mean(own)
                 better = self._weights.state() if record.is_better(error) else None
-                self.whole = False
-                record.judge(error, better)
-        record.judged = record.step
-        self.whole = True
-        took = self._processes.agreed(time.perf_counter() - begun)
-        record.judging = max(record.judging, took)
-        self._look_at_the_clock()
+                self.consistent = False
+                record.add_validation(error, better)
+        record.validated = record.step
+        self.consistent = True
+        record.validation_seconds = max(record.validation_seconds, self._seconds_since(begun))
+        self._update_seconds()
         if record.step == 0:
-            record.begun = record.seconds
+            record.seconds_before = record.seconds
 
     def _mean(self, error: float) -> float:
         """The mean over the processes; infinite where it is not a number."""
@@ -174,16 +172,21 @@ class TrainingRun:
         mean = self._processes.agreed(float(self._processes.mean_of(own)))
         return math.inf if math.isnan(mean) else mean
 
-    def _look_at_the_clock(self) -> None:
-        self.record.seconds = self._processes.agreed(time.perf_counter() - self._start)
+    def _seconds_since(self, begun: float) -> float:
+        """Seconds since a reading of the clock, the same in all processes."""
+        return self._processes.agreed(self._schedule.clock() - begun)
+
+    def _update_seconds(self) -> None:
+        """Read the clock into the record."""
+        self.record.seconds = self._seconds_since(self._start)
 
     def _end(self) -> Stopped:
-        """Why the run is over, leaving aside what the judgements say."""
+        """Why the run is over, patience left aside."""
         record, schedule = self.record, self._schedule
         if record.step >= schedule.steps:
             return "steps"
-        if record.in_a_row >= HOPELESS:
+        if record.skipped_in_a_row >= NONFINITE_LIMIT:
             return "diverged"
-        if record.seconds + self._slowest > schedule.seconds - record.judging:
+        if record.seconds + self._slowest > schedule.seconds - record.validation_seconds:
             return "seconds"
         return ""

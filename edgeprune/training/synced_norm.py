@@ -2,7 +2,7 @@
 
 Where images are not real, stored statistics do not fit them, and each batch has to be normalised
 by its own. With several processes that is the batch of all of them, or the result would depend on
-how many there are. (``nn.SyncBatchNorm`` does the same on GPUs only.)
+their number. (``nn.SyncBatchNorm`` does the same on GPUs only.)
 
 With the mean m_r and the biased variance v_r of each of N equal slices, those of the batch are
 
@@ -33,16 +33,16 @@ def normalise_by_batch(
 ) -> ExitStack:
     """Let BatchNorms normalise by the global batch wherever they are in training mode.
 
-    They are put into it; in evaluation mode they go by what they have stored, as ever. Stored
-    statistics are neither read nor written in training.
+    They are put into training mode; in evaluation mode they use their stored statistics as usual.
+    Stored statistics are neither read nor written in training.
 
     Args:
         module: Changed in place.
-        names: BatchNorms in it, dotted; the others go on as they are.
-        processes: Those that share the batch, in equal parts; None: each has its own.
+        names: Dotted names of BatchNorms in the module; the others are not changed.
+        processes: Processes that share the batch, in equal parts; None: each has its own batch.
 
     Returns:
-        What puts the layers back as they were, modes included, once it is closed or left.
+        Stack that restores the layers, modes included, once it is closed or left.
 
     Raises:
         TypeError: If a name is not that of a BatchNorm.
@@ -62,7 +62,7 @@ def normalise_by_batch(
 
 
 def _forward(layer: _BatchNorm, processes: Processes | None, features: Tensor) -> Tensor:
-    """What the layer gives for (B, C, …), of the same shape and type."""
+    """Output of the layer for features (B, C, …), of the same shape and type."""
     if not layer.training:
         return type(layer).forward(layer, features)
     if processes is None or processes.count == 1:
@@ -86,11 +86,11 @@ def _moments(features: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel over the batches of all processes.
 
     Args:
-        features: (B, C, …), of the same B in all processes.
-        processes: Those that share the batch.
+        features: Features of this process, (B, C, …), of the same B in all processes.
+        processes: Processes that share the batch.
 
     Returns:
-        Two tensors (C,).
+        Mean and biased variance, (C,) each.
     """
     axes = [axis for axis in range(features.dim()) if axis != 1]
     variance, mean = torch.var_mean(features, dim=axes, correction=0)

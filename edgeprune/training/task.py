@@ -1,4 +1,4 @@
-"""What is trained, by which loss; and how several processes train the same."""
+"""Module and loss of a training run, and how several processes train the same module."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """What is trained, by which loss.
+    """Module and loss of a training run.
 
     Attributes:
-        module: Its parameters that require gradients are trained, in place; it lies on the
-            processes' device. The modes of its layers are the task's affair. Its buffers are
-            copied at each step: large data does not belong there.
+        module: Module on the processes' device, of which the parameters that require gradients
+            are trained in place. The task sets the modes of its layers. Its buffers are copied at
+            each step: large data does not belong there.
         shared: Whether all processes train the same module, each on its slice of the batch; else
             each trains its own.
     """
@@ -30,19 +30,20 @@ class Task(Protocol):
     def loss(self, module: nn.Module, step: int) -> Tensor:
         """The mean loss of a step over this process's slice of the batch, ().
 
-        The same for the same weights and step: batches and draws are taken by the step
-        (``batches.py``), and nothing is kept from one to the next.
+        The loss is a function of weights and step: batches and random numbers depend on the step
+        (``batches.py``), and nothing is kept from one step to the next.
 
         Args:
-            module: What to call; its layers may be hooked, and not all of them need to take part.
-            step: 0 for the first.
+            module: Module to call; its layers may be hooked, and not all of them need to take
+                part.
+            step: Number of the step, from 0.
         """
         ...
 
     def error(self) -> float | None:
-        """Error of ``module`` on held-out inputs, smaller is better; None: nothing to judge by.
+        """Error of ``module`` on validation inputs, smaller is better; None: no validation.
 
-        Each process may judge by its own part: the mean over the processes counts.
+        Each process may use its own part of the inputs: the mean over the processes counts.
         """
         ...
 
@@ -66,7 +67,7 @@ class _Loss(nn.Module):
     def __init__(self, task: Task, device: torch.device) -> None:
         super().__init__()
         self.trained = task.module
-        # Where every parameter takes part, PyTorch complains that it was told to look for others.
+        # Where every parameter takes part, PyTorch complains about ``find_unused_parameters``.
         self.without_part = nn.Parameter(torch.zeros(1, device=device))
         self._loss = task.loss
 

@@ -1,4 +1,4 @@
-"""What a run changes: the parameters that are trained, their running average, and the buffers."""
+"""State of a module in training: trained parameters, their running average, and buffers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ class Weights:
     """The weights of a module under training.
 
     Args:
-        module: Trained in place.
-        decay: Of the running average; 0: the average is the parameters themselves.
+        module: Module that is trained in place.
+        decay: Decay of the running average, 0 to less than 1; 0: the average is the parameters
+            themselves.
 
     Attributes:
-        parameters: Those that require gradients, by dotted name, each once.
-        average: Their running average, by the same names.
+        parameters: Parameters that require gradients, by dotted name, each once.
+        average: Running average of the parameters, by the same names.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -33,8 +34,8 @@ class Weights:
             for name, parameter in self.parameters.items()
         }
 
-    def follow(self, step: int) -> None:
-        """Move the average towards the parameters, after the update of a step, 0 for the first.
+    def update_average(self, step: int) -> None:
+        """Move the average towards the parameters, after the update of a step (from 0).
 
         Early on the average forgets faster than by its decay, or it would be the initial weights
         for as long as 1/(1 − decay) steps: as in TensorFlow, by (1 + step)/(10 + step).
@@ -47,7 +48,7 @@ class Weights:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Have the average in the module's place for a while."""
+        """Put the average into the module while the block lasts."""
         current = _copies(self.parameters) if self._decay else {}
         try:
             if self._decay:
@@ -61,18 +62,18 @@ class Weights:
         return _copies(dict(self._module.named_buffers()))
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of all that may change: parameters and buffers as they are."""
+        """Copies of the trained parameters and the buffers."""
         return _copies(self.parameters) | self.buffers()
 
     def put(self, state: Mapping[str, Tensor]) -> None:
-        """Write parameters and buffers, or some of them, into the module."""
-        held = self.parameters | dict(self._module.named_buffers())
+        """Write parameters and buffers, by name, into the module; the others stay."""
+        targets = self.parameters | dict(self._module.named_buffers())
         with torch.no_grad():
             for name, value in state.items():
-                held[name].copy_(value)
+                targets[name].copy_(value)
 
     def put_average(self, average: Mapping[str, Tensor]) -> None:
-        """Go on from another average; there is none to put without a decay."""
+        """Replace the average; without a decay nothing is done."""
         for name in self.average if self._decay else ():
             self.average[name].copy_(average[name])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgeprune.bench.worker_process import Ready, Stopped
+from edgeprune.bench.worker_process import FinalState, Ready
 
 ENVIRONMENT = {
     "machine": "abacus",
@@ -17,7 +17,7 @@ ENVIRONMENT = {
 
 @dataclass
 class Replay:
-    """Starts models that take what ``latency(name, start, now)`` says, in seconds.
+    """Starts models that take ``latency(name, start, now)`` seconds.
 
     ``name`` is the model file's, ``start`` counts processes and ``now`` all runs so far. The diary
     has (name, "start", cores), (name, "run", n) and (name, "stop", profile).
@@ -26,6 +26,7 @@ class Replay:
     latency: object
     run_s: float = 0.01
     name: str = "replay"
+    measures: str = "latency"
     diary: list = field(default_factory=list)
     runs: int = 0
     starts: int = 0
@@ -41,7 +42,7 @@ class Replay:
 
 
 class Replayed:
-    """A loaded model; each has memory of its own that tells which it is."""
+    """A loaded model; its memory depends on the process, so that tests can tell them apart."""
 
     def __init__(self, device, model, start):
         self._device, self._model, self._start = device, model, start
@@ -71,4 +72,4 @@ class Replayed:
 
     def stop(self, *, profile):
         self._device.diary.append((self._model, "stop", profile))
-        return Stopped(200 + self._start, 64 if profile else None, (0.2, 0.1, 0.1))
+        return FinalState(200 + self._start, 64 if profile else None, (0.2, 0.1, 0.1))

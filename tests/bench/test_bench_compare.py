@@ -27,6 +27,7 @@ class Watched:
 
     diary: list = field(default_factory=list)
     name: str = "watched"
+    measures: str = "latency"
 
     def start(self, request):
         worker = bench.LocalDevice().start(request)
@@ -89,7 +90,7 @@ def test_both_models_stay_on_one_core_a_thread(against_itself, tiny):
         assert worker.ready.environment["cores"] == len(os.sched_getaffinity(0))
 
 
-def test_environment_says_what_was_measured_on(against_itself):
+def test_the_environment_describes_machine_and_runtime(against_itself):
     environment = against_itself[0].environment
     assert set(environment) >= {
         *("machine", "cpu", "cores", "threads", "governor", "os", "python", "packages"),
@@ -152,14 +153,14 @@ def test_a_second_file_that_is_no_model_leaves_no_process(tiny, tmp_path):
     bad.write_bytes(b"not a model")
     pids = []
 
-    class ObservedSource(Watched):
+    class Counting(Watched):
         def start(self, request):
             worker = bench.LocalDevice().start(request)
             pids.append(worker.pid)
             return worker
 
     with pytest.raises(DeviceFailed, match=r"bad\.onnx"):
-        bench.compare(tiny, bad, bench.BenchSettings(device=ObservedSource()))
+        bench.compare(tiny, bad, bench.BenchSettings(device=Counting()))
     assert len(pids) == 1
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
@@ -197,6 +198,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had
 
 class Loud:
     name = "loud"
+    measures = "latency"
     def start(self, request):
         worker = bench.LocalDevice().start(request)
         print(worker.pid, flush=True)
@@ -217,8 +219,8 @@ def test_ctrl_c_leaves_no_process(tiny):
         pids = [int(process.stdout.readline()) for _ in range(2)]
         assert process.stdout.readline() == "timing\n"
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[1]
-    assert "KeyboardInterrupt" in said
+        errors = process.communicate(timeout=30)[1]
+    assert "KeyboardInterrupt" in errors
     assert process.returncode != 0
     for pid in pids:
         with pytest.raises(ProcessLookupError):

@@ -15,7 +15,7 @@ QUIET = {
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "medians", "said"),
+    ("low", "high", "medians", "parts"),
     [
         (0.8, 1.1, 0.9, ["contains 1"]),
         (0.5, 0.9, 0.6, []),
@@ -23,10 +23,10 @@ QUIET = {
         (0.8, 1.1, 1.2, ["contains 1", "outside of the interval"]),
     ],
 )
-def test_a_doubtful_ratio_is_said_aloud(low, high, medians, said):
+def test_a_doubtful_ratio_has_a_note(low, high, medians, parts):
     found = list(notes.of_ratio(RatioInterval((low + high) / 2, low, high, 0.95), medians))
-    assert len(found) == len(said)
-    assert all(words in note for words, note in zip(said, found, strict=True))
+    assert len(found) == len(parts)
+    assert all(part in note for part, note in zip(parts, found, strict=True))
 
 
 def test_a_quiet_machine_needs_no_note():
@@ -34,7 +34,7 @@ def test_a_quiet_machine_needs_no_note():
 
 
 @pytest.mark.parametrize(
-    ("medians", "environment", "said"),
+    ("medians", "environment", "part"),
     [
         ([1.0, 1.3, 0.8, 1.0, 1.4, 0.7, 1.0, 1.3, 0.8], QUIET, "noisy: rounds of one model spread"),
         ([1.0] * 3 + [1.04] * 3 + [1.08] * 3, QUIET, "became 8% slower"),
@@ -45,6 +45,6 @@ def test_a_quiet_machine_needs_no_note():
         ([1.0] * 8, QUIET | {"memory": "VmHWM without reset"}, "cannot reset"),
     ],
 )
-def test_each_kind_of_trouble_has_its_note(medians, environment, said):
+def test_each_kind_of_trouble_has_its_note(medians, environment, part):
     (note,) = notes.of_machine(medians, environment)
-    assert said in note
+    assert part in note

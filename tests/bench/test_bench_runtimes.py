@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeprune import bench
+from edgeprune.artifacts import Parity, RuntimeParity
 from edgeprune.bench import RUNTIMES
 from edgeprune.bench.runtimes import conversion
 from edgeprune.errors import DeviceFailed, ModelRefused, UsageError
@@ -82,16 +83,22 @@ def test_a_runtime_computes_what_onnx_runtime_does(row, net):
         np.testing.assert_allclose(got, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
+def test_the_tolerance_decides_what_may_be_rounding():
+    found = Parity(0.005, 0.005, 1.0, 3, (1,))
+    assert not RuntimeParity((found,)).complaint
+    assert "at most 1e-03" in RuntimeParity((found,), tolerance=1e-3).complaint
+
+
 @pytest.mark.parametrize("row", ONNX_ROWS[1:], ids=named)
-def test_a_runtime_is_told_its_threads_and_says_its_version(row, net):
+def test_a_runtime_uses_its_threads_and_reports_its_version(row, net):
     require(row)
     with bench.start_worker(
         net, bench.BenchSettings(runtime=row.name, threads=2), lambda *_: None
     ) as worker:
         assert all(sample > 0 for sample in worker.run(3))
-        seen = worker.ready.environment
-    assert (seen["runtime"], seen["threads"]) == (row.name, 2)
-    assert seen["packages"][row.package.lower()] == row.installed()
+        environment = worker.ready.environment
+    assert (environment["runtime"], environment["threads"]) == (row.name, 2)
+    assert environment["packages"][row.package.lower()] == row.installed()
 
 
 @pytest.mark.parametrize("row", CONVERTING, ids=named)
@@ -147,15 +154,15 @@ def test_conversions_side_by_side_end_in_one_folder(net, cache):
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         ("print('fine'); print('Error: no such layer'); print('bye')", "Error: no such layer"),
         ("print('only this')", "only this"),
-        ("raise SystemExit(3)", "it did not say why"),
+        ("raise SystemExit(3)", "it printed no message"),
     ],
 )
-def test_a_converter_that_leaves_nothing_has_failed_whatever_it_returns(code, said, net, cache):
-    with pytest.raises(DeviceFailed, match=said):
+def test_a_converter_that_leaves_nothing_has_failed_whatever_it_returns(code, message, net, cache):
+    with pytest.raises(DeviceFailed, match=message):
         conversion.converted(net, "failing", Copying(code))
     assert list((cache / "conversions" / "failing").iterdir()) == []
 
@@ -174,7 +181,7 @@ def test_a_file_that_is_no_model_is_refused_before_it_is_converted(tmp_path):
         ("litert", ".tflite", "convert"),
     ],
 )
-def test_a_runtime_of_other_files_takes_the_namesake_or_says_how_to_make_one(
+def test_a_runtime_of_other_files_takes_the_file_beside_or_says_how_to_make_one(
     name, suffix, advice, tmp_path
 ):
     model, beside = tmp_path / "m.onnx", (tmp_path / "m").with_suffix(suffix)
@@ -188,7 +195,7 @@ def test_a_runtime_of_other_files_takes_the_namesake_or_says_how_to_make_one(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
 @pytest.mark.parametrize("row", RUNTIMES.values(), ids=named)
-def test_a_runtime_that_is_missing_is_one_line_with_what_to_type(row, tmp_path):
+def test_a_runtime_that_is_missing_is_one_line_with_the_command_that_installs_it(row, tmp_path):
     """An interpreter without packages, but for an empty numpy."""
     (tmp_path / "numpy").mkdir()
     (tmp_path / "numpy" / "__init__.py").write_text("__version__ = '0'")

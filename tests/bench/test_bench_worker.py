@@ -1,4 +1,4 @@
-"""The worker as a program of its own: what it imports, and what it says on a command line."""
+"""The worker as a program of its own: what it imports, and what it prints on a command line."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_without_proc_memory_is_the_highest_mark_of_the_process(monkeypatch):
     assert memory.added("VmHWM") >= memory.added("VmRSS") >= 0
 
 
-def test_a_system_that_says_nothing_is_not_guessed_at(monkeypatch):
+def test_unknown_memory_is_zero_and_not_guessed(monkeypatch):
     monkeypatch.setattr(machine, "text_of", lambda path: "")
     monkeypatch.setitem(sys.modules, "resource", None)
     memory = machine.Memory()

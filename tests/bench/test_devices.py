@@ -1,4 +1,4 @@
-"""What a device's name stands for."""
+"""Devices by name, and what they measure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeprune import bench
+from edgeprune.bench import instructions
 from edgeprune.bench.devices import LocalDevice, QemuArm64Device, SshDevice, parse
 from edgeprune.bench.devices.transfer import packed
 from edgeprune.errors import UsageError
@@ -16,6 +18,16 @@ WORDS = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1).filter(lamb
 def test_names_without_an_address():
     assert parse("local") == LocalDevice()
     assert parse("qemu-arm64") == QemuArm64Device()
+
+
+def test_only_an_emulator_measures_instructions():
+    found = {name: parse(name).measures for name in ("local", "ssh://board", "qemu-arm64")}
+    assert found == {"local": "latency", "ssh://board": "latency", "qemu-arm64": "instructions"}
+
+
+def test_two_models_are_compared_in_the_quantity_that_the_device_measures():
+    assert instructions.comparing_on(QemuArm64Device()) is instructions.compare
+    assert instructions.comparing_on(LocalDevice()) is bench.compare
 
 
 @given(user=st.none() | WORDS, host=WORDS, port=st.none() | st.integers(1, 65535))
@@ -51,7 +63,7 @@ def test_an_address_that_cannot_be_is_refused(address):
         parse(address)
 
 
-def test_freight_is_called_by_all_that_is_in_it(tmp_path):
+def test_the_digest_of_an_item_depends_on_all_that_is_in_it(tmp_path):
     def made(folder, **content):
         (tmp_path / folder / "model").mkdir(parents=True)
         for name, text in content.items():
@@ -66,6 +78,6 @@ def test_freight_is_called_by_all_that_is_in_it(tmp_path):
     assert [name for name, _, _ in first.files] == ["model/x", "model/y"]
 
 
-def test_freight_that_cannot_be_read_says_so(tmp_path):
+def test_an_item_that_cannot_be_read_is_an_error(tmp_path):
     with pytest.raises(UsageError, match="absent"):
         packed(tmp_path / "absent")

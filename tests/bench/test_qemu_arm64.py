@@ -84,7 +84,7 @@ def test_counts_are_a_ratio_that_gates_can_judge(counted):
     assert code == 0
 
 
-def test_emulated_time_and_memory_are_told_nowhere(counted):
+def test_no_report_has_emulated_time_and_memory(counted):
     report, _ = counted
     for side in (report.original, report.compressed):
         assert side.latency_s is side.first_s is side.load_s is None

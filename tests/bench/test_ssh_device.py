@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import private_sshd
 import pytest
+from waiting import eventually
 
 from edgeprune import bench
 from edgeprune.bench.devices import SshDevice
@@ -36,9 +37,9 @@ def sshd(tmp_path_factory):
 
 @pytest.fixture
 def board(sshd, tmp_path):
-    """With a folder that only this test uses."""
+    """A device with a folder that only this test uses."""
     return SshDevice(
-        "board", python=sys.executable, folder=str(tmp_path / "far"), config=str(sshd.config)
+        "board", python=sys.executable, folder=str(tmp_path / "remote"), config=str(sshd.config)
     )
 
 
@@ -65,28 +66,25 @@ def processes_of(folder, program=""):
     return found
 
 
-def gone(folder, *, within_s=10.0):
-    """Whether all of a folder's processes end in time."""
-    end = time.monotonic() + within_s
-    while processes_of(folder) and time.monotonic() < end:
-        time.sleep(0.05)
-    return not processes_of(folder)
+def gone(folder):
+    """Whether all of a folder's processes end soon."""
+    return eventually(lambda: not processes_of(folder))
 
 
 def test_it_computes_there_what_it_computes_here(board, tiny, tmp_path):
     with board.start(request_of(tiny)) as worker:
         there = worker.outputs(3)
         assert len(worker.run(5)) == 5
-        assert processes_of(tmp_path / "far")
+        assert processes_of(tmp_path / "remote")
         worker.stop()
     here = bench.outputs(tiny, seed=3)
     assert all(np.array_equal(one, other) for one, other in zip(here, there, strict=True))
-    assert gone(tmp_path / "far")
+    assert gone(tmp_path / "remote")
 
 
 def test_a_second_run_copies_nothing(board, tiny, tmp_path):
     def written():
-        files = (tmp_path / "far").rglob("*.*")
+        files = (tmp_path / "remote").rglob("*.*")
         return {file: file.stat().st_ino for file in files if file.suffix in (".py", ".onnx")}
 
     board.start(request_of(tiny)).close()
@@ -100,7 +98,7 @@ def test_a_second_run_copies_nothing(board, tiny, tmp_path):
 
 def test_what_it_keeps_is_private_and_forgotten_after_a_week(board, tmp_path):
     board.visit()
-    folder = tmp_path / "far" / "edgeprune-bench"
+    folder = tmp_path / "remote" / "edgeprune-bench"
     assert folder.stat().st_mode & 0o777 == 0o700
     for name, days in (("old", 8), ("young", 6)):
         (folder / name).mkdir()
@@ -110,8 +108,8 @@ def test_what_it_keeps_is_private_and_forgotten_after_a_week(board, tmp_path):
 
 
 def test_a_folder_that_others_can_write_is_refused(board, tmp_path):
-    (tmp_path / "far" / "edgeprune-bench").mkdir(parents=True)
-    (tmp_path / "far" / "edgeprune-bench").chmod(0o777)
+    (tmp_path / "remote" / "edgeprune-bench").mkdir(parents=True)
+    (tmp_path / "remote" / "edgeprune-bench").chmod(0o777)
     with pytest.raises(DeviceFailed, match="written by others"):
         board.visit()
 
@@ -119,18 +117,15 @@ def test_a_folder_that_others_can_write_is_refused(board, tmp_path):
 @pytest.mark.parametrize("ended", ["closed", "killed", "dropped"])
 def test_keep_no_leaves_nothing_however_it_ends(ended, board, sshd, tiny, tmp_path):
     worker = replace(board, keep=False).start(request_of(tiny))
-    folder = tmp_path / "far" / "edgeprune-bench"
+    folder = tmp_path / "remote" / "edgeprune-bench"
     assert list(folder.iterdir())
     if ended == "dropped":
         sshd.drop()
     elif ended == "killed":
         os.kill(worker.pid, 9)
     worker.close()
-    end = time.monotonic() + 10
-    while list(folder.iterdir()) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert list(folder.iterdir()) == []
-    assert gone(tmp_path / "far")
+    assert eventually(lambda: not list(folder.iterdir()))
+    assert gone(tmp_path / "remote")
 
 
 def test_a_connection_that_breaks_is_lost_and_made_anew(board, sshd, tiny):
@@ -146,8 +141,7 @@ def test_a_measurement_survives_a_connection_that_breaks(board, sshd, tiny):
     drops = []
 
     def drop():
-        while not processes_of(board.folder, board.python):  # over there, not our ssh
-            time.sleep(0.01)
+        eventually(lambda: processes_of(board.folder, board.python))  # there, not our ssh
         drops.append(len(sshd.connections()))
         sshd.drop()
 
@@ -176,11 +170,11 @@ def test_a_file_that_changes_on_the_way_is_refused(board, tmp_path):
     (tmp_path / "model").write_bytes(b"two")
     with pytest.raises(DeviceFailed, match="damaged"):
         board.visit([item])
-    assert list((tmp_path / "far" / "edgeprune-bench").iterdir()) == []
+    assert list((tmp_path / "remote" / "edgeprune-bench").iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"python": "/no/python3"}, "there is no /no/python3 there"),
         ({"host": "nowhere.invalid"}, "no machine of that name"),
@@ -190,8 +184,8 @@ def test_a_file_that_changes_on_the_way_is_refused(board, tmp_path):
     ],
     ids=["no python", "no host", "no sshd", "no user", "no config"],
 )
-def test_what_is_wrong_is_one_line_that_helps(changes, said, board):
-    with pytest.raises(DeviceFailed, match=said) as failure:
+def test_what_is_wrong_is_one_line_that_helps(changes, message, board):
+    with pytest.raises(DeviceFailed, match=message) as failure:
         replace(board, **changes).visit()
     assert "\n" not in str(failure.value)
 
@@ -217,13 +211,13 @@ def test_a_runtime_that_is_not_there_says_how_to_install_it(board, tiny, tmp_pat
     bare.chmod(0o755)
     with pytest.raises(DeviceFailed, match="pip install"):
         replace(board, python=str(bare)).start(request_of(tiny))
-    assert gone(tmp_path / "far")
+    assert gone(tmp_path / "remote")
 
 
 def test_a_full_disk_says_so(board, tmp_path):
     if os.geteuid() != 0 or not shutil.which("mount"):
         pytest.skip("needs root to make a small disk")
-    disk = tmp_path / "far"
+    disk = tmp_path / "remote"
     disk.mkdir()
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "disk", disk])
     if made.returncode:
@@ -250,9 +244,9 @@ def test_the_command_line_measures_there(board, tiny, tmp_path, capsys):
     report = tmp_path / "report.json"
     flags = ("--device", f"ssh://board?{settings}", "--seconds", "0.01", "--json", str(report))
     assert main(["bench", str(tiny), *flags]) == 0
-    told = json.loads(report.read_text())
-    assert told["environment"]["device"] == "ssh://board"
-    assert told["original"]["latency_s"]["n"] > 0
+    written = json.loads(report.read_text())
+    assert written["environment"]["device"] == "ssh://board"
+    assert written["original"]["latency_s"]["n"] > 0
     capsys.readouterr()
     assert main(["doctor", "--device", f"ssh://board?{settings}"]) == 0
     assert f"onnxruntime {RUNTIMES['onnxruntime'].installed()}" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What heat and governors leave in /sys, and what is said of it."""
+"""Heat and governors as /sys shows them, and the notes on them."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_frequency_and_heat_are_read(system):
     assert machine.clock(system) == {"hz": 1_500_000_000, "margin_c": 2.0}
 
 
-def test_what_a_system_does_not_say_is_none(tmp_path):
+def test_unknown_facts_are_none(tmp_path):
     assert machine.clock(tmp_path) == {"hz": None, "margin_c": None}
 
 
-def test_a_quiet_machine_needs_no_words():
+def test_a_quiet_machine_needs_no_note():
     assert list(throttling.notes([(COOL, COOL)] * 3, FIXED)) == []
     assert list(throttling.notes([(None, None)], {"governor": None})) == []
     silent = {"hz": None, "margin_c": None}
@@ -50,7 +50,7 @@ def test_a_quiet_machine_needs_no_words():
 
 
 @pytest.mark.parametrize(
-    ("clock", "environment", "said"),
+    ("clock", "environment", "part"),
     [
         ({"margin_c": 4.0}, {}, "4 degrees"),
         ({"margin_c": -1.0}, {}, "-1 degrees"),
@@ -59,7 +59,7 @@ def test_a_quiet_machine_needs_no_words():
     ],
     ids=["near", "beyond", "slower", "governor"],
 )
-def test_what_moved_the_clock_is_said(clock, environment, said):
+def test_what_moved_the_clock_has_a_note(clock, environment, part):
     sessions = [(COOL, COOL), (COOL, COOL | clock)]
     (note,) = throttling.notes(sessions, FIXED | environment)
-    assert said in note
+    assert part in note

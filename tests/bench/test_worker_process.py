@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import eventually
 
 from edgeprune.bench import LocalDevice, Worker
 from edgeprune.errors import DeviceFailed
@@ -45,15 +45,15 @@ def gone(pid):
 def test_worker_runs_and_stops(tiny):
     with LocalDevice().start({"model": str(tiny), "warmup_s": 0}) as worker:
         samples = worker.run(4)
-        stopped = worker.stop()
+        final = worker.stop()
         assert gone(worker.pid)
         with pytest.raises(DeviceFailed, match="has ended"):
             worker.run(1)
     assert len(samples) == 4
     assert all(sample > 0 for sample in samples)
     assert worker.ready.load_peak_rss_bytes >= worker.ready.idle_rss_bytes >= 0
-    assert stopped.run_peak_rss_bytes >= worker.ready.idle_rss_bytes
-    assert stopped.profile_peak_bytes is None
+    assert final.run_peak_rss_bytes >= worker.ready.idle_rss_bytes
+    assert final.profile_peak_bytes is None
     assert worker.ready.baseline_rss_bytes > 2**20
 
 
@@ -63,12 +63,12 @@ def test_error_of_the_worker_is_ours():
     assert raised.value.exit_code == 8
 
 
-def test_death_is_told_with_its_last_words():
+def test_death_is_an_error_with_the_last_line_of_standard_error():
     with pytest.raises(DeviceFailed, match=r"died \(exit code 3\): out of luck"):
         pretend("print('out of luck', file=sys.stderr); sys.exit(3)")
 
 
-def test_death_by_signal_is_told_by_name():
+def test_death_by_signal_is_an_error_with_its_name():
     with pytest.raises(DeviceFailed, match=r"died \(signal SIGABRT\)"):
         pretend("os.abort()")
 
@@ -80,7 +80,7 @@ def test_death_between_requests_is_noticed(tiny):
             worker.run(1)
 
 
-def test_chatter_is_told_apart_from_an_answer():
+def test_output_that_is_no_answer_is_an_error():
     with pytest.raises(DeviceFailed, match="'Welcome to Board OS', not JSON"):
         pretend("print('Welcome to Board OS', flush=True); time.sleep(60)")
 
@@ -91,10 +91,8 @@ def test_an_answer_in_another_dialect_is_refused():
 
 
 def test_hanging_at_the_start_ends_at_the_limit():
-    start = time.monotonic()
     with pytest.raises(DeviceFailed, match=r"did not load the model within 0\.3 s"):
         pretend("time.sleep(60)", limit_s=0.3)
-    assert time.monotonic() - start < 30
 
 
 def test_hanging_in_a_run_ends_at_the_limit_and_with_it_the_process():
@@ -116,10 +114,7 @@ time.sleep(60)
     with pretend(script) as worker:
         worker._errors.seek(0)
         grandchild = int(worker._errors.read())
-    end = time.monotonic() + 20
-    while not _ended(grandchild) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert _ended(grandchild)
+    assert eventually(lambda: _ended(grandchild))
 
 
 def _ended(pid):

@@ -80,9 +80,9 @@ def test_a_report_without_gates_is_valid(report: str, capsys: pytest.CaptureFixt
 
 def test_json_says_the_same(report: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", report, "--json", "--fail-if", "ratio.macs > 0.1"]) == 3
-    said = json.loads(capsys.readouterr().out)
-    assert said["passed"] is False
-    assert said["gates"] == [
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["passed"] is False
+    assert printed["gates"] == [
         {
             "expression": "ratio.macs > 0.1",
             "value": 0.5,
@@ -99,10 +99,10 @@ def test_the_report_is_written_as_often_as_asked(
     wanted = {name: tmp_path / f"{name}.out" for name in FORMATS}
     writes = [part for name, path in wanted.items() for part in ("--write", name, str(path))]
     assert main(["check", report, *gate, *writes]) == 3
-    judged = gates.judge(decode(Path(report)), gate[1:])
-    assert decode(wanted["json"]) == judged
+    gated = gates.judge(decode(Path(report)), gate[1:])
+    assert decode(wanted["json"]) == gated
     for name in ("markdown", "junit", "pytest-benchmark"):
-        assert wanted[name].read_text() == FORMATS[name](judged)
+        assert wanted[name].read_text() == FORMATS[name](gated)
     assert "\x1b" not in wanted["table"].read_text()
     assert capsys.readouterr().out.startswith("FAILED")
 

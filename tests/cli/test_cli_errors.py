@@ -101,7 +101,7 @@ def test_a_missing_package_points_to_the_doctor(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["raising", "--wrong"], "--wrong"),
         (["--wrong"], "--wrong"),
@@ -112,13 +112,13 @@ def test_a_missing_package_points_to_the_doctor(
 )
 def test_wrong_usage_ends_with_2(
     arguments: list[str],
-    said: str,
+    message: str,
     to_raise: list[BaseException],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert to_raise == []
     assert cli.main(arguments) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,9 @@ def test_version_is_known_everywhere(
 
 def test_every_command_of_the_table_is_told_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    message = " ".join(capsys.readouterr().out.split())
     for name, (_, line) in cli.COMMANDS.items():
-        assert f"{name} {line}" in said
+        assert f"{name} {line}" in message
 
 
 LIGHT = [["--help"], ["--version"], ["check", "--help"], ["bench", "--help"], ["doctor", "--help"]]

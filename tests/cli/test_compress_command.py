@@ -118,11 +118,11 @@ def test_figures_are_those_of_the_files_and_the_networks(whole_line: Any, chain:
 
 
 def test_a_run_that_people_watch_says_its_stages_and_where_it_wrote(digits_run: Any) -> None:
-    said = digits_run.err
+    log = digits_run.err
     stages = ["trace", "prune", "recover", "export original", "export compressed", "accuracy"]
-    places = [said.index(stage) for stage in stages]
+    places = [log.index(stage) for stage in stages]
     assert places == sorted(places)
-    assert said.endswith(f"wrote {digits_run.directory}\n")
+    assert log.endswith(f"wrote {digits_run.directory}\n")
     assert "Before and after" in digits_run.out
     assert not digits_run.out.endswith("\n\n")
 

@@ -64,7 +64,7 @@ def test_the_table_says_what_the_json_says(
     main(["doctor"])
     text = capsys.readouterr().out
     found = doctor.diagnose(["click>=8"])
-    for said in (
+    for line in (
         found.python,
         found.machine,
         *(
@@ -73,7 +73,7 @@ def test_the_table_says_what_the_json_says(
         ),
         *(f"{name} {'can be used' if usable else ''}" for name, usable in found.devices.items()),
     ):
-        assert said in text
+        assert line in text
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,6 @@ def test_a_device_that_is_not_set_up_ends_with_8(
 
 def test_this_machine_is_a_device_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--device", "local", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["device"] == "local"
-    assert "onnxruntime" in told["packages"]
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["device"] == "local"
+    assert "onnxruntime" in facts["packages"]

@@ -195,7 +195,7 @@ DEAD_WORKERS: Mapping[str, tuple[list[str], str]] = {
 def test_a_runtime_that_fails_ends_with_8(
     how: str, digits_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments, said = DEAD_WORKERS[how]
+    arguments, message = DEAD_WORKERS[how]
 
     def start(device: LocalDevice, request: Mapping[str, object]) -> Worker:
         typed = [str(WORKER) if argument == "WORKER" else argument for argument in arguments]
@@ -204,7 +204,7 @@ def test_a_runtime_that_fails_ends_with_8(
     monkeypatch.setattr(LocalDevice, "start", start)
     ran = edgeprune("bench", digits_run.directory / "compressed.onnx", "--seconds", "0.1")
     assert ran.code == 8
-    assert re.search(said, ran.error)
+    assert re.search(message, ran.error)
     assert lines(ran.error) <= 2
 
 

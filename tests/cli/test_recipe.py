@@ -19,7 +19,7 @@ from edgeprune.report.files import decode
 if TYPE_CHECKING:
     from digits import Digits
 
-SAID_ONCE = {
+GIVEN_ONCE = {
     *("output", "overwrite", "json_", "dry_run", "recipe", "resume"),
     *("macs", "params", "ratio"),
 }
@@ -69,7 +69,7 @@ def test_a_recipe_holds_every_effective_setting(digits: Digits, digits_run: Any)
     command = cli.get_command(click.Context(cli), "compress")
     assert command is not None
     optional = {"arch", "opset", "synthesis"}  # no value stands for their default
-    wanted = {p.name for p in command.params if p.expose_value} - SAID_ONCE - optional
+    wanted = {p.name for p in command.params if p.expose_value} - GIVEN_ONCE - optional
     assert {key.replace("-", "_") for key in settings} - {"macs"} == {
         str(name).rstrip("_") for name in wanted
     }
@@ -113,7 +113,7 @@ def test_the_command_line_beats_the_recipe(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("mcas: 50%", "'mcas'"),
         ("macs: 50%\nparams: 50%", "choose one budget of --macs, --params"),
@@ -125,12 +125,12 @@ def test_the_command_line_beats_the_recipe(
         ("bench: maybe", "maybe"),
     ],
 )
-def test_a_recipe_that_cannot_be_followed_ends_with_2(text: str, said: str, chain: Path) -> None:
+def test_a_recipe_that_cannot_be_followed_ends_with_2(text: str, message: str, chain: Path) -> None:
     Path("settings.yaml").write_text(text)
     flags = ("--input", CHAIN_SHAPE, "--dry-run")
     ran = edgeprune("compress", chain, *flags, "--recipe", "settings.yaml")
     assert ran.code == 2
-    assert said in ran.err
+    assert message in ran.err
     assert "Traceback" not in ran.err
 
 

@@ -37,7 +37,7 @@ def test_a_run_that_is_ended_exits_with_130_and_leaves_nothing(
                 assert [path.name for path in tmp_path.iterdir()] != ["net.pt"]
                 run.send_signal(ending)
                 break
-        said = run.stderr.read()
+        errors = run.stderr.read()
     assert run.returncode == 130
-    assert "interrupted" in said
+    assert "interrupted" in errors
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]

@@ -20,8 +20,8 @@ def test_two_processes_write_one_run_and_speak_with_one_voice(tmp_path: Path) ->
     ran = torchrun("-m", "edgeprune", "compress", "net.pt", *flags, folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("Before and after") == 1
-    said = [line.split("] ")[-1] for line in ran.stderr.splitlines()]
-    assert said == [
+    messages = [line.split("] ")[-1] for line in ran.stderr.splitlines()]
+    assert messages == [
         *("trace", "count", "prune", "recover", "save"),
         *("export original", "export compressed", "wrote runs/net"),
     ]

@@ -31,7 +31,7 @@ class Export(NamedTuple):
     before: dict
     exported: ExportedModel
     costs: Costs
-    said: str
+    printed: str
 
 
 @pytest.fixture(scope="module", params=zoo.NETWORKS)
@@ -43,18 +43,18 @@ def export(request, tmp_path_factory):
             nn.init.normal_(norm.bias)
     before = snapshot(network)
     path = tmp_path_factory.mktemp("export") / "network.onnx"
-    said = io.StringIO()
-    handler = logging.StreamHandler(said)
+    printed = io.StringIO()
+    handler = logging.StreamHandler(printed)
     logging.getLogger().addHandler(handler)
     with (
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
         warnings.catch_warnings(record=True) as warned,
     ):
         exported = OnnxTarget(simplify=request.param in SIMPLIFIED)(network, INPUT, path, METADATA)
     logging.getLogger().removeHandler(handler)
-    said.write("".join(str(each.message) for each in warned))
-    return Export(network, before, exported, count_onnx(path), said.getvalue())
+    printed.write("".join(str(each.message) for each in warned))
+    return Export(network, before, exported, count_onnx(path), printed.getvalue())
 
 
 def snapshot(network):
@@ -108,7 +108,7 @@ def test_the_network_is_as_it_was(export):
 
 
 def test_the_exporter_is_silent(export):
-    assert export.said == ""
+    assert export.printed == ""
 
 
 def test_the_file_says_where_it_comes_from_and_nothing_of_this_machine(export):

@@ -93,11 +93,11 @@ def test_a_batch_fixed_by_the_network_is_found_out(tmp_path):
 
 @pytest.mark.parametrize("opset", [11, 21])
 def test_the_opset_asked_for_is_the_opset_written(tmp_path, opset):
-    told = []
+    reports = []
     exported = OnnxTarget(opset=opset, simplify=False)(
-        zoo.build("chain"), INPUT, tmp_path / "m.onnx", {}, lambda *each: told.append(each)
+        zoo.build("chain"), INPUT, tmp_path / "m.onnx", {}, lambda *each: reports.append(each)
     )
-    shares = [share for share, _ in told]
+    shares = [share for share, _ in reports]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert exported.opset == opset

@@ -3,7 +3,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import onnx
 import pytest
@@ -74,10 +73,8 @@ def test_whatever_goes_wrong_is_a_reason_not_to_use_the_result(source, tmp_path,
 def test_a_simplifier_that_hangs_is_killed(source, tmp_path):
     script = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid()))\n"
     script += "import time; time.sleep(600)"
-    started = time.monotonic()
     answer = simplify(source, tmp_path / "out.onnx", seconds=2, command=child(script))
     assert answer == "not simplified: the simplifier took longer than 2 s"
-    assert time.monotonic() - started < 60
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgeprune.artifacts.recorded import ROOT, TensorView
-from edgeprune.graph.recording import record
+from edgeprune.graph.recording import trace_operators
 
 
 class Calls(nn.Module):
@@ -26,15 +26,15 @@ class Calls(nn.Module):
 
 
 def ran(function, *shapes, **parts):
-    return record(Calls(function, **parts), shapes or [(1, 4, 6, 6)])
+    return trace_operators(Calls(function, **parts), shapes or [(1, 4, 6, 6)])
 
 
-def named(run, name):
-    return [operation for operation in run.operations if operation.name == name]
+def named(record, name):
+    return [operation for operation in record.operations if operation.name == name]
 
 
-def only(run, name):
-    (operation,) = named(run, name)
+def only(record, name):
+    (operation,) = named(record, name)
     return operation
 
 
@@ -42,21 +42,21 @@ def only(run, name):
 
 
 def test_an_operator_reads_what_the_one_before_it_wrote():
-    run = ran(lambda _, x: x.exp().sigmoid())
-    first, second = run.operations
-    assert run.inputs == (first.reads[0].value,)
+    record = ran(lambda _, x: x.exp().sigmoid())
+    first, second = record.operations
+    assert record.inputs == (first.reads[0].value,)
     assert first.writes == second.reads
-    assert run.outputs == (second.writes[0].value,)
+    assert record.outputs == (second.writes[0].value,)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 6, 6), (1, 10)])
 def test_an_in_place_operator_makes_a_new_value_of_the_same_name(shape):
     elsewhere = only(ran(lambda _, x: F.relu(x), shape), "relu")
-    run = ran(lambda _, x: F.relu(x, inplace=True), shape)
-    in_place = only(run, "relu")
+    record = ran(lambda _, x: F.relu(x, inplace=True), shape)
+    in_place = only(record, "relu")
     assert in_place == elsewhere
     assert in_place.reads[0].value != in_place.writes[0].value
-    assert run.outputs == (in_place.writes[0].value,)
+    assert record.outputs == (in_place.writes[0].value,)
 
 
 @pytest.mark.parametrize(
@@ -69,24 +69,24 @@ def test_an_in_place_operator_makes_a_new_value_of_the_same_name(shape):
     ],
 )
 def test_a_reshape_keeps_the_value_and_shows_another_shape(reshape):
-    run = ran(lambda _, x: reshape(x))
+    record = ran(lambda _, x: reshape(x))
     shape = (1, 4, 6, 6)
-    for operation in run.operations:
+    for operation in record.operations:
         assert operation.kind == "reshape"
-        assert operation.reads == (TensorView(run.inputs[0], shape),)
+        assert operation.reads == (TensorView(record.inputs[0], shape),)
         shape = operation.writes[0].shape
-        assert operation.writes == (TensorView(run.inputs[0], shape),)
+        assert operation.writes == (TensorView(record.inputs[0], shape),)
     assert shape == tuple(reshape(torch.empty(1, 4, 6, 6)).shape)
-    assert run.outputs == run.inputs
+    assert record.outputs == record.inputs
 
 
 def test_a_linear_layer_sees_the_flattened_map():
     network = zoo.build("flatten")
-    run = record(network, [zoo.INPUT_SHAPE])
-    pooled = only(run, "max_pool2d_with_indices").writes[0]
-    seen = named(run, "addmm")[0].arguments[1]
+    record = trace_operators(network, [zoo.INPUT_SHAPE])
+    pooled = only(record, "max_pool2d_with_indices").writes[0]
+    view = named(record, "addmm")[0].arguments[1]
     assert pooled.shape == (1, 16, 4, 4)
-    assert seen == TensorView(pooled.value, (1, 16 * 4 * 4))
+    assert view == TensorView(pooled.value, (1, 16 * 4 * 4))
 
 
 def test_a_view_of_what_was_written_through_another_view_is_not_exact():
@@ -95,37 +95,42 @@ def test_a_view_of_what_was_written_through_another_view_is_not_exact():
         first.relu_()
         return first.sigmoid() + second.tanh()
 
-    run = ran(halves)
-    written = only(run, "relu").writes[0]
-    assert only(run, "sigmoid").reads == (written,)
-    assert only(run, "tanh").reads == (TensorView(written.value, written.shape, exact=False),)
+    record = ran(halves)
+    written = only(record, "relu").writes[0]
+    assert only(record, "sigmoid").reads == (written,)
+    assert only(record, "tanh").reads == (TensorView(written.value, written.shape, exact=False),)
 
 
 def test_a_number_that_leaves_the_network_is_read_but_not_written():
-    run = ran(lambda _, x: x * x.amax().item())
-    left = only(run, "_local_scalar_dense")
-    assert left.reads == only(run, "amax").writes
+    record = ran(lambda _, x: x * x.amax().item())
+    left = only(record, "_local_scalar_dense")
+    assert left.reads == only(record, "amax").writes
     assert left.writes == ()
 
 
 def test_constants_do_not_depend_on_the_input():
-    run = ran(lambda _, x: x + torch.tensor(3.0) * torch.ones(4, 1, 1))
-    product, total = only(run, "mul"), only(run, "add")
-    assert not {seen.value for seen in product.reads + product.writes} & set(run.activation_bytes)
-    assert set(run.activation_bytes) == {run.inputs[0], total.writes[0].value}
+    record = ran(lambda _, x: x + torch.tensor(3.0) * torch.ones(4, 1, 1))
+    product, total = only(record, "mul"), only(record, "add")
+    assert not {view.value for view in product.reads + product.writes} & set(
+        record.activation_bytes
+    )
+    assert set(record.activation_bytes) == {record.inputs[0], total.writes[0].value}
 
 
 def test_the_bytes_of_an_activation_are_those_of_its_elements():
-    run = ran(lambda _, x: x.double().mean((2, 3)))
-    assert [run.activation_bytes[op.writes[0].value] for op in run.operations] == [144 * 8, 4 * 8]
+    record = ran(lambda _, x: x.double().mean((2, 3)))
+    assert [record.activation_bytes[op.writes[0].value] for op in record.operations] == [
+        144 * 8,
+        4 * 8,
+    ]
 
 
 # --- layers, names, arguments --------------------------------------------------------------------
 
 
 def test_a_module_used_twice_is_recorded_twice_with_one_weight():
-    run = record(zoo.build("shared"), [zoo.INPUT_SHAPE])
-    uses = [each for each in named(run, "convolution") if each.layer == "1.conv"]
+    record = trace_operators(zoo.build("shared"), [zoo.INPUT_SHAPE])
+    uses = [each for each in named(record, "convolution") if each.layer == "1.conv"]
     assert len(uses) == 2
     assert uses[0].reads[0] != uses[1].reads[0]
     assert uses[0].reads[1:] == uses[1].reads[1:]
@@ -133,27 +138,27 @@ def test_a_module_used_twice_is_recorded_twice_with_one_weight():
 
 def test_layers_are_the_innermost_modules():
     network = zoo.build("residual")
-    run = record(network, [zoo.INPUT_SHAPE])
-    assert [each.layer for each in named(run, "add")] == ["1", "2"]
+    record = trace_operators(network, [zoo.INPUT_SHAPE])
+    assert [each.layer for each in named(record, "add")] == ["1", "2"]
     assert ran(lambda _, x: x.exp()).operations[0].layer == ROOT
 
 
 def test_arguments_follow_the_schema_with_defaults():
     weight = torch.ones(6, 2, 3, 3)
-    run = ran(lambda _, x: F.conv2d(x, weight, stride=(2, 1), padding=1, groups=2))
-    convolution = only(run, "convolution")
+    record = ran(lambda _, x: F.conv2d(x, weight, stride=(2, 1), padding=1, groups=2))
+    convolution = only(record, "convolution")
     schema = torch.ops.aten.convolution.default._schema
     passed = dict(zip([each.name for each in schema.arguments], convolution.arguments, strict=True))
-    assert passed["input"] == convolution.reads[0] == TensorView(run.inputs[0], (1, 4, 6, 6))
+    assert passed["input"] == convolution.reads[0] == TensorView(record.inputs[0], (1, 4, 6, 6))
     assert passed["weight"].shape == (6, 2, 3, 3)
     assert passed["bias"] is None
     assert (passed["stride"], passed["padding"], passed["groups"]) == ((2, 1), (1, 1), 2)
 
 
 def test_keywords_and_what_was_left_out_are_arguments_too():
-    run = ran(lambda _, x: torch.add(x.clone(memory_format=torch.preserve_format), x, alpha=2))
-    assert only(run, "clone").arguments == (*only(run, "clone").reads, torch.preserve_format)
-    assert only(run, "add").arguments == (*only(run, "add").reads, 2)
+    record = ran(lambda _, x: torch.add(x.clone(memory_format=torch.preserve_format), x, alpha=2))
+    assert only(record, "clone").arguments == (*only(record, "clone").reads, torch.preserve_format)
+    assert only(record, "add").arguments == (*only(record, "add").reads, 2)
     assert only(ran(lambda _, x: x + x), "add").arguments[2] == 1
 
 
@@ -163,33 +168,38 @@ def test_a_list_of_tensors_is_one_argument():
 
 
 def test_only_what_depends_on_the_input_has_macs():
-    run = ran(lambda _, x: x @ (torch.ones(6, 5) @ torch.ones(5, 7)))
-    assert [each.macs for each in run.operations if each.name in ("mm", "bmm")] == [0, 24 * 6 * 7]
+    record = ran(lambda _, x: x @ (torch.ones(6, 5) @ torch.ones(5, 7)))
+    assert [each.macs for each in record.operations if each.name in ("mm", "bmm")] == [
+        0,
+        24 * 6 * 7,
+    ]
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_every_operation_is_consistent(name):
     network = zoo.build(name)
-    run = record(network, [zoo.INPUT_SHAPE])
-    written = {*run.inputs, *run.tensors}
-    for each in run.operations:
-        depends = any(seen.value in run.activation_bytes for seen in each.reads)
-        assert all((seen.value in run.activation_bytes) == depends for seen in each.writes)
-        assert {seen.value for seen in each.reads if seen.value in run.activation_bytes} <= written
-        assert all(seen.exact for seen in each.reads)
-        written |= {seen.value for seen in each.writes}
-    assert set(run.outputs) <= written
+    record = trace_operators(network, [zoo.INPUT_SHAPE])
+    written = {*record.inputs, *record.tensors}
+    for each in record.operations:
+        depends = any(view.value in record.activation_bytes for view in each.reads)
+        assert all((view.value in record.activation_bytes) == depends for view in each.writes)
+        assert {
+            view.value for view in each.reads if view.value in record.activation_bytes
+        } <= written
+        assert all(view.exact for view in each.reads)
+        written |= {view.value for view in each.writes}
+    assert set(record.outputs) <= written
 
 
 # --- parameters and buffers ----------------------------------------------------------------------
 
 
 def test_batchnorm_reads_its_four_tensors_by_name():
-    run = record(zoo.build("chain"), [zoo.INPUT_SHAPE])
-    norm = named(run, "native_batch_norm")[0]
+    record = trace_operators(zoo.build("chain"), [zoo.INPUT_SHAPE])
+    norm = named(record, "native_batch_norm")[0]
     assert norm.layer == "0.1"
     assert norm.kind == "norm"
-    names = [run.tensors.get(seen.value) for seen in norm.arguments[:5]]
+    names = [record.tensors.get(view.value) for view in norm.arguments[:5]]
     tensors = ("weight", "bias", "running_mean", "running_var")
     assert names == [None, *(f"0.1.{each}" for each in tensors)]
     assert norm.arguments[5:] == (False, 0.1, 1e-5)
@@ -198,27 +208,27 @@ def test_batchnorm_reads_its_four_tensors_by_name():
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_every_parameter_and_buffer_has_a_value(name):
     network = zoo.build(name)
-    run = record(network, [zoo.INPUT_SHAPE])
+    record = trace_operators(network, [zoo.INPUT_SHAPE])
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    assert set(run.tensors.values()) == set(tensors)
-    for seen in (seen for operation in run.operations for seen in operation.reads):
-        if seen.value in run.tensors:
-            assert prod(seen.shape) == tensors[run.tensors[seen.value]].numel()
+    assert set(record.tensors.values()) == set(tensors)
+    for view in (view for operation in record.operations for view in operation.reads):
+        if view.value in record.tensors:
+            assert prod(view.shape) == tensors[record.tensors[view.value]].numel()
 
 
 def test_tied_weights_have_the_first_name():
     first, second = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
     second.weight = first.weight
-    run = record(nn.Sequential(first, second), [(1, 4)])
-    assert list(run.tensors.values()) == ["0.weight"]
+    record = trace_operators(nn.Sequential(first, second), [(1, 4)])
+    assert list(record.tensors.values()) == ["0.weight"]
 
 
 def test_tensors_of_one_storage_keep_their_own_names():
     norm = nn.BatchNorm2d(4)
     norm.running_mean, norm.running_var = torch.ones(8).split(4)
-    run = record(norm, [(1, 4, 6, 6)])
-    reads = only(run, "native_batch_norm").reads
-    assert [run.tensors[seen.value] for seen in reads[3:]] == ["running_mean", "running_var"]
+    record = trace_operators(norm, [(1, 4, 6, 6)])
+    reads = only(record, "native_batch_norm").reads
+    assert [record.tensors[view.value] for view in reads[3:]] == ["running_mean", "running_var"]
 
 
 # --- the module and the memory -------------------------------------------------------------------
@@ -228,14 +238,14 @@ def test_recording_leaves_modes_as_they_were_even_when_the_network_fails():
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(7, 7)).train()
     network[1].eval()
     with pytest.raises(RuntimeError):
-        record(network, [zoo.INPUT_SHAPE])
+        trace_operators(network, [zoo.INPUT_SHAPE])
     assert [each.training for each in network.modules()] == [True, True, False, True]
 
 
 def test_no_activation_is_kept_alive():
     alive = []
 
-    def watched(_, x):
+    def checked(_, x):
         y = x.exp()
         alive.append(weakref.ref(y.untyped_storage()))
         z = y.sigmoid()
@@ -244,5 +254,5 @@ def test_no_activation_is_kept_alive():
         assert alive[0]() is None
         return z
 
-    ran(watched)
+    ran(checked)
     assert alive

@@ -1,4 +1,4 @@
-"""Networks that have stored the statistics of known images, for tests of what imagines images."""
+"""Networks that have stored the statistics of known images, for tests of image synthesis."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def headless() -> nn.Module:
 
 @torch.no_grad()
 def read_by_norms(module: nn.Module, images: Tensor) -> list[tuple[np.ndarray, nn.BatchNorm2d]]:
-    """What each BatchNorm reads, (C, values), in running order."""
+    """Input of each BatchNorm, (C, values), in running order."""
     found = []
 
-    def hear(layer: nn.BatchNorm2d, given: tuple[Tensor]) -> None:
+    def record(layer: nn.BatchNorm2d, given: tuple[Tensor]) -> None:
         found.append((given[0].double().transpose(0, 1).flatten(1).numpy(), layer))
 
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
-    handles = [norm.register_forward_pre_hook(hear) for norm in norms]
+    handles = [norm.register_forward_pre_hook(record) for norm in norms]
     module(images)
     for handle in handles:
         handle.remove()

@@ -34,7 +34,7 @@ def ten(tmp_path: Path) -> Path:
 
 
 def taking(spec: InputSpec) -> SourceModel:
-    """A network with such inputs; it is not run."""
+    """A network with such inputs, which is not run."""
     return SourceModel(nn.Identity(), spec, "network", "0" * 64)
 
 
@@ -67,12 +67,12 @@ def test_every_image_is_chosen_by_some_seed(ten: Path) -> None:
     assert chosen == set(range(10)) - {4, 9}
 
 
-def test_every_fifth_image_is_kept_aside(ten: Path) -> None:
-    aside = torch.stack([image for image, _ in unlabelled(ten, RGB, "judging")])
-    assert which(aside, ten, RGB) == [4, 9]
+def test_every_fifth_image_is_a_validation_image(ten: Path) -> None:
+    validation = torch.stack([image for image, _ in unlabelled(ten, RGB, "validation")])
+    assert which(validation, ten, RGB) == [4, 9]
 
 
-def test_too_few_images_to_keep_one_aside_are_refused(tmp_path: Path) -> None:
+def test_too_few_images_for_a_validation_image_are_refused(tmp_path: Path) -> None:
     for place in range(4):
         noise_image(8, 8, "RGB", seed=place).save(tmp_path / f"{place}.png")
     with pytest.raises(UsageError, match=r"4 image.*at least 5"):
@@ -99,4 +99,4 @@ def test_a_network_that_takes_no_images_is_refused(ten: Path) -> None:
 
 def test_reports_can_say_where_images_are_from(ten: Path) -> None:
     assert Folder(ten).kind is ImageKind.REAL
-    assert Folder(ten).origin == f"of {ten}"
+    assert Folder(ten).origin == f"from {ten}"

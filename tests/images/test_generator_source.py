@@ -1,4 +1,4 @@
-"""Images of a generator: of any size, nearer to the statistics, and quicker from batch to batch."""
+"""Images of a generator: any size, nearer to the statistics, further batches trained less."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_training_brings_the_statistics_nearer(name: str) -> None:
     assert last < 0.3 * first
 
 
-def test_a_further_batch_starts_from_the_generator_as_it_is() -> None:
+def test_a_further_batch_starts_from_the_trained_decoder() -> None:
     model, _ = original("chain")
     loss = []
     for batch in (12, 24):
@@ -76,7 +76,7 @@ def test_what_is_no_image_is_standard_normal_noise() -> None:
     assert float(vectors.std()) == pytest.approx(1, abs=0.1)
 
 
-def test_networks_that_tell_nothing_are_refused() -> None:
+def test_networks_without_statistics_or_images_are_refused() -> None:
     with pytest.raises(ModelUnsupported, match="dead-leaves"):
         QUICK(source_of(zoo.build("no-norm")), 4, 0)
     flat = source_of(nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4)), (1, 6))
@@ -86,4 +86,4 @@ def test_networks_that_tell_nothing_are_refused() -> None:
 
 def test_reports_can_say_where_images_are_from() -> None:
     assert QUICK.kind is ImageKind.SYNTHESIZED
-    assert QUICK.origin.startswith("of a generator")
+    assert QUICK.origin == "(synthesized by a generator, 8 steps a batch)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SPEC = InputSpec(((1, 3, 8, 6), (1, 4)))
 MODEL = SourceModel(nn.Identity(), SPEC, "network", "ab" * 32)
 ABOUT = ImageSet(
-    "imagined",
+    "(procedural, dead leaves)",
     ImageKind.PROCEDURAL,
     7,
     MODEL.sha256,
@@ -44,7 +45,7 @@ def test_the_same_images_come_back(tmp_path: Path) -> None:
     assert all(torch.equal(*pair) for pair in zip(found, inputs(), strict=True))
     assert about == ABOUT
     given = load(file, SPEC)
-    assert (given.origin, given.kind) == ("imagined", ImageKind.PROCEDURAL)
+    assert (given.origin, given.kind) == ("(procedural, dead leaves)", ImageKind.PROCEDURAL)
     assert torch.equal(given(MODEL, 2, 0)[0], inputs()[0][:2])
     assert [each.name for each in file.parent.iterdir()] == [FILE]
 
@@ -59,6 +60,44 @@ def test_views_of_larger_tensors_are_saved_alone(tmp_path: Path) -> None:
     whole = torch.randn(4, 8, 6, 3)
     save((whole.permute(0, 3, 1, 2), torch.zeros(4, 4)), ABOUT, tmp_path / FILE)
     assert torch.equal(read(tmp_path / FILE)[0][0], whole.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind"),
+    [
+        ({"drawn": True, "imagined": True}, ImageKind.SYNTHESIZED),
+        ({"drawn": True, "imagined": False}, ImageKind.PROCEDURAL),
+        ({"drawn": True}, ImageKind.PROCEDURAL),
+        ({"drawn": False, "imagined": False}, ImageKind.REAL),
+    ],
+    ids=["synthesized", "procedural", "before-synthesis", "real"],
+)
+def test_sets_from_before_there_were_kinds_are_read(
+    flags: dict[str, bool], kind: ImageKind, tmp_path: Path
+) -> None:
+    about = {
+        "origin": "imagined by the original in 100 steps",
+        "seed": 7,
+        "model_sha256": MODEL.sha256,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "settings": {"source": "Inversion()"},
+    }
+    header = {"format": "edgeprune images 1", "about": json.dumps(about | flags)}
+    tensors = {f"input{place}": each for place, each in enumerate(inputs())}
+    save_file(tensors, tmp_path / FILE, metadata=header)
+    found, facts = read(tmp_path / FILE)
+    assert all(torch.equal(*pair) for pair in zip(found, inputs(), strict=True))
+    assert (facts.origin, facts.kind, facts.seed) == (about["origin"], kind, 7)
+    assert load(tmp_path / FILE, SPEC).kind is kind
+
+
+def test_a_set_of_no_known_kind_is_refused(tmp_path: Path) -> None:
+    about = {"origin": "?", "seed": 7, "model_sha256": "", "mean": [], "std": []}
+    header = {"format": "edgeprune images 1", "about": json.dumps(about)}
+    save_file({"input0": torch.zeros(1, 3, 8, 6)}, tmp_path / FILE, metadata=header)
+    with pytest.raises(UsageError, match="no set of images"):
+        read(tmp_path / FILE)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", None], ids=["empty", "text", "weights"])

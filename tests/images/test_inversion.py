@@ -1,4 +1,4 @@
-"""Images that a network imagines: nearer to what it stored, and the same whatever happens."""
+"""Model inversion: images nearer to the stored statistics, and the same whatever happens."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_statistics_come_nearer_whatever_the_output(name: str) -> None:
     [{"smooth": True}, {"objective": Objective(swing=True)}, {"clamp": False}, {"batch": 8}],
     ids=["smooth", "swing", "unclamped", "batches"],
 )
-def test_networks_without_a_head_imagine_too(option: dict[str, object]) -> None:
+def test_networks_without_a_head_are_inverted_too(option: dict[str, object]) -> None:
     model, _ = seen_by(headless())
     images = replace(QUICK, steps=40, **option)(model, 24, 0)
     assert images[0].shape == (24, 3, 16, 16)
@@ -77,7 +77,7 @@ def test_pixels_stay_between_black_and_white() -> None:
 
 
 def test_the_range_of_the_input_changes_nothing() -> None:
-    """A network for [0, 255] imagines the same pictures as the same network for [0, 1]."""
+    """A network for [0, 255] gives the same images as the same network for [0, 1]."""
     model, _ = original("chain")
     first = model.module[0][0]
     rescaled = nn.Sequential(Calls(lambda _, x: x / 255), *zoo.build("chain"))
@@ -106,24 +106,24 @@ def test_labels_make_their_classes_likelier() -> None:
     model, _ = original("chain")
     labels = torch.arange(20) % 5
 
-    def sure(weight: float) -> float:
-        wanted = replace(BARE, labels=weight)
-        (images,) = replace(QUICK, steps=30, objective=wanted)(model, 20, 0)
+    def confidence(weight: float) -> float:
+        objective = replace(BARE, labels=weight)
+        (images,) = replace(QUICK, steps=30, objective=objective)(model, 20, 0)
         with torch.no_grad():
-            said = model.module(images).softmax(1)
-        return float(said[torch.arange(20), labels].mean())
+            probabilities = model.module(images).softmax(1)
+        return float(probabilities[torch.arange(20), labels].mean())
 
-    assert sure(30.0) > 1.5 * sure(0.0)
+    assert confidence(30.0) > 1.5 * confidence(0.0)
 
 
-def test_a_rival_is_shown_what_it_gets_wrong() -> None:
+def test_a_competitor_is_shown_what_it_gets_wrong() -> None:
     model, _ = original("chain")
     competitor, _ = seen_by(zoo.build("chain", seed=1))
 
     def apart(weight: float) -> float:
-        wanted = replace(BARE, competitor=competitor.module, competition=weight)
+        objective = replace(BARE, competitor=competitor.module, competition=weight)
         with unchanged(competitor.module):
-            (images,) = replace(QUICK, steps=30, objective=wanted)(model, 16, 0)
+            (images,) = replace(QUICK, steps=30, objective=objective)(model, 16, 0)
         with torch.no_grad():
             p, q = (each.module(images).softmax(1) for each in (model, competitor))
         return float((p - q).abs().sum(1).mean())
@@ -135,47 +135,48 @@ def test_a_smoother_objective_makes_smoother_images() -> None:
     model, _ = original("chain")
 
     def rough(variation: float) -> float:
-        wanted = replace(BARE, variation=variation)
-        return float(replace(QUICK, objective=wanted)(model, 8, 0)[0].diff(dim=3).abs().mean())
+        objective = replace(BARE, variation=variation)
+        (images,) = replace(QUICK, objective=objective)(model, 8, 0)
+        return float(images.diff(dim=3).abs().mean())
 
     assert rough(1.0) < 0.8 * rough(0.0)
 
 
 class Sizes(nn.Module):
-    """Notes the heights that come in."""
+    """Records the heights of its inputs."""
 
     def __init__(self, body: nn.Module, least: int) -> None:
         super().__init__()
-        self.body, self.least, self.seen = body, least, set()
+        self.body, self.least = body, least
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[2] < self.least:
             raise RuntimeError("too small")
-        SEEN.append(x.shape[2])
+        HEIGHTS.append(x.shape[2])
         return self.body(x)
 
 
-SEEN: list[int] = []
+HEIGHTS: list[int] = []
 
 
 @pytest.mark.parametrize("smooth", [False, True])
 @pytest.mark.parametrize(("least", "coarse", "sizes"), [
     (1, 16, [8] * 8 + [16] * 4), (1, 17, [16] * 12), (1, 0, [16] * 12), (9, 16, [16] * 12),
 ])  # fmt: skip
-def test_large_images_begin_at_half_their_size_where_the_network_takes_it(
+def test_large_images_begin_at_half_their_size_where_the_network_accepts_it(
     least: int, coarse: int, sizes: list[int], smooth: bool
 ) -> None:
     model, _ = seen_by(Sizes(zoo.conv_bn(3, 6), least))
-    SEEN.clear()
+    HEIGHTS.clear()
     (images,) = replace(QUICK, coarse=coarse, smooth=smooth)(model, 4, 0)
-    trained = [size for size in SEEN if size in (8, 16)]
+    trained = [size for size in HEIGHTS if size in (8, 16)]
     assert images.shape == (4, 3, 16, 16)
-    # recording in front, a trial of half the size where there is one, remembering behind
+    # before: the trace, and a trial at half the size where there is one; after: remembering
     assert trained[-13:-1] == sizes
 
 
 @pytest.mark.parametrize("killed", [3, 15, 20, 30], ids=lambda at: f"after-{at}-steps")
-def test_a_killed_run_goes_on_to_the_same_images(killed: int, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_images(killed: int, tmp_path: Path) -> None:
     model, _ = original("residual")
     source = replace(QUICK, batch=4, coarse=16, workspace=tmp_path)
     wanted = replace(source, workspace=None)(model, 10, 1)
@@ -201,8 +202,8 @@ def test_other_images_share_a_workspace_without_harm(tmp_path: Path) -> None:
     model, _ = original("chain")
     for source in (QUICK, replace(QUICK, learning_rate=0.1), replace(QUICK, start=DeadLeaves(0.1))):
         for seed in (0, 1):
-            kept = replace(source, workspace=tmp_path)(model, 4, seed)[0]
-            assert torch.equal(kept, source(model, 4, seed)[0])
+            cached = replace(source, workspace=tmp_path)(model, 4, seed)[0]
+            assert torch.equal(cached, source(model, 4, seed)[0])
     assert len(list(tmp_path.iterdir())) == 6
 
 
@@ -214,11 +215,11 @@ def test_progress_rises_to_the_end() -> None:
     assert shares[-1] == 1
 
 
-def test_two_processes_imagine_what_one_does_with_twice_the_batch(tmp_path: Path) -> None:
+def test_two_processes_make_what_one_does_with_twice_the_batch(tmp_path: Path) -> None:
     script = Path(two_synthesizers.__file__)
     ran = torchrun(script, tmp_path / "images", 4, folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    (alone,) = two_synthesizers.imagine(8)
+    (alone,) = two_synthesizers.synthesize(8)
     found = [torch.load(tmp_path / f"images.{rank}")[0] for rank in (0, 1)]
     assert torch.equal(*found)
     # the processes add in another order, and Adam makes a whole step of every sign
@@ -226,15 +227,15 @@ def test_two_processes_imagine_what_one_does_with_twice_the_batch(tmp_path: Path
     assert close > 0.99
 
 
-def test_what_is_no_image_stays_as_it_was_drawn() -> None:
+def test_what_is_no_image_stays_as_it_started() -> None:
     network = Calls(
         lambda net, x, v: net.body(x).mean((2, 3)) + net.other(v),
         body=zoo.conv_bn(3, 6), other=nn.Linear(4, 6),
     )  # fmt: skip
     model = source_of(network, (1, 3, 12, 12), (1, 4))
-    drawn, imagined = DeadLeaves()(model, 7, 2), QUICK(model, 7, 2)
-    assert torch.equal(drawn[1], imagined[1])
-    assert (drawn[0] - imagined[0]).abs().mean() > 1e-2
+    procedural, synthesized = DeadLeaves()(model, 7, 2), QUICK(model, 7, 2)
+    assert torch.equal(procedural[1], synthesized[1])
+    assert (procedural[0] - synthesized[0]).abs().mean() > 1e-2
 
 
 def test_a_start_with_fewer_images_makes_fewer() -> None:
@@ -243,7 +244,7 @@ def test_a_start_with_fewer_images_makes_fewer() -> None:
     assert len(found) == 5
 
 
-def test_networks_that_tell_nothing_are_refused() -> None:
+def test_networks_without_statistics_or_images_are_refused() -> None:
     with pytest.raises(ModelUnsupported, match="dead-leaves"):
         QUICK(source_of(zoo.build("no-norm")), 4, 0)
     flat = source_of(nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4)), (1, 6))

@@ -1,4 +1,4 @@
-"""Drawn images have the statistics of photographs, measured here with NumPy."""
+"""Procedural images have the statistics of photographs, measured here with NumPy."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ all_sources = pytest.mark.parametrize(
 
 
 def taking(spec: InputSpec) -> SourceModel:
-    """A network with such inputs; what draws by rule does not run it."""
+    """A network with such inputs, which procedural sources do not run."""
     return SourceModel(nn.Identity(), spec, "network", "0" * 64)
 
 
-def drawn(source: ImageSource, *shape: int, count: int = 200, seed: int = 0) -> Tensor:
-    """Images in their own pixels' units."""
+def pixels_from(source: ImageSource, *shape: int, count: int = 200, seed: int = 0) -> Tensor:
+    """Images in pixels from black 0 to white 1, (N, C, H, W)."""
     spec = InputSpec(((1, *shape),), (0.0,) * shape[0], (1.0,) * shape[0])
     (images,) = source(taking(spec), count, seed)
     return images
@@ -40,7 +40,7 @@ def drawn(source: ImageSource, *shape: int, count: int = 200, seed: int = 0) -> 
 def test_images_of_every_size_are_finite_pixels(
     source: ImageSource, shape: tuple[int, int, int]
 ) -> None:
-    images = drawn(source, *shape, count=70)
+    images = pixels_from(source, *shape, count=70)
     assert images.shape == (70, *shape)
     assert images.dtype == torch.float32
     assert images.isfinite().all()
@@ -51,7 +51,7 @@ def test_images_of_every_size_are_finite_pixels(
 @all_sources
 def test_the_seed_alone_says_which_images(source: ImageSource) -> None:
     before = torch.random.get_rng_state()
-    first, same, other = (drawn(source, 3, 16, 16, seed=seed) for seed in (3, 3, 4))
+    first, same, other = (pixels_from(source, 3, 16, 16, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(first, same)
     assert not torch.isclose(first, other).flatten(1).all(1).any()
@@ -59,7 +59,7 @@ def test_the_seed_alone_says_which_images(source: ImageSource) -> None:
 
 @all_sources
 def test_no_two_images_are_equal(source: ImageSource) -> None:
-    assert len(drawn(source, 3, 16, 16).unique(dim=0)) == 200
+    assert len(pixels_from(source, 3, 16, 16).unique(dim=0)) == 200
 
 
 @all_sources
@@ -67,7 +67,7 @@ def test_no_two_images_are_equal(source: ImageSource) -> None:
 def test_brightness_and_contrast_are_those_of_photographs(
     source: ImageSource, shape: tuple[int, int, int]
 ) -> None:
-    images = drawn(source, *shape)
+    images = pixels_from(source, *shape)
     assert images.mean() == pytest.approx(0.45, abs=0.04)
     assert images.std() == pytest.approx(0.25, abs=0.04)
 
@@ -77,12 +77,12 @@ def test_images_are_normalised_as_the_network_takes_them(source: ImageSource) ->
     imagenet = InputSpec(((1, 3, 12, 12),))
     (normalised,) = source(taking(imagenet), 5, 0)
     mean, std = (np.reshape(of, (3, 1, 1)) for of in (imagenet.mean, imagenet.std))
-    pixels = drawn(source, 3, 12, 12, count=5).numpy()
+    pixels = pixels_from(source, 3, 12, 12, count=5).numpy()
     np.testing.assert_allclose(normalised.numpy(), (pixels - mean) / std, atol=1e-5)
 
 
 def slope(images: Tensor) -> float:
-    """Of log power over log frequency, from 2 cycles an image to a quarter of Nyquist."""
+    """Slope of log power over log frequency, from 2 cycles an image to a quarter of Nyquist."""
     side = images.shape[-1]
     taper = np.outer(np.hanning(side), np.hanning(side))  # an image does not go on at its border
     flat = images.numpy() - images.numpy().mean((2, 3), keepdims=True)
@@ -97,19 +97,19 @@ def slope(images: Tensor) -> float:
 @all_sources
 @pytest.mark.parametrize("side", [64, 128])
 def test_power_falls_as_the_square_of_the_frequency(source: ImageSource, side: int) -> None:
-    assert -2.8 < slope(drawn(source, 3, side, side, count=24)) < -1.4
+    assert -2.8 < slope(pixels_from(source, 3, side, side, count=24)) < -1.4
 
 
 def test_the_exponent_of_pink_noise_is_the_slope_of_its_amplitudes() -> None:
     for exponent in (0.0, 0.5, 1.0):
-        found = slope(drawn(PinkNoise(exponent), 1, 64, 64))
+        found = slope(pixels_from(PinkNoise(exponent), 1, 64, 64))
         assert found == pytest.approx(-2 * exponent, abs=0.25)
 
 
 @all_sources
 @pytest.mark.parametrize("channels", [2, 3, 5])
 def test_channels_vary_together(source: ImageSource, channels: int) -> None:
-    images = drawn(source, channels, 24, 24).movedim(1, 0).flatten(1)
+    images = pixels_from(source, channels, 24, 24).movedim(1, 0).flatten(1)
     correlation = np.corrcoef(images.numpy())
     assert correlation.min() > 0.75
     assert correlation[0, 1] < 0.99
@@ -120,19 +120,19 @@ def test_dead_leaves_have_plain_surfaces_and_edges_where_pink_noise_has_neither(
         steps = images.diff(dim=-1).flatten()
         return float((steps**4).mean() / (steps**2).mean() ** 2)
 
-    assert kurtosis(drawn(DeadLeaves(), 1, 48, 48, count=40)) > 6
-    assert kurtosis(drawn(PinkNoise(), 1, 48, 48, count=40)) < 4
+    assert kurtosis(pixels_from(DeadLeaves(), 1, 48, 48, count=40)) > 6
+    assert kurtosis(pixels_from(PinkNoise(), 1, 48, 48, count=40)) < 4
 
 
 def test_larger_leaves_make_plainer_images() -> None:
     def roughness(source: DeadLeaves) -> float:
-        return float(drawn(source, 1, 48, 48, count=40).diff(dim=-1).abs().mean())
+        return float(pixels_from(source, 1, 48, 48, count=40).diff(dim=-1).abs().mean())
 
     assert roughness(DeadLeaves(smallest=0.2)) < 0.6 * roughness(DeadLeaves())
 
 
-def test_no_leaf_leaves_a_shaded_ground() -> None:
-    images = drawn(DeadLeaves(layers=0.0, noise=0.0), 1, 20, 20)[:, 0, 1:-1, 1:-1]
+def test_without_leaves_there_is_a_shaded_background() -> None:
+    images = pixels_from(DeadLeaves(layers=0.0, noise=0.0), 1, 20, 20)[:, 0, 1:-1, 1:-1]
     inner = images[((images > 0) & (images < 1)).flatten(1).all(1)]
     assert len(inner) > 100
     for axis in (1, 2):
@@ -153,7 +153,7 @@ def test_what_is_no_image_is_standard_normal_noise(source: ImageSource) -> None:
 
 
 @all_sources
-def test_inputs_without_a_mean_for_each_channel_are_drawn_too(source: ImageSource) -> None:
+def test_inputs_without_a_mean_for_each_channel_are_made_too(source: ImageSource) -> None:
     (images,) = source(taking(InputSpec(((1, 6, 9, 9),))), 20, 0)
     assert images.shape == (20, 6, 9, 9)
     assert images.isfinite().all()
@@ -162,4 +162,4 @@ def test_inputs_without_a_mean_for_each_channel_are_drawn_too(source: ImageSourc
 @all_sources
 def test_reports_can_say_where_images_are_from(source: ImageSource) -> None:
     assert source.kind is ImageKind.PROCEDURAL
-    assert source.origin.startswith("drawn by rule (")
+    assert source.origin.startswith("(procedural, ")

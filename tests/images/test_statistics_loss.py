@@ -1,4 +1,4 @@
-"""The loss that images are made by: zero on what was stored, and that of the set as a whole."""
+"""The statistics loss: zero on the stored statistics, and that of the set as a whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NAMES = ["chain", "residual", "concat", "grouped", "transposed", "two-outputs"]
 
 
-def listening(model: SourceModel, **settings: float) -> StatisticsLoss:
+def statistics_loss(model: SourceModel, **settings: float) -> StatisticsLoss:
     return StatisticsLoss(model.module, own_norms(model), training.join(), **settings)
 
 
@@ -36,7 +36,7 @@ def noise(count: int = 24) -> Tensor:
 @pytest.mark.parametrize("name", NAMES)
 def test_images_with_the_stored_statistics_lose_nothing(name: str) -> None:
     model, images = original(name)
-    loss = listening(model)
+    loss = statistics_loss(model)
     model.module(images)
     assert float(loss()) < 1e-6
     model.module(noise())
@@ -49,7 +49,7 @@ def test_images_with_the_stored_statistics_lose_nothing(name: str) -> None:
 def test_the_loss_is_its_formula(name: str, first: float) -> None:
     model, _ = original(name)
     wanted = loss_by_hand(model.module, noise(), first)
-    loss = listening(model, first=first)
+    loss = statistics_loss(model, first=first)
     model.module(noise())
     assert float(loss()) == pytest.approx(wanted, rel=1e-4)
 
@@ -66,7 +66,7 @@ def test_it_does_not_depend_on_the_scale_of_the_features() -> None:
             part.running_mean *= 100
             part.running_var *= 100**2
             part.eps *= 100**2
-    loss = listening(model)
+    loss = statistics_loss(model)
     module(noise())
     assert float(loss()) == pytest.approx(before, rel=1e-4)
 
@@ -75,7 +75,7 @@ def test_it_does_not_depend_on_the_scale_of_the_features() -> None:
 def test_images_remembered_count_with_those_of_now() -> None:
     model, _ = original("residual")
     wanted = loss_by_hand(model.module, noise(24))
-    loss = listening(model, memory=math.inf)
+    loss = statistics_loss(model, memory=math.inf)
     for part in noise(24)[:16].split([4, 12]):
         model.module(part)
         loss.remember()
@@ -88,7 +88,7 @@ def test_the_past_counts_no_more_than_its_memory() -> None:
     model, _ = original("chain")
     old, now = noise(16).chunk(2)
     wanted = loss_by_hand(model.module, noise(16))
-    loss = listening(model, memory=1.0)
+    loss = statistics_loss(model, memory=1.0)
     for _ in range(5):
         model.module(old)
         loss.remember()

@@ -1,6 +1,6 @@
-"""What each of several processes imagines in ``test_inversion.py``; not a test itself.
+"""What each of several processes synthesizes in ``test_inversion.py``; not a test itself.
 
-Run by ``torchrun`` with the file to write to and the images that each process takes at a time; also
+Run by ``torchrun`` with the file to write to and the batch size of each process; also
 imported, so that one process does the same.
 """
 
@@ -15,14 +15,14 @@ from edgeprune.images.synthesis.objective import Objective
 from edgeprune.training import join
 
 
-def imagine(each):
+def synthesize(batch):
     """Sixteen images in two batches or four."""
     model, _ = original("residual")
-    wanted = Objective(labels=0.1, swing=True)
-    return Inversion(steps=4, batch=each, smooth=True, objective=wanted)(model, 16, 3)
+    objective = Objective(labels=0.1, swing=True)
+    return Inversion(steps=4, batch=batch, smooth=True, objective=objective)(model, 16, 3)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    images = imagine(int(sys.argv[2]))
+    images = synthesize(int(sys.argv[2]))
     torch.save(images, Path(f"{sys.argv[1]}.{join().rank}"))

@@ -1,4 +1,4 @@
-"""The input shape: told, known by the network, the only one that fits, or asked for."""
+"""The input shape: given, known to the network, the only one that fits, or asked for."""
 
 from __future__ import annotations
 

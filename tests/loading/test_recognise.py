@@ -14,7 +14,7 @@ from edgeprune.loading import load
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"<!DOCTYPE html><html>404</html>", "web page"),
@@ -30,9 +30,9 @@ from edgeprune.loading import load
         (b"\x00" * 100, "not a PyTorch model"),
     ],
 )
-def test_what_is_no_model_is_refused_by_its_content(content, said, tmp_path):
+def test_what_is_no_model_is_refused_by_its_content(content, message, tmp_path):
     (tmp_path / "net.pt").write_bytes(content)
-    with pytest.raises(ModelRefused, match=said) as refusal:
+    with pytest.raises(ModelRefused, match=message) as refusal:
         load(tmp_path / "net.pt")
     assert "net.pt" in str(refusal.value)
     assert len(str(refusal.value).splitlines()) <= 2

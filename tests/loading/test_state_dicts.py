@@ -140,7 +140,7 @@ def test_arch_arguments_need_a_name(text):
 
 
 @pytest.mark.parametrize(
-    ("arch", "said"),
+    ("arch", "message"),
     [
         ("resnet18", "did you mean torchvision:resnet18"),
         ("torchvision:resnet81", "did you mean torchvision:resnet18"),
@@ -152,8 +152,8 @@ def test_arch_arguments_need_a_name(text):
         ("builtins:dict", "made a dict"),
     ],
 )
-def test_factories_that_cannot_work_are_usage_errors(arch, said):
-    with pytest.raises(UsageError, match=said):
+def test_factories_that_cannot_work_are_usage_errors(arch, message):
+    with pytest.raises(UsageError, match=message):
         build(arch, {})
 
 

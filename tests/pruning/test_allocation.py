@@ -100,8 +100,8 @@ def test_no_widths_at_all_come_closer_by_more_than_a_hundredth(name, kind, scope
     every = np.array(list(itertools.product(*ladders)), float)
     for amount in (0.35, 0.5, 0.75):
         budget = BUDGETS[kind](amount)
-        original = float(budget.reached(costs, costs.full))
-        shares = np.array([budget.share(r, original) for r in budget.reached(costs, every)])
+        original = costs.original(budget.quantity)
+        shares = np.array([budget.share(r, original) for r in costs.at(budget.quantity, every)])
         closest = float(np.abs(shares - amount).min())
         try:
             found = allocate(costs, scores, budget, Allocation(scope=scope))
@@ -184,10 +184,10 @@ def test_the_least_that_is_reachable_is_the_cheapest_of_all_widths(name):
     every = np.array(list(itertools.product(*(allowed(g, 0, 0.1) for g in model.prunable))), float)
     least = reachable(model, costs_of(model), Allocation())
     assert least["macs"] == pytest.approx(
-        float(costs.macs_at(every).min() / costs.macs_at(costs.full))
+        float(costs.at("macs", every).min() / costs.original("macs"))
     )
     assert least["params"] == pytest.approx(
-        float(costs.params_at(every).min() / costs.params_at(costs.full))
+        float(costs.at("params", every).min() / costs.original("params"))
     )
 
 

@@ -68,10 +68,10 @@ def test_an_unknown_kind_is_refused():
 
 @given(share=st.floats(0.01, 0.99))
 def test_a_share_and_the_same_as_a_number_ask_the_same(share):
-    whole = float(MODEL.macs_at(MODEL.full))
+    whole = MODEL.original("macs")
     assert Macs(share).asked(MODEL) == pytest.approx(share * whole)
     assert Macs(share * whole).asked(MODEL) == pytest.approx(share * whole)
-    assert Params(share).asked(MODEL) == pytest.approx(share * float(MODEL.params_at(MODEL.full)))
+    assert Params(share).asked(MODEL) == pytest.approx(share * MODEL.original("params"))
 
 
 @given(share=st.floats(0.0, 0.99))
@@ -83,8 +83,8 @@ def test_a_ratio_is_the_share_of_channels_removed(share):
 
 @pytest.mark.parametrize("budget", [Macs(0.5), Params(0.5), Ratio(0.5)])
 def test_what_is_reached_is_in_the_unit_of_what_is_asked(budget):
-    full = float(budget.reached(MODEL, MODEL.full))
+    full = MODEL.original(budget.quantity)
     assert budget.asked(MODEL) == pytest.approx(full / 2)
     assert budget.share(full / 2, full) == pytest.approx(0.5)
     assert math.isfinite(full)
-    assert np.all(budget.reached(MODEL, np.stack([MODEL.full, MODEL.full])) == full)
+    assert np.all(MODEL.at(budget.quantity, np.stack([MODEL.full, MODEL.full])) == full)

@@ -169,7 +169,11 @@ def test_a_forward_that_insists_on_single_precision_is_proved_in_it():
     insisting = Calls(lambda net, x: net.inner(x.float()), inner=network)
     model = traced_network(insisting)
     assert model.prunable
-    assert prune(model, trial_plan(model)).surgery.max_rel_diff <= 1e-5
+    proof = prune(model, trial_plan(model)).surgery
+    assert proof.max_rel_diff <= 1e-5
+    assert proof.dtype == "float32"
+    usual = traced("chain")
+    assert prune(usual, trial_plan(usual)).surgery.dtype == "float64"
 
 
 def test_a_silent_layer_is_equal_only_to_a_silent_layer():

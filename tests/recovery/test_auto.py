@@ -1,6 +1,5 @@
 """Auto: of several methods the one that is nearest to the original on images held out."""
 
-import re
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -19,6 +18,7 @@ from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.closed_form.analytic import Analytic
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.held_out import held_out_error
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct
 from edgeprune.recovery.training.supervise import Supervise
@@ -40,16 +40,15 @@ def same(module, other):
     return all(torch.equal(after[key], value) for key, value in module.state_dict().items())
 
 
-def told(step):
-    """What the step's detail says: the choice and the errors by candidate."""
-    chosen, _, images, listed = re.fullmatch(
-        r"chose (\w+); error on (\d+) other images ([^:]+): ([^;]+)(?:; .*)?", step.detail
-    ).groups()
-    errors = dict(each.split() for each in listed.split(", "))
-    return chosen, images, {candidate: float(error) for candidate, error in errors.items()}
+def choice_of(step):
+    """The first note of a step: the choice, the images it was made on, errors by candidate."""
+    note = step.notes[0]
+    assert note.kind == "chosen"
+    assert set(note.values) == {"method", "images", "origin", "errors"}
+    return note.values
 
 
-def rungs_by_hand(name, source):
+def candidates_by_hand(name, source):
     """Every candidate that the network and the images allow, with its error on the first images."""
     model, pruned = traced(name), cut(name)
     images = source(model.source, 25, 0)
@@ -72,29 +71,31 @@ def rungs_by_hand(name, source):
     return candidates, errors
 
 
-@pytest.mark.parametrize("source", [DeadLeaves(), REAL], ids=["drawn", "real"])
+@pytest.mark.parametrize("source", [DeadLeaves(), REAL], ids=["procedural", "real"])
 @pytest.mark.parametrize("name", ["chain", "residual", "flatten", "chunk", "no-norm"])
-def test_the_rung_with_the_smallest_error_is_taken(name, source):
-    candidates, errors = rungs_by_hand(name, source)
+def test_the_candidate_with_the_smallest_error_is_taken(name, source):
+    candidates, errors = candidates_by_hand(name, source)
     with unchanged(traced(name).source.module), unchanged(cut(name).module):
         done = Auto(source=source, images=20, steps=STEPS)(traced(name), cut(name))
     (step,) = done.recovered_by
     best = min(errors, key=errors.__getitem__)
-    chosen, origin, shown = told(step)
+    choice = choice_of(step)
     assert step.method == f"auto:{best}"
-    assert (chosen, origin) == (best, source.origin)
-    assert list(shown) == list(errors)
-    assert shown == pytest.approx(errors, abs=6e-4, rel=1e-3)
+    assert (choice["method"], choice["origin"]) == (best, source.origin)
+    assert choice["images"] == 5
+    assert list(choice["errors"]) == list(errors)
+    assert choice["errors"] == pytest.approx(errors, abs=1e-9, rel=1e-6)
     assert same(candidates[best].module, done.module)
     assert errors[best] <= errors["none"]
     assert step.images == 5 + {"reconstruct": 20, "supervise": 16}.get(best, 0)
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_every_coupling_climbs_some_way(name):
+def test_what_is_chosen_has_the_smallest_error_for_every_coupling(name):
     done = Auto(images=8, steps=STEPS)(traced(name), cut(name))
-    _, _, errors = told(done.recovered_by[-1])
+    errors = choice_of(done.recovered_by[-1])["errors"]
     chosen = done.recovered_by[-1].method.removeprefix("auto:")
+    assert chosen == choice_of(done.recovered_by[-1])["method"]
     assert errors[chosen] == min(errors.values())
 
 
@@ -108,60 +109,67 @@ class ByNumber:
 
     def __call__(self, original, count, seed, progress=None):
         self.asked.append((count, seed))
-        (drawn,) = DeadLeaves()(original, count, 0)
-        return (torch.arange(count).float()[:, None, None, None] + drawn,)
+        (leaves,) = DeadLeaves()(original, count, 0)
+        return (torch.arange(count).float()[:, None, None, None] + leaves,)
 
 
 @pytest.mark.parametrize(("images", "others"), [(20, 5), (9, 2), (3, 2), (1, 2)])
-def test_images_to_judge_by_are_others(images, others, monkeypatch):
-    fitted, judged, asked = [], [], []
+def test_validation_images_are_others(images, others, monkeypatch):
+    fitted, validation, asked = [], [], []
 
     def judge(traced, pruned, inputs, *, synthetic):
-        judged.append(inputs[0])
+        validation.append(inputs[0])
         return 1.0
 
     class Fit(Reconstruct):
-        def __call__(self, traced, pruned, progress=None):
+        def __call__(self, traced, pruned, context=None):
             fitted.append(self.source(traced.source, self.images, 0)[0])
             return Analytic()(traced, pruned)
 
     monkeypatch.setattr(auto_module, "held_out_error", judge)
     monkeypatch.setattr(auto_module, "Reconstruct", Fit)
-    monkeypatch.setattr(auto_module, "Supervise", lambda **_: Analytic())
-    Auto(source=ByNumber(asked), images=images, steps=STEPS, seed=7)(traced("chain"), cut("chain"))
+    monkeypatch.setattr(auto_module, "Supervise", lambda *_: Analytic())
+    method = Auto(source=ByNumber(asked), images=images, steps=STEPS)
+    method(traced("chain"), cut("chain"), RecoveryContext(seed=7))
     assert asked == [(images + others, 7)]
-    numbers = [each.flatten(1).mean(1) for each in (fitted[0], judged[0])]
+    numbers = [each.flatten(1).mean(1) for each in (fitted[0], validation[0])]
     assert [len(each) for each in numbers] == [images, others]
     every = torch.cat(numbers)
     assert len(every.unique()) == images + others
-    assert all(torch.equal(each, judged[0]) for each in judged)
+    assert all(torch.equal(each, validation[0]) for each in validation)
 
 
 @pytest.mark.parametrize(
     ("images", "validated", "fits"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (12, 2, 10)]
 )
-def test_few_images_judge_before_they_are_fitted_to(images, validated, fits):
+def test_few_images_validate_before_they_are_fitted_to(images, validated, fits):
     done = Auto(source=Given((IMAGES[:images],)), steps=STEPS)(traced("chain"), cut("chain"))
     (step,) = done.recovered_by
-    chosen, _, errors = told(step)
-    assert f"error on {validated} other images" in step.detail
-    assert list(errors) == ["none", "analytic", *(["reconstruct", "supervise"] if fits else [])]
+    choice = choice_of(step)
+    assert choice["images"] == validated
+    assert list(choice["errors"]) == [
+        "none",
+        "analytic",
+        *(["reconstruct", "supervise"] if fits else []),
+    ]
     trained = fits - (fits // 5 if fits // 5 >= 2 else 0)
-    assert step.images == validated + {"reconstruct": fits, "supervise": trained}.get(chosen, 0)
+    assert step.images == validated + {"reconstruct": fits, "supervise": trained}.get(
+        choice["method"], 0
+    )
 
 
 @pytest.mark.parametrize("value", [1e6, float("nan"), float("inf")])
-def test_harmful_rungs_are_not_taken(value, monkeypatch):
+def test_harmful_candidates_are_not_taken(value, monkeypatch):
     class Spoiling(Analytic):
-        def __call__(self, traced, pruned, progress=None):
+        def __call__(self, traced, pruned, context=None):
             done = Analytic()(traced, pruned)
             with torch.no_grad():
                 next(done.module.parameters()).fill_(value)
             return done
 
     monkeypatch.setattr(auto_module, "Analytic", Spoiling)
-    monkeypatch.setattr(auto_module, "Reconstruct", lambda **_: Spoiling())
-    monkeypatch.setattr(auto_module, "Supervise", lambda **_: Spoiling())
+    monkeypatch.setattr(auto_module, "Reconstruct", lambda *_: Spoiling())
+    monkeypatch.setattr(auto_module, "Supervise", lambda *_: Spoiling())
     done = Auto(images=8, steps=STEPS)(traced("chain"), cut("chain"))
     assert done.recovered_by[-1].method == "auto:none"
     assert done.recovered_by[-1].images == 2
@@ -184,9 +192,8 @@ def test_earlier_steps_are_kept():
 
 def test_progress_is_of_the_whole():
     recorded = []
-    Auto(images=8, steps=STEPS)(
-        traced("chain"), cut("chain"), lambda *given: recorded.append(given)
-    )
+    context = RecoveryContext(progress=lambda *given: recorded.append(given))
+    Auto(images=8, steps=STEPS)(traced("chain"), cut("chain"), context)
     shares = [share for share, _ in recorded]
     assert shares == sorted(shares)
     assert 0 < shares[0] < 0.5 < shares[-1] == 1
@@ -200,19 +207,19 @@ def test_frozen_networks_are_judged_too():
     assert not any(value.requires_grad for value in done.module.parameters())
 
 
-def test_batch_norm_behind_a_pooling_needs_two_judges():
+def test_batch_norm_behind_a_pooling_needs_two_validation_images():
     network = nn.Sequential(
         *zoo.conv_bn(3, 8), nn.AdaptiveAvgPool2d(1), *zoo.conv_bn(8, 6, 1), nn.Conv2d(6, 4, 1)
     )
     model = traced_network(zoo.calibrated(network, IMAGES))
     done = Auto(images=4, steps=STEPS)(model, prune(model, plan_without(model, "0", {1, 2})))
-    assert "error on 2 other images" in done.recovered_by[-1].detail
+    assert choice_of(done.recovered_by[-1])["images"] == 2
 
 
 def test_the_user_s_network_without_batch_norm_is_fitted_on_real_images_only():
     shown = {}
     for source in (DeadLeaves(), replace(REAL, origin="real")):
         done = Auto(source=source, images=20, steps=STEPS)(traced("no-norm"), cut("no-norm"))
-        shown[source.kind.synthetic] = list(told(done.recovered_by[-1])[2])
+        shown[source.kind.synthetic] = list(choice_of(done.recovered_by[-1])["errors"])
     assert shown[True] == ["none", "nm", "lbyl", "analytic"]
     assert shown[False] == ["none", "nm", "lbyl", "analytic", "reconstruct", "supervise"]

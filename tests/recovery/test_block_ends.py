@@ -1,7 +1,6 @@
 """Block ends: where features are compared, read off the graph of any network."""
 
 import copy
-import re
 from pathlib import Path
 
 import pytest
@@ -70,8 +69,8 @@ def test_both_networks_have_the_same_channels_at_every_end(name, normed):
 def test_ends_come_in_the_order_of_execution(name, normed):
     model = traced(name)
     ends = block_ends(model, prune(model, random_plan(model, 6, most=0.8)), normed=normed)
-    run = recording.trace_operators(model.source.module, [zoo.INPUT_SHAPE])
-    order = list(dict.fromkeys(operation.layer for operation in run.operations))
+    record = recording.trace_operators(model.source.module, [zoo.INPUT_SHAPE])
+    order = list(dict.fromkeys(operation.layer for operation in record.operations))
     places = [order.index(end.layer) for end in ends]
     assert places == sorted(places)
     assert len(set(places)) == len(places)
@@ -142,14 +141,14 @@ def test_layers_in_front_of_a_batch_norm_and_other_norms_are_known_by_kind():
     )  # fmt: skip
     model = traced_network(network)
     pruned = cut_by(model, ["3.branch.0.0"])
-    drawn = [end.layer for end in block_ends(model, pruned, normed=True)]
+    synthetic = [end.layer for end in block_ends(model, pruned, normed=True)]
     real = [end.layer for end in block_ends(model, pruned, normed=False)]
-    assert drawn == ["3.branch.0.1"]  # the last that BatchNorm brings to its level
-    assert "3.branch.1" not in drawn
+    assert synthetic == ["3.branch.0.1"]  # the last that BatchNorm brings to its level
+    assert "3.branch.1" not in synthetic
     assert real[-1] == "4.2"
 
 
-def test_without_batch_norm_nothing_drawn_can_be_compared():
+def test_without_batch_norm_no_synthetic_images_can_be_compared():
     model = traced("no-norm")
     pruned = prune(model, random_plan(model, 6, most=0.8))
     assert block_ends(model, pruned, normed=True) == ()
@@ -158,4 +157,5 @@ def test_without_batch_norm_nothing_drawn_can_be_compared():
 
 def test_no_architecture_is_known_by_name():
     source = Path(block_ends_file.__file__).read_text(encoding="utf-8").lower()
-    assert not re.search(r"resnet|mobilenet|vgg|densenet|efficientnet|convnext|yolo", source)
+    names = ("resnet", "mobilenet", "vgg", "densenet", "efficientnet", "convnext", "yolo")
+    assert not [name for name in names if name in source]

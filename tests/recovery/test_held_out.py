@@ -31,24 +31,24 @@ def by_numpy(wanted, actual):
 # --- the network ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("synthetic", [True, False])
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_the_network_itself_has_no_error(name, drawn):
+def test_the_network_itself_has_no_error(name, synthetic):
     model = traced(name)
-    images = DeadLeaves()(model.source, 6, 0) if drawn else (IMAGES,)
-    error = held_out_error(model, prune(model, WHOLE), images, synthetic=drawn)
-    assert error <= (1e-8 if drawn else 0)
+    images = DeadLeaves()(model.source, 6, 0) if synthetic else (IMAGES,)
+    error = held_out_error(model, prune(model, WHOLE), images, synthetic=synthetic)
+    assert error <= (1e-8 if synthetic else 0)
 
 
-@pytest.mark.parametrize("drawn", [True, False])
-def test_a_batch_norm_that_runs_twice_is_no_error_either(drawn):
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_a_batch_norm_that_runs_twice_is_no_error_either(synthetic):
     network = Calls(
         lambda net, x: net.norm(net.two(net.norm(net.one(x)).relu())).mean((2, 3)),
         one=nn.Conv2d(3, 8, 3), two=nn.Conv2d(8, 8, 3), norm=nn.BatchNorm2d(8),
     )  # fmt: skip
     model = traced_network(zoo.calibrated(network, IMAGES))
     pruned = prune(model, WHOLE)
-    assert held_out_error(model, pruned, (5 * IMAGES + 1,), synthetic=drawn) < 1e-8
+    assert held_out_error(model, pruned, (5 * IMAGES + 1,), synthetic=synthetic) < 1e-8
 
 
 def recorded(module, images, ends):
@@ -94,7 +94,7 @@ def test_without_block_ends_it_is_the_error_of_the_outputs():
     assert error == pytest.approx(np.mean(expected), rel=1e-4)
 
 
-def test_on_drawn_images_statistics_that_are_wrong_count():
+def test_on_synthetic_images_statistics_that_are_wrong_count():
     model = traced("chain")
     pruned = prune(model, WHOLE)
     wrong = copy.deepcopy(pruned.module)
@@ -103,7 +103,7 @@ def test_on_drawn_images_statistics_that_are_wrong_count():
     assert error > 0.1
 
 
-def test_on_drawn_images_the_original_normalises_by_batch():
+def test_on_synthetic_images_the_original_normalises_by_batch():
     """With BatchNorm in the last place only, its statistics are all that differs."""
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
     model = traced_network(zoo.calibrated(network, IMAGES))

@@ -100,13 +100,16 @@ def test_versions_that_run_the_model_count_and_those_that_make_it_do_not() -> No
     assert found.differs == ("onnxruntime was 1.30 and is 1.31.1",)
 
 
-def test_gates_and_tables_tell_what_was_found() -> None:
+def test_gates_and_tables_show_what_was_found() -> None:
     report = baseline.against(compressed(), compressed(), "old.json")
     judged = gates.judge(report, ["baseline.latency.low > 1.05", "baseline.bytes > 101%"])
     assert [gate.passed for gate in judged.gates] == [True, True]
-    told = dict(rows.against_baseline(judged))
-    assert told["latency"].startswith("1.00× (")
-    assert told["report"] == "old.json, of 2026-01-02T03:04:05+00:00"
+    shown = dict(rows.against_baseline(judged))
+    assert shown["latency"].startswith("1.00× (")
+    assert [shown[label] for label in ("MACs", "parameters", "file size", "peak memory")] == [
+        "1.00×"
+    ] * 4
+    assert shown["report"] == "old.json, of 2026-01-02T03:04:05+00:00"
     assert dict(rows.against_baseline(compressed())) == {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_examples import benched, full, full_run, unmeasured
+from report_examples import benched, full, full_run, note, unmeasured
 
 from edgeprune.artifacts import ImageQuality, RecoveryStep
 from edgeprune.errors import UsageError
@@ -78,7 +78,7 @@ ADDED = {
 }
 
 
-def test_a_report_from_before_there_were_sessions_is_still_read_and_told() -> None:
+def test_a_report_from_before_there_were_sessions_is_still_read_and_shown() -> None:
     content = as_dict(full())
     del content["ratio"]["profile_peak"]
     for side in (content["original"], content["compressed"]):
@@ -88,10 +88,10 @@ def test_a_report_from_before_there_were_sessions_is_still_read_and_told() -> No
             del side[key]
     old = decode(json.dumps(content).encode())
     assert old.original.inferences_per_s is None
-    told = {row[0]: row[-1] for row in rows.figures(old).rows}
-    assert "latency, undisturbed" not in told
-    assert told["latency, median"] == "0.50× (0.48–0.54)"
-    assert "(" not in told["latency, p90"]
+    shown = {row[0]: row[-1] for row in rows.figures(old).rows}
+    assert "latency, p5" not in shown
+    assert shown["latency, median"] == "0.50× (0.48–0.54)"
+    assert "(" not in shown["latency, p90"]
 
 
 @settings(deadline=None, max_examples=30)  # a busy machine is slow
@@ -171,11 +171,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         save(document, tmp_path / "file" / "report.json")
 
 
-def test_images_and_losses_of_recovery_are_told() -> None:
+def test_images_and_losses_of_recovery_are_in_the_report() -> None:
     trained = json.loads(encode(full()))["recovery"][1]
     assert trained["curve"] == [[0, None], [50, 0.25]]
-    said = trained["quality"].pop("detail")
-    assert "shifted by 0.50 standard deviations, noise by 2.00" in said
+    detail = trained["quality"].pop("detail")
+    assert "BatchNorm statistics off by 0.50 σ (white noise: 2.00)" in detail
     assert trained["quality"] == {
         "images": 128,
         "statistics_shift": 0.5,
@@ -191,7 +191,7 @@ def test_images_and_losses_of_recovery_are_told() -> None:
 def test_a_report_from_before_a_key_was_added_is_still_read() -> None:
     content = as_dict(full())
     for step in content["recovery"]:
-        del step["curve"], step["quality"]
+        del step["curve"], step["quality"], step["notes"]
     del content["layers"], content["baseline"], content["original"]["latency_s"]["sessions"]
     read = decode(json.dumps(content).encode())
     assert (read.layers, read.baseline) == ((), None)
@@ -205,7 +205,7 @@ def test_images_that_no_network_can_judge_are_still_json(
     shift: float, noise: float, confidence: float | None
 ) -> None:
     found = ImageQuality(4, shift, noise, confidence, None)
-    step = RecoveryStep("reconstruct", 1.0, 4, "fitted", (), found)
+    step = RecoveryStep("reconstruct", 1.0, 4, note("fitted"), (), found)
     document = assemble.assemble(replace(full_run(), recovery=(step,)))
     quality = decode(encode(document)).recovery[0].quality
     assert quality is not None

@@ -1,4 +1,4 @@
-"""Outputs under emulation: rounding is let pass, anything else is told."""
+"""Outputs under emulation: rounding is let pass, anything else is a complaint."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ def counted(*differences: float | None):
 
 
 @pytest.mark.parametrize(
-    ("differences", "said"),
+    ("differences", "text"),
     [((1e-6, 0.0), ""), ((1e-6, 0.5), "0.5"), ((0.02, 0.0), "0.02"), ((0.0, None), "not finite")],
 )
-def test_wrong_outputs_are_told(differences: tuple[float | None, float | None], said: str) -> None:
+def test_wrong_outputs_are_a_complaint(
+    differences: tuple[float | None, float | None], text: str
+) -> None:
     found = emulation_complaint(counted(*differences))
-    assert bool(found) == bool(said)
-    assert said in found
+    assert bool(found) == bool(text)
+    assert text in found
 
 
 def test_where_nothing_was_counted_nothing_is_wrong() -> None:

@@ -48,7 +48,7 @@ def test_rate_follows_time_where_time_is_short():
     assert schedule.share(3, 0.0, after=11.0) == 1.0
 
 
-def test_it_is_judged_first_and_every_so_often():
+def test_validation_is_due_first_and_every_so_often():
     assert [k for k in range(8) if PLAIN.due(k)] == [0]
     assert [k for k in range(8) if replace(PLAIN, validate_every=3).due(k)] == [0, 3, 6]
 
@@ -73,6 +73,7 @@ def test_schedules_are_told_apart_and_recognised():
     assert len({each.described() for each in made}) == len(made)
     assert "0x" not in replace(PLAIN, optimiser=other).described()
     assert replace(PLAIN, steps=20).described() == PLAIN.described()
+    assert replace(PLAIN, clock=lambda: 0.0).described() == PLAIN.described()
 
 
 @pytest.mark.parametrize(

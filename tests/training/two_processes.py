@@ -1,6 +1,6 @@
 """What each of several processes does in ``test_training_processes.py``; not a test itself.
 
-TrainingRun by ``torchrun`` with the file to write to; also imported, so that one process does the same.
+Started by ``torchrun`` with the file to write to; also imported, so that one process does the same.
 """
 
 import copy

@@ -1,18 +1,19 @@
 """Where a model is measured: a device starts ``worker`` there and talks to it.
 
     local.py       this machine
-    ssh.py         another one, with nothing but Python and the runtime; far_side.py runs there
+    ssh.py         another one, with nothing but Python and the runtime; remote_agent.py
+                   runs there, transfer.py is how files get there
     qemu_arm64.py  an emulated ARM processor, which counts instructions instead of time;
                    arm64_root.py builds what it runs, count_instructions.c does the counting
 
-A device is anything with a ``name`` and ``start(request)``. It copies the worker, the adapter and
-the model if it must, replaces their paths in the request by those over there, and returns a
-``Worker`` that speaks through its own command.
+A device is anything with a ``name``, the quantity that it ``measures``, and ``start(request)``,
+which copies the worker, the adapter and the model if it must, replaces their paths in the request
+by those on the device, and returns a ``Worker`` that it reaches through a command of its own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgeprune.bench.devices.local import LocalDevice
 from edgeprune.bench.devices.qemu_arm64 import QemuArm64Device
@@ -33,14 +34,18 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """How reports call it."""
+        """Name in reports."""
+
+    @property
+    def measures(self) -> Literal["latency", "instructions"]:
+        """The quantity that it measures: time, or instructions where time means nothing."""
 
     def start(self, request: Mapping[str, object]) -> Worker:
         """Load ``request["model"]``, a file or a directory, in a fresh process there.
 
         Raises:
-            DeviceFailed: When the device, the runtime or the model does not do its part;
-                ``DeviceLost`` when it was the connection.
+            DeviceFailed: When the device, the runtime or the model fails; ``DeviceLost`` when it
+                was the connection.
         """
 
 
@@ -48,14 +53,14 @@ def parse(text: str) -> Device:
     """The device that a user names: ``local``, ``ssh://user@host:22?python=/path``, ….
 
     Raises:
-        UsageError: There is none of that kind (lists those that are), or its address is wrong.
+        UsageError: When no device is of that kind (lists those that are), or the address is wrong.
     """
     kind, separator, address = text.partition("://")
     return DEVICES[kind + separator](address)
 
 
 def _without_address(device: Callable[[], Device]) -> Callable[[str], Device]:
-    """A maker of ``device``, which takes no address."""
+    """A function that makes ``device``, which takes no address."""
 
     def make(address: str) -> Device:
         if address:
@@ -73,4 +78,4 @@ DEVICES: Choices[Callable[[str], Device]] = Choices(
         "qemu-arm64": _without_address(QemuArm64Device),
     },
 )
-"""What the part of an address up to ``://`` stands for: makes the device from the rest of it."""
+"""The part of an address up to ``://``, and the function that makes the device from the rest."""

@@ -1,4 +1,4 @@
-"""Builds what ``qemu-arm64`` runs: Debian's Python and ONNX Runtime for ARM, and a counter.
+"""Builds the system that ``qemu-arm64`` runs: Debian's Python, ONNX Runtime for ARM, a counter.
 
 Nothing of it is installed on this machine, and nothing but downloading needs the network: apt
 fetches Debian packages into a private state directory and dpkg-deb unpacks them, pip fetches
@@ -65,7 +65,7 @@ class Arm64Root:
     """A finished set-up.
 
     Attributes:
-        folder: That all of it lies in.
+        folder: The folder with all of its files.
     """
 
     folder: Path
@@ -82,7 +82,7 @@ class Arm64Root:
 
     @property
     def plugin(self) -> Path:
-        """What counts instructions."""
+        """The qemu plugin that counts instructions."""
         return self.folder / "libcount_instructions.so"
 
     def command(self, *arguments: str) -> list[str]:
@@ -103,7 +103,7 @@ def find() -> Arm64Root:
     """The set-up for this version of ONNX Runtime and of qemu.
 
     Raises:
-        DeviceFailed: There is none, and how to make it.
+        DeviceFailed: When there is none; the message says how to make it.
     """
     if shutil.which("qemu-aarch64") and (folder := _folder()).is_dir():
         return Arm64Root(folder)
@@ -111,13 +111,13 @@ def find() -> Arm64Root:
 
 
 def build(progress: Progress) -> Arm64Root:
-    """Make it, unless it is there.
+    """Build the system, unless it is there.
 
     Args:
-        progress: Hears how far it is.
+        progress: Called with the share done and what is being done.
 
     Raises:
-        DeviceFailed: Names the packages that are missing, or the step that failed.
+        DeviceFailed: When packages are missing or a step fails; the message names them.
     """
     _require_programs()
     target = _folder()
@@ -160,9 +160,9 @@ def _require_programs() -> None:
 
 
 def _folder() -> Path:
-    """Named by what it is made of: parity is with the same version of ONNX Runtime here."""
-    said = _run(["qemu-aarch64", "--version"], "asking for the version of qemu")
-    emulator = said.split()[2]
+    """The folder, named by the versions in it: outputs are compared with the same ONNX Runtime."""
+    printed = _run(["qemu-aarch64", "--version"], "asking for the version of qemu")
+    emulator = printed.split()[2]
     name = f"{LAYOUT}-{SUITE}-onnxruntime-{_onnxruntime()}-qemu-{emulator}"
     return cache_folder() / "qemu-arm64" / name
 
@@ -240,12 +240,12 @@ def _compile_plugin(made: Arm64Root) -> None:
 
 
 def _run(command: Sequence[str], doing: str) -> str:
-    """Run a step; returns what it printed."""
+    """Run a step; returns its standard output."""
     try:
         ran = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except OSError as error:
         raise DeviceFailed(f"qemu-arm64: {doing}: cannot start {command[0]}") from error
     if ran.returncode:
-        said = (ran.stderr.strip().splitlines() or [f"exit code {ran.returncode}"])[-1]
-        raise DeviceFailed(f"qemu-arm64: {doing} failed: {said[:300]}")
+        message = (ran.stderr.strip().splitlines() or [f"exit code {ran.returncode}"])[-1]
+        raise DeviceFailed(f"qemu-arm64: {doing} failed: {message[:300]}")
     return ran.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgeprune.bench.worker_process import Worker
 
@@ -27,6 +27,7 @@ class LocalDevice:
     """
 
     name: ClassVar[str] = "local"
+    measures: ClassVar[Literal["latency"]] = "latency"
     python: str = sys.executable
     limit_s: float = 300.0
 

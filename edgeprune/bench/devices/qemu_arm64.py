@@ -7,7 +7,7 @@ instructions of an inference are counted, which two runs do alike. See ``bench/i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgeprune.bench.devices import arm64_root
 from edgeprune.bench.devices.local import WORKER
@@ -31,14 +31,15 @@ class QemuArm64Device:
     """
 
     name: ClassVar[str] = "qemu-arm64"
+    measures: ClassVar[Literal["instructions"]] = "instructions"
     limit_s: float = 3600.0
 
     def start(self, request: Mapping[str, object]) -> Worker:
         """Load ``request["model"]`` in a fresh emulated process.
 
         Raises:
-            UsageError: Another runtime or number of threads than it has.
-            DeviceFailed: It is not set up (says how), or the model fails.
+            UsageError: When another runtime or number of threads is asked for than it has.
+            DeviceFailed: When it is not set up (the message says how), or the model fails.
         """
         if request.get("runtime", RUNTIME) != RUNTIME:
             raise UsageError(f"{self.name} has {RUNTIME} alone, not {request['runtime']}")

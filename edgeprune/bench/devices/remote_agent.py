@@ -1,4 +1,4 @@
-"""What edgeprune runs on the far side of an ssh connection: takes files, and tells of the machine.
+"""Runs on the remote machine behind ssh: receives files, and describes the machine.
 
 This file stands alone: it is sent as text to a ``python3`` that has nothing else. It reads one
 line of JSON from standard input, and answers with lines of JSON on standard output:
@@ -8,7 +8,7 @@ line of JSON from standard input, and answers with lines of JSON on standard out
     ← the files of the missing items, one after the other, in that order
     → {"folder": the absolute path; an item lies in the folder of its digest there}
 
-What goes wrong is answered with {"error": one line}. An item is complete when its folder exists:
+An error is answered with {"error": one line}. An item is complete when its folder exists:
 it is written beside it first, and checked against its digest. With ``keep`` the folder is shared
 by all runs, and items unused for a week are removed; otherwise everything goes to a new folder in
 it, for one process alone.
@@ -39,17 +39,17 @@ def main() -> None:
     try:
         order = json.loads(source.readline())
         folder = prepared(order["folder"], keep=order["keep"])
-        missing = [item for item in order["items"] if not held(folder / item["digest"])]
-        say(answers, {"missing": [item["digest"] for item in missing], "facts": facts(order)})
+        missing = [item for item in order["items"] if not present(folder / item["digest"])]
+        send(answers, {"missing": [item["digest"] for item in missing], "facts": facts(order)})
         for item in missing:
             receive(folder, item, source)
-        say(answers, {"folder": str(folder)})
+        send(answers, {"folder": str(folder)})
     except (OSError, ValueError, EOFError) as error:
-        say(answers, {"error": " ".join(str(error).split())})
+        send(answers, {"error": " ".join(str(error).split())})
 
 
-def say(answers: IO[str], answer: dict[str, Any]) -> None:
-    """One line of JSON, sent now."""
+def send(answers: IO[str], answer: dict[str, Any]) -> None:
+    """Send one line of JSON at once."""
     print(json.dumps(answer), file=answers, flush=True)
 
 
@@ -69,7 +69,7 @@ def prepared(asked: str, *, keep: bool) -> Path:
     return folder.resolve()
 
 
-def held(item: Path) -> bool:
+def present(item: Path) -> bool:
     """Whether the item is there; it then counts as used now."""
     with contextlib.suppress(OSError):
         os.utime(item)
@@ -96,7 +96,7 @@ def receive(folder: Path, item: dict[str, Any], source: IO[bytes]) -> None:
 
 
 def copy(source: IO[bytes], path: Path, size: int, digest: Any) -> None:
-    """The next ``size`` bytes into a new file."""
+    """Copy the next ``size`` bytes into a new file."""
     with path.open("wb") as file:
         while size:
             chunk = source.read(min(CHUNK_BYTES, size))
@@ -108,7 +108,7 @@ def copy(source: IO[bytes], path: Path, size: int, digest: Any) -> None:
 
 
 def facts(order: dict[str, Any]) -> dict[str, Any]:
-    """What the machine is, and which of the packages asked for it has."""
+    """Facts about the machine, with the versions of the packages asked for."""
     governors = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
     return {
         "machine": platform.machine(),

@@ -4,7 +4,7 @@ The client reads ``~/.ssh/config`` and asks agents and hardware keys, so an alia
 a key that works in a terminal works here. Nothing is asked for: what would prompt is an error.
 Host keys are checked strictly.
 
-Two connections make a measurement: over the first one, ``far_side.py`` takes the files that the
+Two connections make a measurement: over the first one, ``remote_agent.py`` takes the files that the
 machine does not have yet; over the second, it runs ``worker``. Both carry everything on
 standard input and output, so a forced command or a shell without scp will do. The worker ends
 when its standard input does, so nothing stays behind a connection that broke.
@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from edgeprune.bench.devices import ssh_errors
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from edgeprune.bench.devices.transfer import Item
 
-FAR_SIDE = Path(__file__).with_name("far_side.py")
+REMOTE_AGENT = Path(__file__).with_name("remote_agent.py")
 OPTIONS = {
     "BatchMode": "yes",  # never a prompt: nobody may be there to answer
     "StrictHostKeyChecking": "yes",
@@ -50,7 +50,12 @@ CHOICES = {"yes": True, "no": False}
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What a first connection left: where files lie over there, and what the machine is."""
+    """Result of the first connection.
+
+    Attributes:
+        folder: The folder with the files on the remote machine; absolute.
+        facts: Facts about the machine; see ``facts`` in ``remote_agent.py``.
+    """
 
     folder: str
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -61,16 +66,17 @@ class SshDevice:
     """A machine behind ssh.
 
     Attributes:
-        host: As one types it after ``ssh``: a name, ``user@name`` or an alias.
-        port: None for what the configuration says.
+        host: The machine, as one types it after ``ssh``: a name, ``user@name`` or an alias.
+        port: Port of the server; None for that of the configuration.
         python: The interpreter there that has the runtime; a path is absolute or below the home.
-        folder: Where files go there, below ``edgeprune-bench``; "" for the user's cache folder.
+        folder: The folder for files there, below ``edgeprune-bench``; "" for the user's cache.
         keep: Whether files stay for a next run, a week at most, so that it copies nothing.
         config: An ssh_config file in place of the user's.
-        strict: Refuse a machine whose frequency governor is not "performance".
+        strict: Whether a machine is refused whose frequency governor is not "performance".
         limit_s: The longest wait for one answer, in seconds. Larger: slower models.
     """
 
+    measures: ClassVar[Literal["latency"]] = "latency"
     host: str
     port: int | None = None
     python: str = "python3"
@@ -82,10 +88,10 @@ class SshDevice:
 
     @classmethod
     def parse(cls, address: str) -> SshDevice:
-        """What follows ``ssh://``: ``[user@]host[:port][?python=/path&folder=/path&…]``.
+        """Parse what follows ``ssh://``: ``[user@]host[:port][?python=/path&folder=/path&…]``.
 
         Raises:
-            UsageError: It is not that; says what is wrong.
+            UsageError: When it is no such address.
         """
         url = urlsplit(f"ssh://{address}")
         try:
@@ -99,7 +105,7 @@ class SshDevice:
 
     @property
     def name(self) -> str:
-        """How reports call it."""
+        """Name in reports."""
         return f"ssh://{self.host}" + (f":{self.port}" if self.port else "")
 
     def start(self, request: Mapping[str, object]) -> Worker:
@@ -118,14 +124,14 @@ class SshDevice:
         """Bring the items that are missing there, and look around.
 
         Args:
-            items: What must be there afterwards.
-            packages: Whose versions the facts shall have.
+            items: Files that must be there afterwards.
+            packages: Packages whose versions the facts shall have.
 
         Raises:
-            DeviceFailed: One line that says what is wrong and what to do.
-            DeviceLost: The connection broke.
+            DeviceFailed: When it cannot; the message is one line and says what to do.
+            DeviceLost: When the connection broke.
         """
-        source = FAR_SIDE.read_bytes()
+        source = REMOTE_AGENT.read_bytes()
         run = f"import sys; exec(sys.stdin.buffer.read({len(source)}))"
         order = {
             "folder": self.folder,
@@ -154,14 +160,14 @@ class SshDevice:
         if not line:
             code = process.wait()
             errors.seek(0)
-            words = errors.read().decode("utf-8", "replace")
-            raise ssh_errors.explained(self.name, self.python, code, words)
+            message = errors.read().decode("utf-8", "replace")
+            raise ssh_errors.explained(self.name, self.python, code, message)
         try:
             answer: dict[str, Any] = json.loads(line)
         except ValueError:
-            said = line.decode("utf-8", "replace").strip()[:200]
+            printed = line.decode("utf-8", "replace").strip()[:200]
             raise DeviceFailed(
-                f"{self.name}: its shell prints {said!r} before it runs a command; "
+                f"{self.name}: its shell prints {printed!r} before it runs a command; "
                 "let its start-up files print to terminals only"
             ) from None
         if "error" in answer:
@@ -177,7 +183,7 @@ class SshDevice:
             )
 
     def _command(self, script: str) -> list[str]:
-        """Runs a POSIX shell script there, whatever the user's own shell is."""
+        """The command that runs a POSIX shell script there, whatever the user's own shell is."""
         options = [word for key, value in OPTIONS.items() for word in ("-o", f"{key}={value}")]
         config = ["-F", self.config] if self.config else []
         port = ["-p", str(self.port)] if self.port else []

@@ -1,4 +1,4 @@
-"""What the OpenSSH client and the far shell say when something is wrong, in one helpful line."""
+"""Messages of the OpenSSH client and the remote shell, turned into one line that helps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("connection timed out", "it cannot be reached"),
     ("no such file or directory", "a file that ssh was told to use does not exist"),
 )
-"""Words of ssh, in lower case, and what they mean; the first that fits counts."""
+"""Parts of ssh's messages, in lower case, and their meaning; the first that fits counts."""
 
 NO_PYTHON = (126, 127)
 """Exit codes of a shell that cannot run or cannot find a command."""
@@ -38,35 +38,35 @@ REFUSED: tuple[tuple[str, str], ...] = (
     ("permission denied", "its folder cannot be written; name another with ?folder=/path"),
     ("read-only", "its folder cannot be written; name another with ?folder=/path"),
 )
-"""Words of ``far_side.py``'s errors, in lower case, and what they mean."""
+"""Parts of ``remote_agent.py``'s errors, in lower case, and their meaning."""
 
 
-def explained(name: str, python: str, code: int, words: str) -> DeviceFailed:
-    """Why a connection ended without an answer.
+def explained(name: str, python: str, code: int, message: str) -> DeviceFailed:
+    """The error that stands for a connection that ended without an answer.
 
     Args:
-        name: Of the device.
+        name: Name of the device.
         python: The interpreter that was to run there.
-        code: The exit code of ssh.
-        words: What it wrote to standard error.
+        code: Exit code of ssh.
+        message: Standard error of ssh.
     """
-    said = (words.strip().splitlines() or ["it said nothing"])[-1].strip()
+    last = (message.strip().splitlines() or ["no message"])[-1].strip()
     if code in NO_PYTHON:
         return DeviceFailed(
-            f"{name}: there is no {python} there ({said}); install it, or name another with "
+            f"{name}: there is no {python} there ({last}); install it, or name another with "
             "?python=/path"
         )
     if code != SSH_FAILED:
-        return DeviceFailed(f"{name}: {python} ended with exit code {code}: {said}")
-    for words_of_ssh, help_text in HELP:
-        if words_of_ssh in words.lower():
-            return DeviceFailed(f"{name}: {help_text} ({said})")
-    return DeviceLost(f"{name}: the connection broke ({said})")
+        return DeviceFailed(f"{name}: {python} ended with exit code {code}: {last}")
+    for part, help_text in HELP:
+        if part in message.lower():
+            return DeviceFailed(f"{name}: {help_text} ({last})")
+    return DeviceLost(f"{name}: the connection broke ({last})")
 
 
 def refused(name: str, error: str) -> DeviceFailed:
-    """Why the far side could not take the files."""
-    for words, help_text in REFUSED:
-        if words in error.lower():
+    """The error that stands for files that the remote agent could not take."""
+    for part, help_text in REFUSED:
+        if part in error.lower():
             return DeviceFailed(f"{name}: {help_text} ({error})")
     return DeviceFailed(f"{name}: {error}")

@@ -20,7 +20,7 @@ class Item:
     """A file, or a directory with all below it.
 
     Attributes:
-        name: Of the file or directory, in the folder that the far side makes for the item.
+        name: Name of the file or directory, in the folder that the remote agent makes for it.
         files: Each file's name in that folder, its path here and its size in bytes.
         digest: SHA-256, in hex, over each file's name, size and content.
     """
@@ -30,12 +30,12 @@ class Item:
     digest: str
 
     def listing(self) -> dict[str, Any]:
-        """What the far side must know of it."""
+        """Description for the remote agent: digest, and names and sizes of the files."""
         sizes = [[name, size] for name, _, size in self.files]
         return {"digest": self.digest, "files": sizes}
 
     def content(self) -> Iterator[bytes]:
-        """All its files' bytes, one file after the other."""
+        """The bytes of all files, one file after the other."""
         for _, path, _ in self.files:
             yield from _chunks(path)
 
@@ -62,7 +62,7 @@ def packed(path: Path) -> Item:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """All but what Python compiled, which differs from run to run and serves one version only."""
+    """All files but those that Python compiled, which differ from run to run and version."""
     for path in folder.rglob("*"):
         if path.is_file() and path.parent.name != "__pycache__":
             yield path

@@ -1,8 +1,8 @@
-"""Runtimes that models can be measured on: an adapter file and a line of ``RUNTIMES`` each.
+"""Runtimes that models can be measured on: an adapter file and a row of ``RUNTIMES`` each.
 
 An adapter stands alone, as ``worker`` does, which loads it by its path: see
-``onnxruntime_adapter.py``. Here, on the host, is what must be known of a runtime without it: which
-files it takes, and what makes them from ONNX.
+``onnxruntime_adapter.py``. The table is for the host, which may lack the runtime: which files it
+takes, and which converter makes them from ONNX.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeprune.artifacts.runtime_run import TOLERANCE
 from edgeprune.bench.runtimes.conversion import Converter, converted
 from edgeprune.bench.runtimes.mnn_conversion import MnnConverter
 from edgeprune.bench.runtimes.ncnn_conversion import Pnnx
@@ -22,15 +23,17 @@ __all__ = ["RUNTIMES", "Runtime"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What runs models.
+    """A library that runs models.
 
     Attributes:
-        name: Of the runtime, and the beginning of its adapter's.
+        name: Name of the runtime, with which its adapter's file name begins.
         package: The distribution that has its version.
-        install: What to type where it is missing.
-        takes: The suffix of the files it runs, or that ``convert`` reads.
-        target: What ``edgeprune export --target`` calls such files.
-        convert: Makes what the runtime reads; None where it reads the files as they are.
+        install: The command that installs it.
+        takes: The suffix of the files that it runs, or that ``convert`` reads.
+        target: The name of such files for ``edgeprune export --target``; "" where there is none.
+        convert: The converter that makes the files it reads; None where it reads ``takes`` itself.
+        tolerance: Largest difference of its outputs from ONNX Runtime's that may be rounding,
+            relative to the largest output. Larger: a runtime that computes in 16 bits passes.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Runtime:
     takes: str = ".onnx"
     target: str = "onnx"
     convert: Converter | None = None
+    tolerance: float = TOLERANCE
 
     @property
     def adapter(self) -> Path:
@@ -46,14 +50,14 @@ class Runtime:
         return Path(__file__).with_name(f"{self.name}_adapter.py")
 
     def installed(self) -> str | None:
-        """The version in this interpreter; None where it is not installed."""
+        """The version installed in this interpreter; None where it is not installed."""
         try:
             return importlib.metadata.version(self.package)
         except importlib.metadata.PackageNotFoundError:
             return None
 
     def runs(self, model: Path) -> bool:
-        """Whether it can run the model, or its namesake."""
+        """Whether it can run the model, or the file of its name beside it."""
         try:
             self.file_of(model)
         except UsageError:
@@ -61,10 +65,10 @@ class Runtime:
         return True
 
     def file_of(self, model: Path) -> Path:
-        """The file to measure: the model, or where it is of another kind its namesake beside it.
+        """The file to measure: the model, or the file of its name beside it that the runtime takes.
 
         Raises:
-            UsageError: Says how to make one.
+            UsageError: When there is none; the message says how to make one.
         """
         beside = model.with_suffix(self.takes)
         if model.suffix == self.takes or beside.is_file():
@@ -75,10 +79,10 @@ class Runtime:
         raise UsageError(f"{self.name} runs {self.takes} files, not {model.name}: {how}")
 
     def prepared(self, model: Path) -> Path:
-        """What the adapter loads: a file, or a folder that the converter made, now or before.
+        """The path that the adapter loads: a file, or a folder that the converter made.
 
         Args:
-            model: An ONNX file, or of the kind that the runtime takes.
+            model: An ONNX file, or a file of the kind that the runtime takes.
 
         Raises:
             UsageError: When the runtime cannot run files of that kind.

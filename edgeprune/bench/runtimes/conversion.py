@@ -1,8 +1,9 @@
 """ONNX files in the format of another runtime, made once and kept.
 
-A conversion is a folder: what the runtime reads, and ``model.json`` with the inputs (name, NumPy
-type, shape) and the names of the outputs. Its name is a digest of the file, the converter's version
-and its command, so a new version converts again; it appears whole or not at all.
+A conversion is a folder: the files that the runtime reads, and ``model.json`` with the inputs
+(name, NumPy type, shape) and the names of the outputs. The folder's name is a digest of the model,
+the converter's version and its command, so a new version converts again. It appears whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -27,24 +28,24 @@ LONGEST_S = 600.0
 
 
 class Converter(Protocol):
-    """Makes from ONNX what a runtime reads."""
+    """A program that makes the files that a runtime reads from ONNX."""
 
     @property
     def makes(self) -> tuple[str, ...]:
         """The files that the runtime reads."""
 
     def version(self) -> str:
-        """Of the converter.
+        """Version of the converter.
 
         Raises:
-            DeviceFailed: When it is not installed; says how to install it.
+            DeviceFailed: When it is not installed; the message says how to install it.
         """
 
     def command(self, inputs: Sequence[Input]) -> list[str]:
-        """What to run in a folder with ``MODEL``; it leaves ``makes`` there.
+        """The command that writes ``makes`` into a folder with ``MODEL``.
 
         Args:
-            inputs: Of the model.
+            inputs: The inputs of the model.
         """
 
 
@@ -53,16 +54,16 @@ Input = tuple[str, str, list[int]]
 
 
 def converted(model: Path, runtime: str, convert: Converter) -> Path:
-    """The folder with what ``runtime`` reads of ``model``.
+    """The folder with the files that ``runtime`` reads for ``model``.
 
     Args:
         model: ONNX file.
-        runtime: Its name.
-        convert: What converts for it.
+        runtime: Name of the runtime.
+        convert: The converter for it.
 
     Raises:
         ModelRefused: When the file is no ONNX model.
-        DeviceFailed: When the converter is missing or fails; in one line.
+        DeviceFailed: When the converter is missing or fails; the message is one line.
     """
     content = model.read_bytes()
     inputs, outputs = _signature(content, model.name)
@@ -109,7 +110,7 @@ def _signature(content: bytes, name: str) -> tuple[list[Input], list[str]]:
 
 
 def _run(command: list[str], folder: Path, makes: tuple[str, ...], failing: str) -> None:
-    """Run a converter, which counts as failed if a file is missing, whatever it says."""
+    """Run a converter, which counts as failed if a file is missing, whatever it returns."""
     try:
         done = subprocess.run(
             command,
@@ -128,14 +129,14 @@ def _run(command: list[str], folder: Path, makes: tuple[str, ...], failing: str)
         raise DeviceFailed(f"{failing}: {_complaint(done.stdout.decode(errors='replace'))}")
 
 
-def _complaint(said: str) -> str:
-    """The line that tells most of what a converter said."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line.lower() for word in TELLING)]
-    return (telling or lines[-1:] or ["it did not say why"])[0][:300]
+def _complaint(output: str) -> str:
+    """The line of a converter's output that looks most like an error."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if any(word in line.lower() for word in ERROR_WORDS)]
+    return (errors or lines[-1:] or ["it printed no message"])[0][:300]
 
 
-TELLING = ("error", "failed", "not support", "unsupport", "unknown op", "invalid")
+ERROR_WORDS = ("error", "failed", "not support", "unsupport", "unknown op", "invalid")
 
 
 def _publish(draft: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ INSTALL = "pip install executorch"
 
 TYPES = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64"}
 TYPES[11] = "bool"
-"""What ExecuTorch's numbers for types mean."""
+"""ExecuTorch's numbers of types, and NumPy's names."""
 
 
 class Adapter:

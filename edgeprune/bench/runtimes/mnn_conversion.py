@@ -24,18 +24,18 @@ CALL = "import sys, _tools; _tools.mnnconvert(sys.argv)"
 
 @dataclass(frozen=True, slots=True)
 class MnnConverter:
-    """Writes the weights in float32."""
+    """MNN's converter, which writes the weights in float32."""
 
     makes: ClassVar[tuple[str, ...]] = ("model.mnn",)
 
     def version(self) -> str:
-        """Of the installed distribution."""
+        """Version of the installed distribution."""
         try:
             return importlib.metadata.version("MNN")
         except importlib.metadata.PackageNotFoundError:
             raise DeviceFailed("mnn is not installed: pip install 'edgeprune[mnn]'") from None
 
     def command(self, inputs: Sequence[Input]) -> list[str]:
-        """In a process of its own: the converter prints, and ends its process when it fails."""
+        """The command; in this process the converter would print, and end it when it fails."""
         files = ["--modelFile", MODEL, "--MNNModel", self.makes[0], "--bizCode", "edgeprune"]
         return [sys.executable, "-c", CALL, "-f", "ONNX", *files]

@@ -1,4 +1,4 @@
-"""Runs what pnnx wrote with ncnn on the CPU, for ``worker``; see ``onnxruntime_adapter.py``."""
+"""Runs networks from pnnx with ncnn on the CPU, for ``worker``; see ``onnxruntime_adapter.py``."""
 
 from __future__ import annotations
 

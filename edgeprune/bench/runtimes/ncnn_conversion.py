@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 SHORT = {"float32": "f32", "float64": "f64", "float16": "f16", "uint8": "u8", "int8": "i8"}
 SHORT |= {"int32": "i32", "int64": "i64", "bool": "bool"}
-"""What pnnx calls the types."""
+"""NumPy's names of types, and pnnx's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pnnx:
-    """Writes the weights in float32."""
+    """The converter pnnx, which writes the weights in float32."""
 
     makes: ClassVar[tuple[str, ...]] = ("model.param", "model.bin")
 
     def version(self) -> str:
-        """Of the installed distribution."""
+        """Version of the installed distribution."""
         try:
             return importlib.metadata.version("pnnx")
         except importlib.metadata.PackageNotFoundError:
@@ -37,7 +37,7 @@ class Pnnx:
             ) from None
 
     def command(self, inputs: Sequence[Input]) -> list[str]:
-        """Shapes are given, so that what depends on them is folded."""
+        """The command, with the shapes of the inputs so that what depends on them is folded."""
         shapes = ",".join(
             f"[{','.join(map(str, shape))}]{SHORT.get(dtype, dtype)}" for _, dtype, shape in inputs
         )

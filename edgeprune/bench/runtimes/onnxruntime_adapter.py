@@ -2,14 +2,14 @@
 
 Every adapter has the same face, and knows nothing of edgeprune:
 
-    INSTALL                         what to type where the runtime is missing
+    INSTALL                         the command that installs the runtime
     Adapter(threads, **options)     imports the runtime and lets it work on next to nothing, so that
                                     what is loaded later is the model and not the library
     .packages                       versions, by name
     .load(path)                     a file, or a folder of what a converter wrote
     .declared()                     the inputs: name, NumPy type, shape; a dimension left open is 1
     .run(feed)                      one inference: arrays by name in, a list of arrays out
-    .profile(feed)                  if the runtime can tell: the bytes that one inference takes at
+    .profile(feed)                  if the runtime can count: the bytes that one inference takes at
                                     most, by its own count, the same in every run
 """
 
@@ -29,7 +29,7 @@ IDENTITY = base64.b64decode(  # an ONNX model that returns its input, float32 (1
 )
 
 TYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
-"""Where ONNX Runtime has another name for a type than NumPy."""
+"""ONNX Runtime's names of types that NumPy calls otherwise."""
 
 
 class Adapter:
@@ -75,9 +75,9 @@ class Adapter:
         """The most that the arena has handed out during one inference, in bytes.
 
         That is tensors, scratch and weights that kernels repack, not those used as they are. The
-        arena's count is told after every operator; the largest is the peak. It is read in a session
-        of its own, because the arena must be on and its plan for later inferences off: by that plan
-        they take one block for all, which is not the sum of its parts.
+        arena's count is written after every operator; the largest is the peak. It is read in a
+        session of its own, because the arena must be on and its plan for later inferences off: by
+        that plan they take one block for all, which is not the sum of its parts.
         """
         with tempfile.TemporaryDirectory() as folder:
             options = self._options()

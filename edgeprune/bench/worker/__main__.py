@@ -1,4 +1,4 @@
-"""Times one model in a process of its own, and says how much memory it takes.
+"""Measures latency and memory of one model in a process of its own.
 
 This folder stands alone: copy it, the adapter of a runtime (``runtimes/onnxruntime_adapter.py``)
 and a model to a board that has Python, numpy and the runtime, and
@@ -16,7 +16,7 @@ standard input, an answer a line of JSON on standard output.
     {"stop": true, "profile": …}  the peak of memory, with the runtime's own count if a profile is
                        asked for; then the process ends
 
-Whatever goes wrong is answered with {"error": one line}, and the process ends; so it does when
+An error is answered with {"error": one line}, and the process ends; so it does when
 standard input ends, because the program that started it has gone.
 
 Memory is resident memory above that of the process with the runtime at work on a model of one
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def serve() -> int:
-    """Answer requests until told to stop; returns the exit code."""
+    """Answer requests until one asks to stop; returns the exit code."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a runtime prints of its own accord must not come between the answers
     bench: Bench | None = None
@@ -165,13 +165,13 @@ class Bench:
     def count(self, n: int) -> list[int]:
         """Instructions of each of ``n`` runs, with a few thousand for calling and counting."""
         run, feed = self._runtime.run, self._feed
-        with tempfile.TemporaryFile() as told:
+        with tempfile.TemporaryFile() as counter:
             for _ in range(16):  # Python runs a function in another way after some calls
-                instructions_of(lambda _: None, feed, told.fileno())
-            return [instructions_of(run, feed, told.fileno()) for _ in range(n)]
+                instructions_of(lambda _: None, feed, counter.fileno())
+            return [instructions_of(run, feed, counter.fileno()) for _ in range(n)]
 
     def stop(self, *, profile: bool = False) -> dict[str, Any]:
-        """The most memory that running added, and what the runtime says itself; the load by now."""
+        """Peak memory that running added, the runtime's own count, and load and clock by now."""
         peak = max(self._idle, self._memory.added("VmHWM"))  # before a profile adds its own
         counted = getattr(self._runtime, "profile", None) if profile else None
         return {
@@ -182,21 +182,22 @@ class Bench:
         }
 
 
-def instructions_of(run: Any, feed: dict[str, Any], told: int) -> int:
-    """How many of them one run takes; ``told`` as below."""
-    before = instructions_so_far(told)
+def instructions_of(run: Any, feed: dict[str, Any], counter: int) -> int:
+    """Instructions of one run; ``counter`` is that of ``instructions_so_far``."""
+    before = instructions_so_far(counter)
     run(feed)
-    return instructions_so_far(told) - before
+    return instructions_so_far(counter) - before
 
 
-def instructions_so_far(told: int) -> int:
+def instructions_so_far(counter: int) -> int:
     """The count that ``devices/count_instructions.c`` keeps of this thread.
 
     Args:
-        told: A file that the emulator writes it to when this program seeks to ``ASK`` there.
+        counter: Descriptor of a file; the emulator writes the count to it when this program seeks
+            to ``ASK`` there.
     """
-    os.lseek(told, ASK, os.SEEK_SET)
-    answer = os.pread(told, 8, 0)
+    os.lseek(counter, ASK, os.SEEK_SET)
+    answer = os.pread(counter, 8, 0)
     if not answer:
         raise WorkerError("nothing counts instructions here; --device qemu-arm64 does")
     return int.from_bytes(answer, sys.byteorder)

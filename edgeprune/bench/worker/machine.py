@@ -1,4 +1,4 @@
-"""What the machine says of itself, and the memory of this process; stands alone, as all here."""
+"""Facts about the machine, and the memory of this process; the file stands alone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Memory:
 
 
 def facts() -> dict[str, Any]:
-    """What the figures were taken on; None for what the system does not say."""
+    """Facts about the machine; None for what the system does not say."""
     governors = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
     return {
         "machine": platform.machine(),
@@ -67,10 +67,10 @@ def facts() -> dict[str, Any]:
 
 
 def clock(system: Path = Path("/sys")) -> dict[str, Any]:
-    """How fast this process's slowest core runs, and how many degrees are left until heat slows it.
+    """Frequency of this process's slowest core, and the margin until heat slows it down.
 
     Returns:
-        "hz" and "margin_c", below the nearest trip point; None for what the system does not say.
+        "hz", and "margin_c": degrees below the nearest trip point; None where unknown.
     """
     cores = os.sched_getaffinity(0) if sys.platform == "linux" else ()
     cpus = system / "devices" / "system" / "cpu"
@@ -110,7 +110,7 @@ def idlest(cores: list[int]) -> list[int]:
 
 
 def idle_ticks() -> dict[int, int]:
-    """How long each core has been idle, in ticks of the clock; empty where unknown."""
+    """The time that each core has been idle, in ticks of the clock; empty where unknown."""
     lines = re.findall(r"^cpu(\d+) \d+ \d+ \d+ (\d+)", text_of(Path("/proc/stat")), re.MULTILINE)
     return {int(core): int(idle) for core, idle in lines}
 

@@ -1,4 +1,4 @@
-"""Inputs drawn from a seed, and outputs as JSON; stands alone, as all here."""
+"""Inputs drawn from a seed, and outputs as JSON; the file stands alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class WorkerError(Exception):
-    """Something the reader can act on; shown without its kind."""
+    """An error that the reader can act on; it is shown without its class."""
 
 
 def inputs(declared: list[tuple[str, str, list[int]]], seed: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Images seen a little otherwise at each step, so that none hangs on single pixels.
+"""Random shifts, flips and crops of images at each step, so that no loss hangs on single pixels.
 
-Blur and crop as in the data generation of Sony's Model Compression Toolkit: images are optimised
-on a larger canvas, of which the network sees a smoothed part.
+Blur and crop as in the data generation of Sony's Model Compression Toolkit: larger images are
+optimised, of which the network sees a smoothed crop.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BLUR = 1.25
-"""Standard deviation of the Gaussian, in pixels; the kernel has 3×3 of them."""
+"""Standard deviation of the Gaussian, in pixels; its kernel has 3×3 pixels."""
 
 
 def jittered(images: Tensor, reach: float, generator: torch.Generator) -> Tensor:
     """Roll all images by the same random number of rows and columns.
 
     Args:
-        images: (N, C, H, W).
-        reach: The furthest, as a share of each side.
-        generator: On the CPU.
+        images: Images, (N, C, H, W).
+        reach: Largest shift, as a share of each side.
+        generator: Random generator on the CPU.
     """
     sides = images.shape[2:]
     shifts = [_between(-int(reach * side), int(reach * side), generator) for side in sides]
@@ -33,12 +33,12 @@ def jittered(images: Tensor, reach: float, generator: torch.Generator) -> Tensor
 
 
 def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror all images, (N, C, H, W), every second time."""
+    """Mirror all images, (N, C, H, W), from left to right with a probability of one half."""
     return images.flip(3) if _between(0, 1, generator) else images
 
 
 def blurred(images: Tensor) -> Tensor:
-    """Smooth images, (N, C, H, W)."""
+    """Smooth images, (N, C, H, W), with a Gaussian of ``BLUR`` pixels."""
     row = torch.tensor([-1.0, 0.0, 1.0]).square().div(-2 * BLUR**2).exp()
     row = (row / row.sum()).to(images)
     channels = images.shape[1]
@@ -49,15 +49,15 @@ def blurred(images: Tensor) -> Tensor:
 
 
 def cropped(images: Tensor, size: Sequence[int], generator: torch.Generator | None) -> Tensor:
-    """Cut a part out of images, the same of all.
+    """Cut the same part out of all images.
 
     Args:
-        images: (N, C, H, W).
-        size: Height and width of the part, no larger than the images.
-        generator: Says which part; None: the middle.
+        images: Images, (N, C, H, W).
+        size: Height and width of the part, in pixels, no larger than the images.
+        generator: Random generator that chooses the part; None: the centre.
 
     Returns:
-        (N, C, *size).
+        Cropped images, (N, C, *size).
     """
     spare = [whole - part for whole, part in zip(images.shape[2:], size, strict=True)]
     y, x = (_between(0, s, generator) if generator else s // 2 for s in spare)

@@ -1,9 +1,8 @@
-"""Sets of images made a batch at a time, in one process or several, each finished batch kept."""
+"""Sets of images made a batch at a time, in one process or several, each finished batch saved."""
 
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,14 +19,15 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import Progress
     from edgeprune.images.image_sets import ImageSet
-    from edgeprune.images.synthesis.objective import Judge
+    from edgeprune.images.synthesis.objective import SynthesisLoss
+    from edgeprune.images.time_limit import TimeLimit
     from edgeprune.training import Processes
 
 BATCH_PIXELS = 1 << 19
 """About as many pixels fit into a batch that a laptop trains on."""
 
 
-class Maker(Protocol):
+class BatchMaker(Protocol):
     """Makes one batch of images."""
 
     def __call__(
@@ -36,9 +36,9 @@ class Maker(Protocol):
         """Make a batch.
 
         Args:
-            places: Which images of the whole set this process makes, (B,).
-            number: Of the batch, 0 for the first.
-            progress: Of this batch.
+            places: Indices in the whole set of the images that this process makes, (B,).
+            number: Index of the batch, 0 for the first.
+            progress: Called with the share of this batch that is done, 0 to 1.
 
         Returns:
             One tensor (B, …) for each input of the network.
@@ -48,31 +48,31 @@ class Maker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchCache:
-    """Where finished batches are kept.
+    """Files with the finished batches of one set.
 
     Attributes:
-        folder: Of this very set; None: nothing is kept.
-        about: What is written to each file.
+        folder: Folder of this set and no other; None: nothing is saved.
+        about: Facts about the set, for the header of each file.
     """
 
     folder: Path | None
     about: ImageSet
 
-    def found(self, number: int) -> tuple[Tensor, ...] | None:
+    def load(self, number: int) -> tuple[Tensor, ...] | None:
         """A batch that was finished before; None if it was not."""
         if self.folder is None or not self._file(number).exists():
             return None
         return image_sets.read(self._file(number))[0]
 
-    def keep(self, number: int, inputs: Sequence[Tensor]) -> None:
-        """Keep a finished batch, and nothing of its making."""
+    def save(self, number: int, inputs: Sequence[Tensor]) -> None:
+        """Save a finished batch, and delete the checkpoints of its training."""
         if self.folder is not None:
             image_sets.save(inputs, self.about, self._file(number))
             for file in self.folder.glob(f"{number:04}-*.pt*"):
                 file.unlink()
 
     def checkpoint(self, number: int, stage: int) -> Checkpoint | None:
-        """Where the making of a batch goes on from; None if nothing is kept."""
+        """Where the training of a batch resumes; None if nothing is saved."""
         if self.folder is None:
             return None
         return Checkpoint(self.folder / f"{number:04}-{stage}.pt", self.folder.name)
@@ -82,40 +82,23 @@ class BatchCache:
         return self.folder / f"batch-{number:04}.safetensors"
 
 
-class TimeLimit:
-    """What is left of a time, the same in all processes.
-
-    Args:
-        seconds: From now on; infinite for no limit.
-        processes: Those that are under it.
-    """
-
-    def __init__(self, seconds: float, processes: Processes) -> None:
-        self.processes = processes
-        self._seconds, self._start = seconds, time.perf_counter()
-
-    def left(self) -> float:
-        """Seconds."""
-        return self.processes.agreed(self._seconds - (time.perf_counter() - self._start))
-
-
 def make_batches(
-    make: Maker,
+    make: BatchMaker,
     batches: Sequence[Tensor],
-    judge: Judge,
+    synthesis_loss: SynthesisLoss,
     cache: BatchCache,
     limit: TimeLimit,
     progress: Progress | None,
 ) -> tuple[Tensor, ...]:
-    """Make all batches for which there is time, one after another, those on the cache excepted.
+    """Make all batches for which there is time, one after another; cached ones are loaded.
 
     Args:
-        make: Makes this process's part of one.
-        batches: Places of the images of each, (N·B,) each, as ``in_batches`` gives them.
-        judge: Remembers the finished ones.
-        cache: Where they are kept.
-        limit: Of the time, after the first batch; it knows the processes that share each batch.
-        progress: Of the whole.
+        make: Makes this process's part of a batch.
+        batches: Indices of the images of each batch, (N·B,) each, from ``in_batches``.
+        synthesis_loss: Loss that remembers the finished batches.
+        cache: Files with the finished batches.
+        limit: Time limit, for all batches after the first; shared by the processes that make them.
+        progress: Called with the share of the whole set that is done, 0 to 1.
 
     Returns:
         One tensor (images, …) for each input of the network, on the CPU, in every process.
@@ -125,14 +108,14 @@ def make_batches(
     for number, places in enumerate(batches):
         if finished and left < slowest:
             break
-        inputs = _from(cache, number, processes)
+        inputs = _load(cache, number, processes)
         if inputs is None:
             own = make(processes.share(places), number, part_of(progress, number, len(batches)))
             inputs = tuple(_gathered(each, processes) for each in own)
             if processes.rank == 0:
-                cache.keep(number, inputs)
+                cache.save(number, inputs)
         rows = processes.share(torch.arange(len(places)))
-        judge.remember([each[rows].to(processes.device) for each in inputs])
+        synthesis_loss.remember([each[rows].to(processes.device) for each in inputs])
         finished.append(inputs)
         before, left = left, limit.left()
         slowest = max(slowest, before - left) if math.isfinite(left) else 0.0
@@ -143,12 +126,12 @@ def in_batches(count: int, size: int, processes: Processes) -> list[Tensor]:
     """Cut a set into batches that are as equal as can be.
 
     Args:
-        count: Images; rounded up to a multiple of the processes.
-        size: Images in a batch of one process, at most.
-        processes: Those that share each batch.
+        count: Number of images; rounded up to a multiple of the processes.
+        size: Largest number of images in a batch of one process.
+        processes: Processes that share each batch.
 
     Returns:
-        Places of the images of each batch, int64.
+        Indices of the images of each batch, int64.
     """
     each = -(-count // processes.count)
     parts = torch.arange(each * processes.count).view(each, -1).tensor_split(-(-each // size))
@@ -156,19 +139,19 @@ def in_batches(count: int, size: int, processes: Processes) -> list[Tensor]:
 
 
 def batch_size(shapes: Sequence[tuple[int, ...]]) -> int:
-    """How many images of such inputs a process takes at a time: fewer of large ones."""
+    """Number of images of such inputs in a batch of one process: fewer of large ones."""
     pixels = max(shape[2] * shape[3] for shape in shapes if len(shape) == 4)
     return min(128, max(16, BATCH_PIXELS // pixels))
 
 
-def _from(cache: BatchCache, number: int, processes: Processes) -> tuple[Tensor, ...] | None:
-    """A finished batch, if the first process finds it: all make it, or none."""
-    found = cache.found(number)
-    return found if processes.agreed(float(found is not None)) else None
+def _load(cache: BatchCache, number: int, processes: Processes) -> tuple[Tensor, ...] | None:
+    """A cached batch, if the first process has it: all load it, or none does."""
+    inputs = cache.load(number)
+    return inputs if processes.agreed(float(inputs is not None)) else None
 
 
 def _gathered(own: Tensor, processes: Processes) -> Tensor:
-    """The parts of a batch from all processes, by rank, on the CPU."""
+    """The parts of a batch from all processes, in order of rank, on the CPU, (N·B, …)."""
     if processes.count > 1:
         every = processes.fabric.all_gather(own.detach().to(processes.device))
         own = torch.as_tensor(every).flatten(0, 1)

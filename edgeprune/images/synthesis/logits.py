@@ -1,8 +1,9 @@
-"""What is asked of the outputs of networks that tell classes.
+"""Terms of the loss of images for networks that tell classes.
 
-A class is wanted of each image by cross entropy with its label. With a competitor, images are wanted
-that the two networks disagree on (adaptive DeepInversion: Yin et al., arXiv:1912.08795): what the
-competitor already imitates teaches it nothing more. The disagreement is the Jensen–Shannon divergence,
+Each image has a label, and cross entropy asks for it. With a competitor, images are wanted that the
+two networks disagree on (adaptive DeepInversion: Yin et al., arXiv:1912.08795): images on which the
+competitor agrees with the original teach it nothing more. The disagreement is the Jensen–Shannon
+divergence,
 
     JS(p, q) = ½ KL(p ‖ ½(p + q)) + ½ KL(q ‖ ½(p + q)),
 
@@ -28,11 +29,11 @@ def cyclic_labels(images: Tensor, classes: int) -> Tensor:
     """Every class in turn, so that all are as frequent.
 
     Args:
-        images: Places of the images in the whole set, (N,).
-        classes: K.
+        images: Indices of the images in the whole set, (N,).
+        classes: Number of classes, K.
 
     Returns:
-        (N,), int64.
+        Class of each image, (N,), int64.
     """
     return images % classes
 
@@ -41,11 +42,11 @@ def disagreement(logits: Tensor, others: Tensor) -> Tensor:
     """The share above, 0 where two networks say the same, 1 where they exclude each other.
 
     Args:
-        logits: (N, K).
-        others: Of the other network, (N, K).
+        logits: Scores of the classes, (N, K).
+        others: Scores of the other network, (N, K).
 
     Returns:
-        Mean over the images, ().
+        Mean over the images, (), dimensionless.
     """
     p, q = (F.log_softmax(each.float(), dim=1) for each in (logits, others))
     middle = torch.logaddexp(p, q) - math.log(2)

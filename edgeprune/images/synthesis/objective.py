@@ -1,7 +1,7 @@
-"""What images that a network imagines should be like, and the network as judge of it.
+"""What synthesized images should be like, and the loss of images under the original network.
 
-The statistics that the network has stored (``statistics_loss.py``) come first; the rest is there to
-choose among the many images that have them.
+The statistics that the network has stored (``statistics_loss.py``) come first; the other terms
+choose among the many images that have these statistics.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What counts, next to the statistics, whose weight is 1.
+    """Weights of the terms next to the statistics, whose weight is 1.
 
     Attributes:
-        first: Weight of the first BatchNorm among the others, whose is 1 (more: truer colours).
-        memory: Batches made before count in the statistics as at most so many as the present one
-            (more: the set as a whole comes nearer, single batches drift further).
+        first: Weight of the first BatchNorm, where that of the others is 1 (more: truer colours).
+        memory: Largest weight of earlier batches in the statistics, where that of the present batch
+            is 1 (more: the set as a whole comes nearer, single batches drift further).
         labels: Weight of the cross entropy with a label, every class in turn, where the network
             tells classes; 0: images have none (more: surer classes, plainer images).
         variation: Weight of the difference between neighbouring pixels (more: smoother).
         energy: Weight of the mean square of the pixels (more: less contrast).
-        competitor: A network that images should be hard for: the pruned one; None: none.
-        competition: Weight of the agreement of the two, where they tell classes (more: images at the
-            competitor's weak points, further from real ones).
-        jitter: Images are rolled by up to this share of a side at each step.
-        flip: Images are mirrored every second step or so.
-        swing: Strided convolutions see another phase at each step (slower; fewer checkerboards).
+        competitor: Network that images should be hard for, such as the pruned one; None: none.
+        competition: Weight of the agreement with the competitor, where both tell classes (more:
+            images at the competitor's weak points, further from real ones).
+        jitter: Largest shift of the images at each step, as a share of each side.
+        flip: Whether images are mirrored at about every second step.
+        swing: Whether strided convolutions are offset at random at each step (slower; fewer
+            checkerboards).
     """
 
     first: float = 1.0
@@ -60,13 +61,13 @@ class Objective:
     swing: bool = False
 
 
-class Judge:
-    """The original, as judge of images; it remembers those that are done.
+class SynthesisLoss:
+    """The loss of images under the original network; it remembers the images that are finished.
 
     Args:
-        original: Copied to the processes' device.
-        objective: What counts.
-        processes: Those whose images count together.
+        original: Network whose statistics are wanted; a copy goes to the processes' device.
+        objective: Weights of the terms.
+        processes: Processes whose images count together.
 
     Raises:
         ModelUnsupported: If the network has stored no statistics.
@@ -84,40 +85,46 @@ class Judge:
             self._network, names, processes, first=objective.first, memory=objective.memory
         )
 
-    def loss(self, inputs: Sequence[Tensor], places: Tensor, generator: torch.Generator) -> Tensor:
-        """The objective on this process's batch.
+    def __call__(
+        self, inputs: Sequence[Tensor], places: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The loss of this process's batch.
 
         Args:
-            inputs: One tensor (N, …) for each input of the network, on its device.
-            places: Which images of the whole set they are, (N,).
-            generator: Of this step, on the CPU, the same in all processes.
+            inputs: One tensor (N, …) for each input of the network, normalised, on its device.
+            places: Indices of the images in the whole set, (N,).
+            generator: Random generator of this step, on the CPU, the same in all processes.
 
         Returns:
-            ().
+            Loss, (); dimensionless.
         """
-        wanted = self._objective
-        seen = [self._viewed(each, generator) for each in inputs]
+        objective = self._objective
+        augmented = [self._augmented(each, generator) for each in inputs]
         if self._swing is not None:
             self._swing.generator = generator
-        output = self._network(*seen)
+        output = self._network(*augmented)
         loss = self.statistics()
-        for images in filter(is_image, seen):
+        for images in filter(is_image, augmented):
             standard = (pixels_of(images, self._spec) - MEAN) / STD
-            loss = loss + wanted.variation * priors.variation(standard)
-            loss = loss + wanted.energy * priors.energy(standard)
+            loss = loss + objective.variation * priors.variation(standard)
+            loss = loss + objective.energy * priors.energy(standard)
         logits = logits_of(output)
-        return loss if logits is None else loss + self._of_classes(logits, seen, places)
+        return loss if logits is None else loss + self._class_loss(logits, augmented, places)
 
     @torch.no_grad()
     def remember(self, inputs: Sequence[Tensor]) -> None:
-        """Let finished images count in the statistics of the next ones."""
+        """Let finished images count in the statistics of the next ones.
+
+        Args:
+            inputs: One tensor (N, …) for each input of the network, normalised, on its device.
+        """
         if self._swing is not None:
             self._swing.generator = None
         self._network(*inputs)
         self.statistics.remember()
 
     @torch.no_grad()
-    def takes(self, inputs: Sequence[Tensor]) -> bool:
+    def accepts(self, inputs: Sequence[Tensor]) -> bool:
         """Whether the network runs on inputs of such sizes."""
         try:
             self._network(*inputs)
@@ -125,27 +132,27 @@ class Judge:
             return False
         return True
 
-    def _viewed(self, given: Tensor, generator: torch.Generator) -> Tensor:
+    def _augmented(self, given: Tensor, generator: torch.Generator) -> Tensor:
         if not is_image(given):
             return given
         given = augmentation.jittered(given, self._objective.jitter, generator)
         given = augmentation.flipped(given, generator) if self._objective.flip else given
         return given.contiguous(memory_format=torch.channels_last)
 
-    def _of_classes(self, logits: Tensor, seen: Sequence[Tensor], places: Tensor) -> Tensor:
-        """What is asked of the classes, ()."""
-        wanted, loss = self._objective, logits.new_zeros(())
-        if wanted.labels:
+    def _class_loss(self, logits: Tensor, augmented: Sequence[Tensor], places: Tensor) -> Tensor:
+        """The terms of labels and competitor, ()."""
+        objective, loss = self._objective, logits.new_zeros(())
+        if objective.labels:
             labels = cyclic_labels(places, logits.shape[1]).to(logits.device)
-            loss = loss + wanted.labels * F.cross_entropy(logits, labels)
-        others = logits_of(self._competitor(*seen)) if self._competitor is not None else None
+            loss = loss + objective.labels * F.cross_entropy(logits, labels)
+        others = logits_of(self._competitor(*augmented)) if self._competitor is not None else None
         if others is not None and others.shape == logits.shape:
-            loss = loss + wanted.competition * (1 - disagreement(logits, others))
+            loss = loss + objective.competition * (1 - disagreement(logits, others))
         return loss
 
 
 def is_image(given: Tensor) -> bool:
-    """Whether an input is one of images, (N, C, H, W)."""
+    """Whether an input is a batch of images, (N, C, H, W)."""
     return given.dim() == 4
 
 

@@ -1,4 +1,4 @@
-"""The training of images: its task and its schedule, whatever the images come out of."""
+"""The training of images: its task and its schedule, for pixels and generators alike."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from edgeprune.artifacts import SourceModel
-    from edgeprune.images.synthesis.objective import Judge
+    from edgeprune.images.synthesis.objective import SynthesisLoss
 
 BETAS = (0.5, 0.9)
-"""Of Adam: statistics change quickly under images that change quickly."""
+"""Adam's decay rates: statistics change quickly under images that change quickly."""
 
-SMALLEST = 1e-12
+EPSILON = 1e-12
 """Adam's ε: the gradient of a pixel among a million is far below the usual 1e-8, and images would
 depend on how many are made at a time."""
 
@@ -31,31 +31,31 @@ SHORTEST = 0.1
 
 @dataclass(slots=True)
 class ImageTask:
-    """A batch of images under training; each process has its own.
+    """The training of one batch of images; each process has its own.
 
     Attributes:
         module: Called with the generator of a step, gives the inputs that the network sees.
-        judge: Whose objective is minimised.
-        places: Which images of the whole set they are, (N,).
-        seed: Of what the steps draw.
-        done: Steps of the whole set before the first of these.
+        synthesis_loss: Loss to minimise.
+        places: Indices of the images in the whole set, (N,).
+        seed: Random seed of the augmentation.
+        steps_before: Number of steps of the whole set before the first of these.
         shared: Whether the processes train the same module; they do not.
     """
 
     module: nn.Module
-    judge: Judge
+    synthesis_loss: SynthesisLoss
     places: Tensor
     seed: int
-    done: int
+    steps_before: int
     shared: bool = False
 
     def loss(self, module: nn.Module, step: int) -> Tensor:
-        """The objective at a step, ()."""
-        draw = generator(self.seed, self.done + step)
-        return self.judge.loss(module(draw), self.places, draw)
+        """The loss at a step, (); dimensionless."""
+        draw = generator(self.seed, self.steps_before + step)
+        return self.synthesis_loss(module(draw), self.places, draw)
 
     def error(self) -> None:
-        """There is nothing to judge by but the loss itself: the last images are taken."""
+        """There are no validation images: the images of the last step are the result."""
 
 
 def schedule(steps: int, learning_rate: float, seconds: float = math.inf) -> Schedule:
@@ -64,8 +64,8 @@ def schedule(steps: int, learning_rate: float, seconds: float = math.inf) -> Sch
 
 
 def adam(parameters: list[nn.Parameter], rate: float) -> Optimizer:
-    """Adam as it serves images."""
-    return torch.optim.Adam(parameters, lr=rate, betas=BETAS, eps=SMALLEST)
+    """Adam with the settings for images; ``rate`` is its step size."""
+    return torch.optim.Adam(parameters, lr=rate, betas=BETAS, eps=EPSILON)
 
 
 def require_images(original: SourceModel) -> None:
@@ -77,4 +77,4 @@ def require_images(original: SourceModel) -> None:
     shapes = original.input.shapes
     if all(len(shape) != 4 for shape in shapes):
         taken = ", ".join("x".join(map(str, shape)) for shape in shapes)
-        raise UsageError(f"'{original.name}' takes {taken}: there are no images to imagine")
+        raise UsageError(f"'{original.name}' takes {taken}: there are no images to synthesize")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import InputSpec
 
 MARGIN = 1 / 7
-"""What a canvas is larger by than the part that the network sees, as a share of each side."""
+"""What trained images are larger by than the crop that the network sees, as a share of each side.
+"""
 
 
 class PixelParameters(nn.Module):
@@ -27,10 +28,10 @@ class PixelParameters(nn.Module):
     Not normalised: one learning rate then serves networks that take [0, 1], [0, 255] or ±2.
 
     Args:
-        inputs: To start from, (N, …) each; images are brought to the canvas's size.
-        spec: What the network takes.
-        scale: Of the sides of what the network sees.
-        smooth: Whether it sees a blurred part of a canvas that is larger.
+        inputs: Inputs to start from, (N, …) each, normalised; images are resized.
+        spec: Input shapes and normalisation of the network.
+        scale: Sides of the images that the network sees, as a share of those in ``spec``.
+        smooth: Whether the network sees a blurred crop of larger images.
         clamp: Whether pixels stay between black and white.
     """
 
@@ -45,34 +46,30 @@ class PixelParameters(nn.Module):
     ) -> None:
         super().__init__()
         self._spec, self._smooth, self._clamp = spec, smooth, clamp
-        room = 1 + MARGIN if smooth else 1.0
+        enlarged = 1 + MARGIN if smooth else 1.0
         self._sizes = [scaled(shape, scale) for shape in spec.shapes]
         self.inputs = nn.ParameterList(
-            nn.Parameter(_pixels(each, spec, scaled(shape, scale * room)), is_image(each))
+            nn.Parameter(_pixels(each, spec, scaled(shape, scale * enlarged)), is_image(each))
             for each, shape in zip(inputs, spec.shapes, strict=True)
         )
 
     def forward(self, generator: torch.Generator | None) -> list[Tensor]:
         """What the network sees at a step, by its generator; the finished inputs for None."""
         if not self._smooth:
-            return self.whole()
+            return self.uncropped()
         return [
             augmentation.cropped(augmentation.blurred(each), size, generator)
             if is_image(each)
             else each
-            for each, size in zip(self.whole(), self._sizes, strict=True)
+            for each, size in zip(self.uncropped(), self._sizes, strict=True)
         ]
 
-    def whole(self) -> list[Tensor]:
-        """The inputs at the size of the canvas, normalised, their pixels brought into range."""
+    def uncropped(self) -> list[Tensor]:
+        """The inputs at the size that is trained, normalised, their pixels brought into range."""
         for each in self.inputs if self._clamp else ():
             if is_image(each):
                 each.data.clamp_(0, 1)
         return [normalised(each, self._spec) if is_image(each) else each for each in self.inputs]
-
-
-def _pixels(given: Tensor, spec: InputSpec, size: Sequence[int]) -> Tensor:
-    return resized(pixels_of(given, spec), size) if is_image(given) else given.clone()
 
 
 def scaled(shape: Sequence[int], scale: float) -> list[int]:
@@ -81,8 +78,12 @@ def scaled(shape: Sequence[int], scale: float) -> list[int]:
 
 
 def resized(given: Tensor, size: Sequence[int]) -> Tensor:
-    """Images (N, C, H, W) at another size, a copy; what is no image as it is."""
+    """Copy images (N, C, H, W) to another size (H, W); copy other inputs as they are."""
     if not is_image(given) or list(given.shape[2:]) == list(size):
         return given.clone()
-    larger: Tensor = F.interpolate(given, tuple(size), mode="bilinear", antialias=True)
-    return larger
+    images: Tensor = F.interpolate(given, tuple(size), mode="bilinear", antialias=True)
+    return images
+
+
+def _pixels(given: Tensor, spec: InputSpec, size: Sequence[int]) -> Tensor:
+    return resized(pixels_of(given, spec), size) if is_image(given) else given.clone()

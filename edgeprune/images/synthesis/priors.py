@@ -1,4 +1,4 @@
-"""What is asked of images whatever the network: that they be smooth, and not glaring.
+"""Priors of images, whatever the network: smooth, and of moderate contrast.
 
 Total variation as in Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting
 Them", arXiv:1412.0035. Both are means over pixels, so that neither grows with the size or the
@@ -17,10 +17,10 @@ def variation(images: Tensor) -> Tensor:
     """Mean difference between neighbours, along rows and along columns.
 
     Args:
-        images: (N, C, H, W), at least two pixels in all.
+        images: Images, (N, C, H, W), at least two pixels in all.
 
     Returns:
-        (), in the images' unit.
+        Total variation a pixel, (), in the images' unit.
     """
     steps = [images.diff(dim=axis).abs() for axis in (2, 3) if images.shape[axis] > 1]
     return sum((each.mean() for each in steps), images.new_zeros(()))
@@ -30,9 +30,9 @@ def energy(images: Tensor) -> Tensor:
     """Mean square of the pixels.
 
     Args:
-        images: (N, C, H, W), 0 where they are of medium brightness.
+        images: Images, (N, C, H, W), 0 where they are of medium brightness.
 
     Returns:
-        ().
+        Mean square, (), in the square of the images' unit.
     """
     return images.square().mean()

@@ -1,4 +1,4 @@
-"""Strided convolutions that look at another phase of their input at each step.
+"""Swing convolutions: strided convolutions at another random offset of their input at each step.
 
 A convolution with stride 2 and a 1×1 kernel reads a quarter of the pixels, always the same; the
 others never get a gradient, and with larger kernels some get more than others, which shows as a
@@ -24,10 +24,10 @@ class SwingConvolution:
     """Shifts the input of strided convolutions by less than their stride.
 
     Args:
-        network: A copy; its strided convolutions are hooked for good.
+        network: Copy of a network; its strided convolutions are hooked for good.
 
     Attributes:
-        generator: What offsets are drawn from; None: nothing is shifted.
+        generator: Random generator of the offsets; None: nothing is shifted.
     """
 
     def __init__(self, network: nn.Module) -> None:

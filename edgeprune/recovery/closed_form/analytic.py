@@ -27,11 +27,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from edgeprune.artifacts import RecoveryStep
+from edgeprune.artifacts import Note, RecoveryStep
 from edgeprune.graph.batch_norms import batch_norms, called_once, norm_after
 from edgeprune.moments.propagation import propagate
 from edgeprune.moments.spatial import tap_correlation, tap_covariance
 from edgeprune.recovery.closed_form.group_weights import group_weights, weight_views
+from edgeprune.recovery.closed_form.redistribution import compensated
+from edgeprune.recovery.context import RecoveryContext
+from edgeprune.recovery.method import RecoveryMethod
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
@@ -42,7 +45,7 @@ LEAST, MOST = 0.05, 1.2
 
 
 @dataclass(frozen=True, slots=True)
-class Analytic:
+class Analytic(RecoveryMethod):
     """Write each lost channel as the best combination of those that stay.
 
     Attributes:
@@ -53,21 +56,27 @@ class Analytic:
     ridge: float = 1e-3
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.method.RecoveryMethod` says."""
-        return rebuilt("analytic", self.ridge, traced, pruned, progress)
+        return rebuilt("analytic", self.ridge, traced, pruned, context.progress)
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(RecoveryMethod):
     """Repair mean and variance only, and let no channel carry another: the control of the above."""
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.method.RecoveryMethod` says."""
-        return rebuilt("statistics", float("inf"), traced, pruned, progress)
+        return rebuilt("statistics", float("inf"), traced, pruned, context.progress)
 
 
 @torch.no_grad()
@@ -111,12 +120,11 @@ def rebuilt(
                 now.bias.data.copy_(_staying(was.get_parameter("bias"), rows) + change.mean)
         if progress is not None:
             progress((place + 1) / len(consumers), layer)
-    detail = f"{len(consumers) - len(left_out)} layers compensated"
-    if left_out:
-        detail += f", {len(left_out)} not (what they read is unknown: {', '.join(left_out[:3])})"
+    done = len(consumers) - len(left_out)
+    notes = [compensated(done, left_out, because="what they read is unknown")]
     if not batch_norms(original):
-        detail += "; no BatchNorm to take moments from, only a prior of the input"
-    step = RecoveryStep(method, time.perf_counter() - start, 0, detail)
+        notes.append(Note("no-batch-norm"))
+    step = RecoveryStep(method, time.perf_counter() - start, 0, tuple(notes))
     return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
 
 

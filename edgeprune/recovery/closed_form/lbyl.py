@@ -40,9 +40,11 @@ from torch import Tensor
 
 from edgeprune.recovery.closed_form.redistribution import recovered
 from edgeprune.recovery.closed_form.released_code import require_unfolded, spread
+from edgeprune.recovery.context import RecoveryContext
+from edgeprune.recovery.method import RecoveryMethod
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+    from edgeprune.artifacts import PrunedModel, TracedModel
     from edgeprune.moments.propagation import Moments
     from edgeprune.recovery.closed_form.composed_filters import ComposedFilters
 
@@ -53,7 +55,7 @@ rule."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lbyl:
+class Lbyl(RecoveryMethod):
     """Deliver each removed channel to all kept ones.
 
     Attributes:
@@ -75,7 +77,10 @@ class Lbyl:
     released: bool = False
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
 
@@ -84,9 +89,11 @@ class Lbyl:
         """
         if not self.released:
             by_rule = self.constant_weight is None or self.ridge is None
-            return recovered("lbyl", self.mixing, traced, pruned, progress, with_moments=by_rule)
+            return recovered(
+                "lbyl", self.mixing, traced, pruned, context.progress, with_moments=by_rule
+            )
         require_unfolded(traced, pruned.plan)
-        return recovered("lbyl-released", self.mixing, traced, pruned, progress)
+        return recovered("lbyl-released", self.mixing, traced, pruned, context.progress)
 
     def mixing(self, filters: ComposedFilters, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients that minimise the loss above.

@@ -21,9 +21,11 @@ from torch import Tensor
 
 from edgeprune.recovery.closed_form.redistribution import recovered
 from edgeprune.recovery.closed_form.released_code import merge, require_unfolded
+from edgeprune.recovery.context import RecoveryContext
+from edgeprune.recovery.method import RecoveryMethod
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+    from edgeprune.artifacts import PrunedModel, TracedModel
     from edgeprune.recovery.closed_form.composed_filters import ComposedFilters
 
 SILENT = 1e-4
@@ -31,7 +33,7 @@ SILENT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class NeuronMerging:
+class NeuronMerging(RecoveryMethod):
     """Merge each removed channel into the kept one most like it.
 
     Attributes:
@@ -48,7 +50,10 @@ class NeuronMerging:
     released: bool = False
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
 
@@ -56,9 +61,9 @@ class NeuronMerging:
             UsageError: If ``released`` is asked for and a pruned layer is of another kind.
         """
         if not self.released:
-            return recovered("nm", self.mixing, traced, pruned, progress)
+            return recovered("nm", self.mixing, traced, pruned, context.progress)
         require_unfolded(traced, pruned.plan)
-        return recovered("nm-released", self.mixing, traced, pruned, progress)
+        return recovered("nm-released", self.mixing, traced, pruned, context.progress)
 
     def mixing(self, filters: ComposedFilters, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients with at most one entry in each row.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from edgeprune.artifacts import RecoveryStep
+from edgeprune.artifacts import Note, RecoveryStep
 from edgeprune.moments.propagation import propagate
 from edgeprune.recovery.closed_form.composed_filters import ComposedFilters, FilterComposer
 from edgeprune.recovery.closed_form.group_weights import GroupWeight, group_weights, weight_views
@@ -44,21 +44,23 @@ class Redistributed:
     Attributes:
         module: The pruned network with its consumers' weights updated.
         layers: How many consumers were updated.
-        left_out: Readers left as they were, because what they read is not a linear composition.
+        left_out: Consumers left as they were, because what they read is not a linear composition.
     """
 
     module: nn.Module
     layers: int
     left_out: tuple[str, ...]
 
-    @property
-    def detail(self) -> str:
-        """For the report."""
-        text = f"{self.layers} layers compensated"
-        if self.left_out:
-            shown = ", ".join(self.left_out[:3]) + ("…" if len(self.left_out) > 3 else "")
-            text += f", {len(self.left_out)} not (no linear path to them: {shown})"
-        return text
+
+def compensated(layers: int, left_out: Sequence[str], *, because: str) -> Note:
+    """How many layers a closed form compensated, and which it could not.
+
+    Args:
+        layers: Number of layers compensated.
+        left_out: Dotted names of the others.
+        because: Why these were left out.
+    """
+    return Note("compensated", {"layers": layers, "left_out": left_out, "because": because})
 
 
 def recovered(
@@ -78,7 +80,7 @@ def recovered(
         traced: The original with its groups.
         pruned: The result of surgery; copied, not changed.
         progress: Told after each group.
-        with_moments: Whether the streams that ``mixing`` is given know their moments and consumer_norm.
+        with_moments: Whether ``mixing`` is given the moments and the consumer's norm too.
 
     Returns:
         The recovered network.
@@ -86,7 +88,10 @@ def recovered(
     start = time.perf_counter()
     known = moments_of_consumers(traced, pruned) if with_moments else None
     redistributed = redistribute(traced, pruned, mixing, progress, known)
-    step = RecoveryStep(method, time.perf_counter() - start, 0, redistributed.detail)
+    note = compensated(
+        redistributed.layers, redistributed.left_out, because="no linear path to them"
+    )
+    step = RecoveryStep(method, time.perf_counter() - start, 0, (note,))
     return replace(pruned, module=redistributed.module, recovered_by=(*pruned.recovered_by, step))
 
 

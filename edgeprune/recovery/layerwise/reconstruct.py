@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edgeprune.artifacts import Halves, RecoveryStep
+from edgeprune.artifacts import Halves, Note, RecoveryStep
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.recovery.closed_form.analytic import Analytic
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.layerwise.least_squares import can_refit, refit
 from edgeprune.recovery.layerwise.teacher_student import PairedForward
+from edgeprune.recovery.method import RecoveryMethod
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
@@ -41,7 +43,7 @@ real ones are believed wherever they vary."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reconstruct:
+class Reconstruct(RecoveryMethod):
     """Fit every layer behind a cut by least squares, on images.
 
     Layers that no BatchNorm follows are fitted on real images only: nothing brings what they read
@@ -53,16 +55,17 @@ class Reconstruct:
             on. More: better, slower, more memory.
         ridge: Pull towards the analytic solution, as a share of the inputs' mean square; 0: 1 for
             drawn images, 0.01 for real ones. Larger: safer, and less is mended.
-        seed: Of the images, and of the positions in them; None: the run's, or 0.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
     images: int = 0
     ridge: float = 0.0
-    seed: int | None = None
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
 
@@ -71,23 +74,29 @@ class Reconstruct:
         """
         start = time.perf_counter()
         wanted = self.images or enough(pruned.input)
-        parts = Halves(progress)
-        inputs = self.source(traced.source, wanted, self.seed or 0, parts.first)
-        paired = PairedForward(
-            traced, Analytic()(traced, pruned), synthetic=self.source.kind.synthetic
-        )
-        fitted = self._mend(paired, inputs, parts.second())
+        parts, source = Halves(context.progress), context.opened(self.source)
+        inputs = source(traced.source, wanted, context.seed, parts.first)
+        synthetic = source.kind.synthetic
+        paired = PairedForward(traced, Analytic()(traced, pruned), synthetic=synthetic)
+        generator = torch.Generator().manual_seed(context.seed)
+        fitted = self._fit(paired, inputs, generator, parts.second(), synthetic=synthetic)
         count = len(inputs[0])
-        detail = f"{fitted} layers fitted on {count} images {self.source.origin}"
-        step = RecoveryStep("reconstruct", time.perf_counter() - start, count, detail)
+        note = Note("fitted", {"layers": fitted, "images": count, "origin": source.origin})
+        seconds = time.perf_counter() - start
+        step = RecoveryStep("reconstruct", seconds, count, (note,), quality=source.quality)
         return replace(pruned, module=paired.student, recovered_by=(*pruned.recovered_by, step))
 
-    def _mend(
-        self, paired: PairedForward, inputs: tuple[torch.Tensor, ...], progress: Progress | None
+    def _fit(
+        self,
+        paired: PairedForward,
+        inputs: tuple[torch.Tensor, ...],
+        generator: torch.Generator,
+        progress: Progress | None,
+        *,
+        synthetic: bool,
     ) -> int:
-        """Fit every layer that the paired comes to; how many there were."""
-        generator = torch.Generator().manual_seed(self.seed or 0)
-        ridge = self.ridge or RIDGE[self.source.kind.synthetic]
+        """Fit every layer that reads something else than before; how many there were."""
+        ridge = self.ridge or RIDGE[synthetic]
         fitted = 0
 
         def on_layer(pair: LayerPair) -> None:
@@ -97,7 +106,7 @@ class Reconstruct:
             layer, normed = paired.student.get_submodule(pair.layer), pair.layer in paired.normed
             if pair.layer in paired.norms:
                 paired.transfer(pair)
-            elif can_refit(layer) and (normed or not self.source.kind.synthetic):
+            elif can_refit(layer) and (normed or not synthetic):
                 wanted = paired.staying(pair)
                 refit(layer, pair.actual, wanted, ridge=ridge, normed=normed, generator=generator)
                 fitted += 1

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.graph.batch_norms import called_once, norm_after, shared_norms
-from edgeprune.recovery.kept_channels import all_outputs, channel_axis, kept_outputs
+from edgeprune.graph.layers import channel_axis
+from edgeprune.recovery.kept_channels import all_outputs, kept_outputs
 from edgeprune.recovery.layerwise.bn_statistics import TransferredStatistics
 from edgeprune.recovery.layerwise.side_by_side import LayerPair, OnLayer, side_by_side
 from edgeprune.training import normalise_by_batch

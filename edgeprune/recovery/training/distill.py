@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Distill(DistillationMethod):
-    """Train on outputs and features; see :class:`~edgeprune.recovery.training.feature_training.DistillationMethod` for the rest.
+    """Train on outputs and features; further options are those of ``DistillationMethod``.
 
     Attributes:
         temperature: T of the softened outputs. Larger: what the original holds for unlikely counts

@@ -10,29 +10,28 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from edgeprune import costs
-from edgeprune.artifacts import Halves, ImageKind, RecoveryStep
+from edgeprune.artifacts import Halves, ImageKind, Note, RecoveryStep
 from edgeprune.errors import UsageError
 from edgeprune.graph.batch_norms import batch_norms, shared_norms
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.recovery.block_ends import block_ends
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.layerwise.reconstruct import enough
 from edgeprune.recovery.layerwise.teacher_student import recalibrated
+from edgeprune.recovery.method import RecoveryMethod
 from edgeprune.recovery.training.task import ComparedLayers, DistillationTask, ImagePool
 from edgeprune.training import Checkpoint, Schedule, fit, join
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor, nn
 
-    from edgeprune.artifacts import InputSpec, Progress, PrunedModel, TracedModel
+    from edgeprune.artifacts import InputSpec, PrunedModel, SourceModel, TracedModel
     from edgeprune.images.source import ImageSource
     from edgeprune.recovery.block_ends import BlockEnd
     from edgeprune.recovery.training.task import NetworkOutputs
@@ -64,7 +63,7 @@ BACKWARD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class DistillationMethod(ABC):
+class DistillationMethod(RecoveryMethod):
     """What all lessons have in common.
 
     Attributes:
@@ -76,11 +75,6 @@ class DistillationMethod(ABC):
         batch: Images a step and process; 0: by the size of the input, 64 up to 32x32 pixels, 16
             from 64x64 on.
         learning_rate: Of Adam, at its peak.
-        seconds: What it may take, the making of images included. The steps are then as many as
-            there is time for, and two runs no longer give the same weights.
-        workspace: A folder for the state of a run, from which it goes on if it was cut short;
-            None: it starts anew.
-        seed: Of the images, their order and variation; None: the run's, or 0.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
@@ -88,18 +82,18 @@ class DistillationMethod(ABC):
     steps: int = 0
     batch: int = 0
     learning_rate: float = 3e-3
-    seconds: float = math.inf
-    workspace: Path | None = None
-    seed: int | None = None
-
     name: ClassVar[str]
+    timed: ClassVar[bool] = True
 
     @abstractmethod
     def loss(self, wanted: NetworkOutputs, given: NetworkOutputs) -> Tensor:
         """How far what the pruned network gives is from what is wanted, ()."""
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
         """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
 
@@ -108,42 +102,57 @@ class DistillationMethod(ABC):
         Raises:
             UsageError: If images are drawn and no BatchNorm brings them to the level of real ones.
         """
-        start = time.perf_counter()
-        if self.source.kind.synthetic and not batch_norms(traced.source.module):
+        start = context.clock()
+        source = context.opened(self.source, timed=True)
+        if source.kind.synthetic and not batch_norms(traced.source.module):
             raise UsageError(
-                f"cannot {self.name} on images that are {self.source.origin}: without BatchNorm "
-                "they are not at the level of real ones; pass --images"
+                f"cannot {self.name} on images {source.origin}: without BatchNorm they "
+                "are not at the level of real ones; pass --images"
             )
-        ends = block_ends(traced, pruned, normed=self.source.kind.synthetic)
+        ends = block_ends(traced, pruned, normed=source.kind.synthetic)
         if not ends:
-            left_alone = RecoveryStep(self.name, 0.0, 0, "left as it was: nothing to compare")
+            left_alone = RecoveryStep(self.name, 0.0, 0, (Note("nothing-to-compare"),))
             return replace(pruned, recovered_by=(*pruned.recovered_by, left_alone))
-        parts = Halves(progress)
+        parts = Halves(context.progress)
         processes = join()
-        pool = self._pool(traced, parts, processes)
+        pool = self._pool(traced.source, source, context.seed, parts, processes)
         task = self._task(traced, pruned, ends, pool, processes)
-        left = processes.agreed(self.seconds - (time.perf_counter() - start))
+        left = processes.agreed(context.seconds - (context.clock() - start))
         fitted = fit(
             task,
             self._schedule(traced, pruned, left),
-            seed=self.seed or 0,
-            checkpoint=self._checkpoint(traced, pruned),
+            seed=context.seed,
+            checkpoint=self._checkpoint(traced, pruned, source, context),
             progress=parts.second(),
             processes=processes,
         )
         trained = replace(pruned, module=task.finish())
         some = enough(traced.source.input)
         module = recalibrated(traced, trained, [each[:some] for each in pool.inputs])
-        step = self._step(fitted, len(pool.inputs[0]), time.perf_counter() - start)
+        notes = self._notes(fitted, len(pool.inputs[0]), source)
+        step = RecoveryStep(
+            self.name,
+            context.clock() - start,
+            len(pool.inputs[0]),
+            notes,
+            fitted.errors,
+            source.quality,
+        )
         return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
 
-    def _pool(self, traced: TracedModel, parts: Halves, processes: Processes) -> ImagePool:
-        """Images to train on, and one batch of others to judge by."""
-        spec, seed = traced.source.input, self.seed or 0
-        batch = self._batch(spec)
+    def _pool(
+        self,
+        original: SourceModel,
+        source: ImageSource,
+        seed: int,
+        parts: Halves,
+        processes: Processes,
+    ) -> ImagePool:
+        """Images to train on, and one batch of validation images."""
+        batch = self._batch(original.input)
         validated = batch * processes.count
-        wanted = (self.images or plenty(self.source, spec)) + validated
-        inputs = self.source(traced.source, wanted, seed, parts.first)
+        wanted = (self.images or plenty(source, original.input)) + validated
+        inputs = source(original, wanted, seed, parts.first)
         validated = min(validated, len(inputs[0]) // 5)
         if validated < 2 * processes.count:  # too few to spare any
             return ImagePool(inputs, inputs, batch, seed)
@@ -191,24 +200,32 @@ class DistillationMethod(ABC):
     def _batch(self, spec: InputSpec) -> int:
         return self.batch or min(64, max(16, BATCH_PIXELS // _pixels(spec)))
 
-    def _checkpoint(self, traced: TracedModel, pruned: PrunedModel) -> Checkpoint | None:
-        if self.workspace is None:
+    def _checkpoint(
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        source: ImageSource,
+        context: RecoveryContext,
+    ) -> Checkpoint | None:
+        """Where this very training goes on from, if it was cut short."""
+        if context.workspace is None:
             return None
-        self.workspace.mkdir(parents=True, exist_ok=True)
-        untimed = replace(self, seconds=math.inf, workspace=None)
-        start = _digest(pruned.module)
-        identity = f"{untimed!r} {traced.source.sha256} {pruned.plan} {start}"
-        return Checkpoint(self.workspace / f"{self.name}.pt", identity)
+        context.workspace.mkdir(parents=True, exist_ok=True)
+        weights = f"{traced.source.sha256} {pruned.plan} {_digest(pruned.module)}"
+        identity = f"{self!r} {source!r} {context.seed} {weights}"
+        return Checkpoint(context.workspace / f"{self.name}.pt", identity)
 
-    def _step(self, fitted: Fitted, images: int, seconds: float) -> RecoveryStep:
-        before, after = fitted.errors[0][1], min(error for _, error in fitted.errors)
-        detail = (
-            f"{fitted.steps} steps on {images} images {self.source.origin}; loss on others "
-            f"{before:.3g} → {after:.3g} at step {fitted.best_step}"
-        )
-        if fitted.detail:
-            detail += f"; {fitted.detail}"
-        return RecoveryStep(self.name, seconds, images, detail, fitted.errors)
+    def _notes(self, fitted: Fitted, images: int, source: ImageSource) -> tuple[Note, ...]:
+        values = {
+            "steps": fitted.steps,
+            "images": images,
+            "origin": source.origin,
+            "loss_before": fitted.errors[0][1],
+            "loss_after": min(error for _, error in fitted.errors),
+            "best_step": fitted.best_step,
+        }
+        ended = (Note("text", {"text": fitted.detail}),) if fitted.detail else ()
+        return (Note("trained", values), *ended)
 
 
 def plenty(source: ImageSource, spec: InputSpec) -> int:

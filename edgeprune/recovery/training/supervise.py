@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Supervise(DistillationMethod):
-    """Train on features; see :class:`~edgeprune.recovery.training.feature_training.DistillationMethod` for the options."""
+    """Train on features; the options are those of ``DistillationMethod``."""
 
     name = "supervise"
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
-from edgeprune.recovery.kept_channels import channel_axis
+from edgeprune.graph.layers import channel_axis
 from edgeprune.training import generator, indices, normalise_by_batch
 from edgeprune.training.layout import by_channel, by_pixel, images_by_pixel
 

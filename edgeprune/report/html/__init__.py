@@ -1,6 +1,6 @@
 """report.html: the report as one page that needs no network, for a screen of any size.
 
-    headline.py   what a reader must know first: the figures in large, the verdicts
+    headline.py   the figures that decide in large, and the verdicts
     plots.py      layers, latencies, losses, memory, as drawings of matplotlib
     drawing.py    a drawing as SVG that takes its colours from the page
     page.py       all of it and the tables of rows.py, laid out by a template

@@ -1,4 +1,4 @@
-"""The page: headline, then a block for each part of the report, drawings above their table.
+"""The page: headline, then a panel for each part of the report, drawings above their table.
 
 Every text of a report is escaped where it meets the page. The page carries a policy under which a
 browser loads nothing from anywhere and runs only the script that switches light and dark.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from edgeprune.report import rows
+from edgeprune.report import rows, sentences
 from edgeprune.report.html import headline, plots
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ LONG = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Panel:
     """A part of the page; its table is None where drawings say it all."""
 
     title: str
@@ -53,25 +53,26 @@ def render(report: ReportDocument) -> str:
     return _template().render(
         title=rows.title(report),
         report=report,
+        tone=sentences.tone,
         made_with=headline.made_with(report),
         tiles=tuple(headline.tiles(report)),
         verdicts=tuple(headline.verdicts(report)),
-        blocks=_blocks(report),
+        panels=_panels(report),
         style=Markup(_text("page.css")),
         script=Markup(script),
         script_digest=digest,
     )
 
 
-def _blocks(report: ReportDocument) -> tuple[Block, ...]:
+def _panels(report: ReportDocument) -> tuple[Panel, ...]:
     tables = {section.title: section for section in rows.sections(report)}
-    blocks = []
+    panels = []
     for title, draws in ORDER:
-        drawn = tuple(plot for draw in draws for plot in draw(report))
+        drawings = tuple(plot for draw in draws for plot in draw(report))
         table = tables.pop(title, None)
-        if drawn or table:
-            blocks.append(Block(title, drawn, table))
-    return (*blocks, *(Block(title, (), table) for title, table in tables.items()))
+        if drawings or table:
+            panels.append(Panel(title, drawings, table))
+    return (*panels, *(Panel(title, (), table) for title, table in tables.items()))
 
 
 ORDER: tuple[tuple[str, tuple[Drawn, ...]], ...] = (

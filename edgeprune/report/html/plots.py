@@ -1,4 +1,4 @@
-"""What a report can show as drawings: each gives nothing where the report has nothing to show."""
+"""Drawings of a report: each yields nothing where the report has nothing to show."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from edgeprune import stats
-from edgeprune import units as q
-from edgeprune.report.compare import file_bytes
+from edgeprune import stats, units
+from edgeprune.report.figures import PLOT, shown_on
 from edgeprune.report.html.drawing import AFTER, BEFORE, FAINT, GRID, draw
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
     from edgeprune.report.document import Latency, LayerCost, Recovery, ReportDocument, Side
+    from edgeprune.report.figures import Figure
 
 REACH = 2
 """How far a distribution is drawn, in medians of the slower model: interruptions lie far out."""
@@ -92,13 +92,9 @@ def layers(report: ReportDocument) -> Iterator[Plot]:
 
 def memory(report: ReportDocument) -> Iterator[Plot]:
     """What the models take on disk and in memory."""
-    figures: tuple[tuple[str, Callable[[Side], int | None]], ...] = (
-        ("file size", file_bytes),
-        ("peak activations", lambda side: side.peak_activation_bytes),
-        ("memory, idle", lambda side: side.idle_rss_bytes),
-        ("peak memory", lambda side: side.peak_rss_bytes),
-    )
-    known = [(name, of) for name, of in figures if any(of(one.side) for one in series(report))]
+    known = [
+        figure for figure in shown_on(PLOT) if any(figure.of(one.side) for one in series(report))
+    ]
     if known:
         yield Plot(
             "File and memory",
@@ -131,7 +127,7 @@ def _distribution(axes: Axes, known: list[tuple[Series, Latency]]) -> None:
     axes.set_xlim(0.98 * fastest, 1.02 * min(slowest, REACH * typical))
     axes.set_ylim(0, 1)
     axes.set_ylabel("share of inferences")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: units.whole_percent(share)))
     _in_time(axes.xaxis, typical)
     _legend(axes)
 
@@ -153,13 +149,10 @@ def _over_time(axes: Axes, known: list[tuple[Series, Latency]]) -> None:
 
 def _in_time(axis: Axis, typical: float) -> None:
     """Ticks in the one unit that suits a figure of ``typical`` seconds."""
-    factor, unit = next((one for one in UNITS if typical * one[0] < 2000), UNITS[-1])
+    factor, unit = units.scale_of_time(typical / 2)  # a unit stays for twice as long
     axis.set_major_locator(MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * factor:.4g}"))
     axis.set_label_text(f"latency, {unit}")
-
-
-UNITS = ((1e6, "µs"), (1e3, "ms"), (1.0, "s"))
 
 
 def _by_layer(axes: Axes, report: ReportDocument, of: Callable[[LayerCost], int | None]) -> None:
@@ -173,24 +166,22 @@ def _by_layer(axes: Axes, report: ReportDocument, of: Callable[[LayerCost], int 
     axes.grid(visible=False, axis="x")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: q.count(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.count(value)))
     _legend(axes)
 
 
-def _memory(
-    axes: Axes, report: ReportDocument, known: list[tuple[str, Callable[[Side], int | None]]]
-) -> None:
+def _memory(axes: Axes, report: ReportDocument, known: list[Figure]) -> None:
     sides = series(report)
     height = 0.8 / len(sides)
-    largest = max(of(one.side) or 0 for _, of in known for one in sides)
+    largest = max(figure.of(one.side) or 0 for figure in known for one in sides)
     for number, one in enumerate(sides):
         places = [row + height * (number - (len(sides) - 1) / 2) for row in range(len(known))]
-        values = [of(one.side) or 0 for _, of in known]
+        values = [figure.of(one.side) or 0 for figure in known]
         axes.barh(places, values, height=0.92 * height, color=one.colour, label=one.label)
-        for place, value, (_, of) in zip(places, values, known, strict=True):
-            told = q.size(of(one.side))
-            axes.text(value + 0.015 * largest, place, told, va="center", fontsize=8.5)
-    axes.set_yticks(range(len(known)), [name for name, _ in known])
+        for place, value, figure in zip(places, values, known, strict=True):
+            text = figure.write(figure.of(one.side))
+            axes.text(value + 0.015 * largest, place, text, va="center", fontsize=8.5)
+    axes.set_yticks(range(len(known)), [figure.label for figure in known])
     axes.set_xlim(0, 1.25 * largest)
     axes.set_xticks([])
     axes.invert_yaxis()

@@ -21,6 +21,7 @@ from traced_zoo import (
 from edgeprune.artifacts import PruningPlan
 from edgeprune.pruning import prune
 from edgeprune.recovery.closed_form.analytic import Analytic, Statistics
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.tracing import trace
 
 EXACT = Analytic(ridge=1e-10)
@@ -224,16 +225,20 @@ def test_what_could_not_be_compensated_is_named():
     pruned = prune(model, plan_without(model, "first.0", {1, 2}))
     done = Analytic()(model, pruned)
     (step,) = done.recovered_by
-    assert step.detail == "0 layers compensated, 1 not (what they read is unknown: last)"
+    (note,) = step.notes
+    assert (note.kind, note.values["layers"]) == ("compensated", 0)
+    assert list(note.values["left_out"]) == ["last"]
+    assert note.values["because"] == "what they read is unknown"
     assert torch.equal(done.module.last.weight, pruned.module.last.weight)
 
 
 def test_a_network_without_batch_norm_says_so():
     model = traced("no-norm")
-    told = []
+    passed = []
     pruned = prune(model, random_plan(model, 0, most=0.7))
-    done = Analytic()(model, pruned, lambda *given: told.append(given))
+    context = RecoveryContext(progress=lambda *given: passed.append(given))
+    done = Analytic()(model, pruned, context)
     (step,) = done.recovered_by
     assert (step.method, step.images) == ("analytic", 0)
-    assert step.detail.endswith("no BatchNorm to take moments from, only a prior of the input")
-    assert told == [(0.5, "2"), (1.0, "4.2")]
+    assert [note.kind for note in step.notes] == ["compensated", "no-batch-norm"]
+    assert passed == [(0.5, "2"), (1.0, "4.2")]

@@ -106,7 +106,7 @@ def by_loops(weight, groups, moments, lost, ridge):
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_every_reader_is_what_a_loop_over_its_channels_makes_of_it(name):
+def test_every_consumer_is_what_a_loop_over_its_channels_makes_of_it(name):
     model = traced(name)
     plan = random_plan(model, 3, most=0.7)
     pruned = prune(model, plan)

@@ -1,9 +1,9 @@
-"""Streams: inner products and constants are those of filters that are really composed."""
+"""ComposedFilters: inner products and constants are those of filters that are really composed."""
 
 import pytest
 import torch
 import zoo
-from composed_filters import composed, stream_of
+from composed_filters import composed, filters_of
 from torch import nn
 from torch.nn import functional as F
 from traced_zoo import Calls, source_of, traced
@@ -21,15 +21,15 @@ ALL = [
 
 
 @pytest.mark.parametrize(("name", "group", "consumer"), ALL)
-def test_every_stream_of_the_zoo_is_a_composition_of_filters(name, group, consumer):
+def test_what_every_consumer_of_the_zoo_reads_is_a_composition_of_filters(name, group, consumer):
     model = traced(name)
-    found, reads, stream = stream_of(model, group, consumer)
+    found, reads, read = filters_of(model, group, consumer)
     filters, constants, raw = composed(model.source.module, found, reads)
-    torch.testing.assert_close(stream.gram, filters @ filters.T)
-    torch.testing.assert_close(stream.constant, constants)
-    torch.testing.assert_close(stream.raw, raw.square().sum(1))
+    torch.testing.assert_close(read.gram, filters @ filters.T)
+    torch.testing.assert_close(read.constant, constants)
+    torch.testing.assert_close(read.raw, raw.square().sum(1))
     torch.testing.assert_close(
-        stream.gain, filters.square().sum(1) / raw.square().sum(1), rtol=1e-10, atol=0
+        read.gain, filters.square().sum(1) / raw.square().sum(1), rtol=1e-10, atol=0
     )
 
 
@@ -43,7 +43,7 @@ def linear_part(network, channels, size):
 
 
 @pytest.mark.parametrize(("kernel", "bias"), [(1, False), (1, True), (3, True)])
-def test_a_stream_is_what_the_layers_really_compute(kernel, bias):
+def test_composed_filters_are_what_the_layers_really_compute(kernel, bias):
     """Convolution, BatchNorm, depthwise convolution, BatchNorm: all but the activations."""
     last = 3 if kernel == 1 else 1  # a depthwise filter behind one with several taps overlaps
     body = nn.Sequential(
@@ -55,13 +55,13 @@ def test_a_stream_is_what_the_layers_really_compute(kernel, bias):
         nn.init.normal_(norm.bias)
     zoo.calibrated(body, torch.randn(16, 3, 8, 8))
     network = nn.Sequential(body, nn.Conv2d(8, 4, 1))
-    _, _, stream = stream_of(trace(source_of(network)), "0.0", "1")
+    _, _, read = filters_of(trace(source_of(network)), "0.0", "1")
     filters, constants = linear_part(body.double(), 3, 7)
-    torch.testing.assert_close(stream.gram, filters @ filters.T, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(stream.constant, constants, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(read.gram, filters @ filters.T, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(read.constant, constants, rtol=1e-5, atol=1e-6)
 
 
-def test_a_residual_stream_is_the_sum_of_its_branches():
+def test_a_residual_sum_is_the_sum_of_its_branches():
     left, right = zoo.conv_bn(3, 8)[:2], zoo.conv_bn(3, 8, 1)[:2]
     network = Calls(
         lambda net, x, y: net.last(F.relu(net.left(x) + net.scale * net.right(y))),
@@ -71,14 +71,12 @@ def test_a_residual_stream_is_the_sum_of_its_branches():
     for norm in (left[1], right[1]):
         nn.init.normal_(norm.bias)
     model = trace(source_of(network, (1, 3, 7, 7), (1, 3, 7, 7)))
-    _, _, stream = stream_of(model, "left.0", "last")
+    _, _, read = filters_of(model, "left.0", "last")
     network.double()
     first, constant = linear_part(left, 3, 7)
     second, other = linear_part(lambda x: network.scale * right(x), 3, 7)
-    torch.testing.assert_close(
-        stream.gram, first @ first.T + second @ second.T, rtol=1e-5, atol=1e-6
-    )
-    torch.testing.assert_close(stream.constant, constant + other, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(read.gram, first @ first.T + second @ second.T, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(read.constant, constant + other, rtol=1e-5, atol=1e-6)
 
 
 def signals(signal):
@@ -102,8 +100,8 @@ def signals(signal):
         ("squeeze-excite", "0.0", "2.0", [BatchNormed, Filters]),
     ],
 )
-def test_what_lies_between_maker_and_reader(name, group, consumer, kinds):
-    _, reads, _ = stream_of(traced(name), group, consumer)
+def test_what_lies_between_producer_and_consumer(name, group, consumer, kinds):
+    _, reads, _ = filters_of(traced(name), group, consumer)
     assert sorted(type(s).__name__ for s in signals(reads)) == sorted(k.__name__ for k in kinds)
 
 
@@ -125,15 +123,15 @@ def test_norms_without_statistics_have_no_signal():
     assert group.having("consumer")[0].reads is None
 
 
-def test_some_channels_of_a_stream():
-    _, _, stream = stream_of(traced("chain"), "0.0", "1.0")
+def test_some_channels_of_composed_filters():
+    _, _, read = filters_of(traced("chain"), "0.0", "1.0")
     some = torch.tensor([3, 1, 7])
-    part = stream.of(some)
+    part = read.of(some)
     for row, i in enumerate(some.tolist()):
-        assert part.constant[row] == stream.constant[i]
-        assert part.raw[row] == stream.raw[i]
+        assert part.constant[row] == read.constant[i]
+        assert part.raw[row] == read.raw[i]
         for column, j in enumerate(some.tolist()):
-            assert part.gram[row, column] == stream.gram[i, j]
+            assert part.gram[row, column] == read.gram[i, j]
 
 
 def made_by_one_convolution_and_norm(reads):
@@ -143,17 +141,17 @@ def made_by_one_convolution_and_norm(reads):
 @pytest.mark.parametrize(("name", "group", "consumer"), ALL)
 def test_one_convolution_with_its_norm_can_be_taken_apart_and_folded_again(name, group, consumer):
     model = traced(name)
-    _, reads, stream = stream_of(model, group, consumer)
-    made = stream.unfolded
+    _, reads, read = filters_of(model, group, consumer)
+    made = read.unfolded
     assert (made is not None) == made_by_one_convolution_and_norm(reads)
     if made is None:
         return
     norm = model.source.module.get_submodule(reads.layer)
     gain = made.scale / (made.var + norm.eps).sqrt()
-    torch.testing.assert_close(made.gram * gain[:, None] * gain, stream.gram)
-    torch.testing.assert_close(made.shift - gain * made.mean, stream.constant)
+    torch.testing.assert_close(made.gram * gain[:, None] * gain, read.gram)
+    torch.testing.assert_close(made.shift - gain * made.mean, read.constant)
     some = torch.tensor([1, 0])
-    part = stream.of(some)
+    part = read.of(some)
     torch.testing.assert_close(part.unfolded.var, made.var[some])
     torch.testing.assert_close(part.unfolded.gram, made.gram[some][:, some])
 
@@ -164,6 +162,6 @@ def test_what_is_scaled_behind_its_norm_is_no_longer_one_convolution_with_its_no
         left=zoo.conv_bn(3, 8)[:2], last=nn.Conv2d(8, 4, 1),
     )  # fmt: skip
     network.scale = nn.Parameter(torch.randn(8, 1, 1))
-    _, reads, stream = stream_of(trace(source_of(network, (1, 3, 7, 7))), "left.0", "last")
+    _, reads, read = filters_of(trace(source_of(network, (1, 3, 7, 7))), "left.0", "last")
     assert isinstance(reads, Scaled)
-    assert stream.unfolded is None
+    assert read.unfolded is None

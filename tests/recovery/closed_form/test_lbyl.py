@@ -3,7 +3,7 @@
 import pytest
 import torch
 import zoo
-from composed_filters import composed, stream_of
+from composed_filters import composed, filters_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -30,9 +30,9 @@ def conv_and_norm(channels, *, inputs=3, kernel=3, bias=False, affine=True, seed
         return nn.Sequential(conv, norm, nn.ReLU(), nn.Conv2d(channels, 4, 1))
 
 
-def stream_read(network, inputs=3):
+def filters_read(network, inputs=3):
     model = trace(source_of(network, (1, inputs, 8, 8)))
-    return stream_of(model, "0", "3")[2]
+    return filters_of(model, "0", "3")[2]
 
 
 def raw_space(network):
@@ -84,8 +84,8 @@ def test_it_solves_the_normal_equations_of_every_channel(
 ):
     network = conv_and_norm(channels, seed=seed, **options)
     kept, removed = split(channels, max(1, min(channels - 1, round(share * channels))), seed)
-    stream = stream_read(network, options["inputs"])
-    mixing = Lbyl(constant_weight, ridge).mixing(stream, kept, removed)
+    read = filters_read(network, options["inputs"])
+    mixing = Lbyl(constant_weight, ridge).mixing(read, kept, removed)
     assert mixing.shape == (len(removed), len(kept))
     expected = solved_one_by_one(network, kept, removed, constant_weight, ridge)
     torch.testing.assert_close(mixing, expected, rtol=1e-5, atol=1e-7)
@@ -96,7 +96,7 @@ def test_the_gradient_of_the_loss_is_zero(constant_weight, ridge):
     network = conv_and_norm(24)
     kept, removed = split(24, 14, 1)
     filters, gain, shift, mean, zero = raw_space(network)
-    mixing = Lbyl(constant_weight, ridge).mixing(stream_read(network), kept, removed)
+    mixing = Lbyl(constant_weight, ridge).mixing(filters_read(network), kept, removed)
     for row, p in zip(mixing, removed.tolist(), strict=True):
         ratio = gain[p] / gain[kept]
 
@@ -114,7 +114,7 @@ def test_the_gradient_of_the_loss_is_zero(constant_weight, ridge):
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_it_minimises_the_folded_loss_of_every_reader_of_the_zoo(name):
+def test_it_minimises_the_folded_loss_of_every_consumer_of_the_zoo(name):
     """A least-squares problem for each removed channel, over filters that are really composed."""
     model, method = traced(name), Lbyl(1e-3, 1e-2)
     consumers = [
@@ -124,13 +124,13 @@ def test_it_minimises_the_folded_loss_of_every_reader_of_the_zoo(name):
         if member.reads is not None
     ]
     for group, member in consumers:
-        _, reads, stream = stream_of(model, group.name, member.layer)
+        _, reads, read = filters_of(model, group.name, member.layer)
         filters, constants, raw = composed(model.source.module, group, reads)
         kept, removed = split(group.width, group.width // 2, 3)
-        mixing = method.mixing(stream, kept, removed)
+        mixing = method.mixing(read, kept, removed)
         for row, p in zip(mixing, removed.tolist(), strict=True):
             gain = float(filters[p].square().sum() / raw[p].square().sum())
-            heavy = method.constant_weight * gain if stream.normed else 1.0
+            heavy = method.constant_weight * gain if read.normed else 1.0
             coordinates = torch.cat([filters, heavy**0.5 * constants[:, None]], 1)
             design = torch.cat([
                 coordinates[kept].T, (method.ridge * gain) ** 0.5 * torch.eye(len(kept)).double(),
@@ -142,12 +142,12 @@ def test_it_minimises_the_folded_loss_of_every_reader_of_the_zoo(name):
 
 def test_a_heavy_constant_is_met_exactly():
     network = conv_and_norm(20)
-    stream = stream_read(network)
+    read = filters_read(network)
     kept, removed = split(20, 10, 0)
     left = [
         (
-            stream.constant[removed]
-            - Lbyl(heavy, 1e-3).mixing(stream, kept, removed) @ stream.constant[kept]
+            read.constant[removed]
+            - Lbyl(heavy, 1e-3).mixing(read, kept, removed) @ read.constant[kept]
         ).abs().max()
         for heavy in (0.0, 1.0, 1e3, 1e9)
     ]  # fmt: skip
@@ -156,10 +156,10 @@ def test_a_heavy_constant_is_met_exactly():
 
 
 def test_a_heavy_ridge_drives_the_coefficients_to_zero():
-    stream = stream_read(conv_and_norm(20))
+    read = filters_read(conv_and_norm(20))
     kept, removed = split(20, 10, 0)
     sizes = [
-        float(Lbyl(1e-5, ridge).mixing(stream, kept, removed).norm())
+        float(Lbyl(1e-5, ridge).mixing(read, kept, removed).norm())
         for ridge in (1e-6, 1e-3, 1.0, 1e9)
     ]
     assert sizes == sorted(sizes, reverse=True)
@@ -168,7 +168,7 @@ def test_a_heavy_ridge_drives_the_coefficients_to_zero():
 
 @pytest.mark.parametrize("factor", [2.0, 0.01, -3.0])
 def test_a_multiple_of_a_kept_filter_is_carried_by_it_alone(factor):
-    """Filter and BatchNorm scaled alike: u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k redistribute the same."""
+    """Filter and BatchNorm scaled alike, u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k: the same map."""
     network = conv_and_norm(16)
     with torch.no_grad():
         conv, norm = network[0], network[1]
@@ -178,7 +178,7 @@ def test_a_multiple_of_a_kept_filter_is_carried_by_it_alone(factor):
         norm.weight[5] = norm.weight[4] * (1 if factor > 0 else -1)
         norm.bias[5] = norm.bias[4]
     kept, removed = torch.arange(0, 16, 2), torch.tensor([5])
-    mixing = Lbyl(1e-5, 1e-10).mixing(stream_read(network), kept, removed)
+    mixing = Lbyl(1e-5, 1e-10).mixing(filters_read(network), kept, removed)
     expected = (kept == 4).double()[None]
     torch.testing.assert_close(mixing, expected, rtol=0, atol=1e-4)
 
@@ -186,12 +186,12 @@ def test_a_multiple_of_a_kept_filter_is_carried_by_it_alone(factor):
 @settings(max_examples=20, deadline=None)
 @given(channels=st.integers(3, 16), stay=st.integers(1, 15), seed=st.integers(0, 99))
 def test_permuted_channels_have_permuted_coefficients(channels, stay, seed):
-    stream = stream_read(conv_and_norm(channels, seed=seed))
+    read = filters_read(conv_and_norm(channels, seed=seed))
     kept, removed = split(channels, min(stay, channels - 1), seed)
     order = torch.randperm(channels, generator=torch.Generator().manual_seed(seed + 1))
     place = order.argsort()
-    mixing = Lbyl().mixing(stream, kept, removed)
-    permuted = Lbyl().mixing(stream.of(order), place[kept], place[removed])
+    mixing = Lbyl().mixing(read, kept, removed)
+    permuted = Lbyl().mixing(read.of(order), place[kept], place[removed])
     torch.testing.assert_close(mixing, permuted, rtol=1e-6, atol=1e-9)
 
 
@@ -201,9 +201,9 @@ def test_channels_that_batchnorm_silences_give_bounded_coefficients(scale, chann
     network = conv_and_norm(16)
     with torch.no_grad():
         network[1].weight[channels] = scale
-    stream = stream_read(network)
+    read = filters_read(network)
     kept, removed = torch.arange(0, 16, 2), torch.arange(1, 16, 2)
-    mixing = Lbyl().mixing(stream, kept, removed)
+    mixing = Lbyl().mixing(read, kept, removed)
     assert mixing.isfinite().all()
     assert float(mixing.abs().max()) < 1e3
 
@@ -214,14 +214,14 @@ def test_filters_of_zeros_give_finite_coefficients(zeroed):
     with torch.no_grad():
         network[0].weight[zeroed] = 0
     kept, removed = torch.arange(0, 8, 2), torch.arange(1, 8, 2)
-    assert Lbyl().mixing(stream_read(network), kept, removed).isfinite().all()
+    assert Lbyl().mixing(filters_read(network), kept, removed).isfinite().all()
 
 
 def test_more_filters_than_dimensions_are_no_obstacle():
     network = conv_and_norm(64, inputs=1)
     kept, removed = split(64, 40, 0)
     for ridge in (0.0, 1e-3):
-        mixing = Lbyl(1e-5, ridge).mixing(stream_read(network, 1), kept, removed)
+        mixing = Lbyl(1e-5, ridge).mixing(filters_read(network, 1), kept, removed)
         assert mixing.isfinite().all()
         assert float(mixing.abs().max()) < 100
 
@@ -229,12 +229,12 @@ def test_more_filters_than_dimensions_are_no_obstacle():
 def test_without_a_norm_the_bias_is_one_more_coordinate():
     network = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
     model = trace(source_of(network, (1, 6)))
-    _, reads, stream = stream_of(model, "0", "2")
+    _, reads, read = filters_of(model, "0", "2")
     assert not isinstance(reads, BatchNormed)
     kept, removed = split(12, 5, 0)
     rows = torch.cat([network[0].weight, network[0].bias[:, None]], 1).detach().double()
     design = torch.cat([rows[kept].T, 0.1 * torch.eye(5).double()])
     target = torch.cat([rows[removed].T, torch.zeros(5, 7).double()])
     expected = torch.linalg.lstsq(design, target).solution.T
-    mixing = Lbyl(constant_weight=123.0, ridge=0.01).mixing(stream, kept, removed)
+    mixing = Lbyl(constant_weight=123.0, ridge=0.01).mixing(read, kept, removed)
     torch.testing.assert_close(mixing, expected)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import zoo
-from composed_filters import composed, stream_of
+from composed_filters import composed, filters_of
 from torch import nn
 from traced_zoo import source_of, traced
 
@@ -49,14 +49,14 @@ def test_it_is_the_loop_over_pairs(name, method):
         for member in group.having("consumer"):
             if member.reads is None:
                 continue
-            _, reads, stream = stream_of(model, group.name, member.layer)
+            _, reads, read = filters_of(model, group.name, member.layer)
             filters, constants, _ = composed(model.source.module, group, reads)
             order = torch.randperm(group.width, generator=torch.Generator().manual_seed(1))
             kept, removed = order[: group.width // 2], order[group.width // 2 :]
             expected = merged_by_hand(
-                filters, constants, kept.tolist(), removed.tolist(), method, stream.normed
+                filters, constants, kept.tolist(), removed.tolist(), method, read.normed
             )
-            mixing = method.mixing(stream, kept, removed)
+            mixing = method.mixing(read, kept, removed)
             torch.testing.assert_close(mixing, expected, rtol=1e-9, atol=1e-12)
 
 
@@ -69,21 +69,21 @@ def norm_network(seed=0):
         return zoo.calibrated(network, torch.randn(8, 3, 8, 8))
 
 
-def stream_read(network):
-    return stream_of(trace(source_of(network, (1, 3, 8, 8))), "0", "3")[2]
+def filters_read(network):
+    return filters_of(trace(source_of(network, (1, 3, 8, 8))), "0", "3")[2]
 
 
 KEPT, REMOVED = torch.arange(0, 16, 2), torch.arange(1, 16, 2)
 
 
 def test_a_removed_channel_is_carried_by_one_with_a_positive_coefficient():
-    mixing = NeuronMerging(-1.0).mixing(stream_read(norm_network()), KEPT, REMOVED)
+    mixing = NeuronMerging(-1.0).mixing(filters_read(norm_network()), KEPT, REMOVED)
     assert (mixing.count_nonzero(dim=1) == 1).all()
     assert (mixing >= 0).all()
 
 
 def test_nothing_alike_is_merged_with_nothing():
-    mixing = NeuronMerging(threshold=0.999).mixing(stream_read(norm_network()), KEPT, REMOVED)
+    mixing = NeuronMerging(threshold=0.999).mixing(filters_read(norm_network()), KEPT, REMOVED)
     assert mixing.count_nonzero() == 0
 
 
@@ -96,31 +96,31 @@ def test_a_multiple_is_recognised_with_its_factor(factor):
             value[5] = value[4]
         for value in (network[1].weight, network[1].bias):
             value[5] = factor * value[4]
-    mixing = NeuronMerging().mixing(stream_read(network), KEPT, REMOVED)
+    mixing = NeuronMerging().mixing(filters_read(network), KEPT, REMOVED)
     row = mixing[REMOVED.tolist().index(5)]
     assert row.argmax() == KEPT.tolist().index(4)
     assert float(row.max()) == pytest.approx(factor, rel=1e-6)
 
 
-def test_a_multiple_whose_norm_undoes_it_is_delivered_once():
-    """Filter and BatchNorm scaled alike: u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k redistribute the same."""
+def test_a_multiple_whose_norm_undoes_it_is_merged_as_it_is():
+    """Filter and BatchNorm scaled alike, u_p = 2 u_k, μ_p = 2 μ_k, σ_p = 2 σ_k: the same map."""
     network = norm_network()
     with torch.no_grad():
         conv, norm = network[0], network[1]
         conv.weight[5], norm.running_mean[5] = 2 * conv.weight[4], 2 * norm.running_mean[4]
         norm.running_var[5] = 4 * (norm.running_var[4] + norm.eps) - norm.eps
         norm.weight[5], norm.bias[5] = norm.weight[4], norm.bias[4]
-    mixing = NeuronMerging().mixing(stream_read(network), KEPT, REMOVED)
+    mixing = NeuronMerging().mixing(filters_read(network), KEPT, REMOVED)
     row = mixing[REMOVED.tolist().index(5)]
     torch.testing.assert_close(row, (KEPT == 4).double(), rtol=0, atol=1e-6)
 
 
 def test_permuted_channels_have_permuted_coefficients():
-    stream, order = stream_read(norm_network()), torch.randperm(16)
+    read, order = filters_read(norm_network()), torch.randperm(16)
     place = order.argsort()
     torch.testing.assert_close(
-        NeuronMerging().mixing(stream, KEPT, REMOVED),
-        NeuronMerging().mixing(stream.of(order), place[KEPT], place[REMOVED]),
+        NeuronMerging().mixing(read, KEPT, REMOVED),
+        NeuronMerging().mixing(read.of(order), place[KEPT], place[REMOVED]),
     )
 
 
@@ -132,7 +132,7 @@ def test_a_channel_that_batchnorm_silences_carries_nothing_large(silenced, scale
     with torch.no_grad():  # the removed channel 1 looks exactly like the kept channel 0
         network[0].weight[1] = network[0].weight[0]
         network[1].weight[silenced] = scale
-    mixing = NeuronMerging(threshold).mixing(stream_read(network), KEPT, REMOVED)
+    mixing = NeuronMerging(threshold).mixing(filters_read(network), KEPT, REMOVED)
     assert mixing.isfinite().all()
     assert float(mixing.max()) < 1e4
     assert math.isfinite(float(mixing.sum()))

@@ -1,4 +1,4 @@
-"""Delivery: the consumers that stay carry what the removed channels redistributed."""
+"""Redistribution: the consumers that stay carry what the removed channels redistributed."""
 
 import copy
 
@@ -23,13 +23,14 @@ from edgeprune.pruning import prune
 from edgeprune.recovery import METHODS, NoRecovery, recover
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
-from edgeprune.recovery.closed_form.redistribution import redistribute
+from edgeprune.recovery.closed_form.redistribution import recovered, redistribute
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.tracing import trace
 
 EXACT = {"lbyl": Lbyl(1e-6, 1e-12), "nm": NeuronMerging()}
 
 
-def any_mixing(stream, kept, removed):
+def any_mixing(filters, kept, removed):
     """Coefficients that mean nothing, but depend on the channel only."""
     return torch.sin(3.0 * removed[:, None] + 7.0 * kept[None, :] + 1).double() / 2
 
@@ -63,7 +64,7 @@ def fill_in_one_group(full, given, member, entry, width):
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_each_reader_gives_what_the_original_gives_on_mixtures(name):
+def test_each_consumer_gives_what_the_original_gives_on_mixtures(name):
     model = traced(name)
     plan = random_plan(model, 11, most=0.7)
     pruned = prune(model, plan)
@@ -81,7 +82,7 @@ def test_each_reader_gives_what_the_original_gives_on_mixtures(name):
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_only_weights_of_readers_change(name):
+def test_only_weights_of_consumers_change(name):
     model = traced(name)
     pruned = prune(model, random_plan(model, 2, most=0.7))
     redistributed = redistribute(model, pruned, any_mixing)
@@ -97,12 +98,16 @@ def test_only_weights_of_readers_change(name):
     assert changed
 
 
-def test_readers_without_a_linear_path_are_named():
+def test_consumers_without_a_linear_path_are_named():
     model = traced("layer-scale")
     pruned = prune(model, random_plan(model, 0, most=0.7))
     redistributed = redistribute(model, pruned, any_mixing)
     assert redistributed.left_out == ("1.expand",)
-    assert "1 not (no linear path to them: 1.expand)" in redistributed.detail
+    (note,) = recovered("any", any_mixing, model, pruned).recovered_by[-1].notes
+    assert note.kind == "compensated"
+    assert note.values["layers"] == redistributed.layers
+    assert note.values["left_out"] == ("1.expand",)
+    assert note.values["because"] == "no linear path to them"
 
 
 # --- a removed channel that has a double ----------------------------------------------------------
@@ -258,14 +263,15 @@ def test_methods_run_in_order_and_are_recorded():
     both = recover(model, pruned, [NeuronMerging(), Lbyl()])
     assert [step.method for step in both.recovered_by] == ["nm", "lbyl"]
     assert all(step.images == 0 and step.seconds > 0 for step in both.recovered_by)
-    assert both.recovered_by[0].detail == f"{len(pruned.plan.groups)} layers compensated"
+    (note,) = both.recovered_by[0].notes
+    assert (note.values["layers"], note.values["left_out"]) == (len(pruned.plan.groups), ())
 
 
-def test_progress_is_told_up_to_the_end():
-    model = traced("residual")
-    told = []
-    Lbyl()(model, prune(model, random_plan(model, 1, most=0.7)), lambda *a: told.append(a))
-    shares = [share for share, _ in told]
+def test_progress_ends_with_the_whole():
+    model, passed = traced("residual"), []
+    context = RecoveryContext(progress=lambda *given: passed.append(given))
+    Lbyl()(model, prune(model, random_plan(model, 1, most=0.7)), context)
+    shares = [share for share, _ in passed]
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
@@ -303,7 +309,7 @@ def test_two_pruned_parts_of_a_concatenation_keep_apart():
     )  # fmt: skip
     pruned = prune(model, plan)
     with torch.no_grad():
-        network.last.weight[:, 0] = 0  # what the left part lost was not recorded
+        network.last.weight[:, 0] = 0  # what the left part lost is not read
     silent = trace(source_of(network))
     change = Lbyl()(silent, pruned).module.last.weight - pruned.module.last.weight
     assert change[:, :7].abs().max() == 0

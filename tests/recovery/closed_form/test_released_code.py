@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from composed_filters import stream_of
+from composed_filters import filters_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -31,8 +31,8 @@ def conv_and_norm(channels, *, bias=False, seed=0):
         return nn.Sequential(conv, norm, nn.ReLU(), nn.Conv2d(channels, 4, 1)).eval()
 
 
-def stream_read(network):
-    return stream_of(trace(source_of(network, SHAPE)), "0", "3")[2]
+def filters_read(network):
+    return filters_of(trace(source_of(network, SHAPE)), "0", "3")[2]
 
 
 def parts(network):
@@ -104,7 +104,7 @@ SPLITS = {"channels": st.integers(2, 16), "stay": st.integers(1, 15), "seed": st
 def test_lbyl_solves_the_released_system_of_every_channel(weights, channels, stay, seed, bias):
     network = conv_and_norm(channels, bias=bias, seed=seed)
     kept, removed = split(channels, min(stay, channels - 1), seed)
-    mixing = Lbyl(*weights, released=True).mixing(stream_read(network), kept, removed)
+    mixing = Lbyl(*weights, released=True).mixing(filters_read(network), kept, removed)
     expected = spread_by_hand(network, kept.tolist(), removed.tolist(), *weights)
     torch.testing.assert_close(mixing, expected, rtol=1e-5, atol=1e-7)
 
@@ -115,7 +115,7 @@ def test_lbyl_solves_the_released_system_of_every_channel(weights, channels, sta
 def test_merging_is_the_released_loop_over_pairs(options, channels, stay, seed, bias):
     network = conv_and_norm(channels, bias=bias, seed=seed)
     kept, removed = split(channels, min(stay, channels - 1), seed)
-    mixing = NeuronMerging(*options, released=True).mixing(stream_read(network), kept, removed)
+    mixing = NeuronMerging(*options, released=True).mixing(filters_read(network), kept, removed)
     expected = merged_by_hand(network, kept.tolist(), removed.tolist(), *options)
     torch.testing.assert_close(mixing, expected, rtol=1e-9, atol=1e-12)
 
@@ -135,24 +135,24 @@ def test_where_batchnorm_does_nothing_merging_is_as_derived_and_lbyl_too_without
             getattr(network[1], value).fill_(fill)
     network[1].eps = 0.0
     kept, removed = split(16, 8, 0)
-    stream = stream_read(network)
+    read = filters_read(network)
     derived, released = (method(released=wanted) for wanted in (False, True))
     torch.testing.assert_close(
-        released.mixing(stream, kept, removed), derived.mixing(stream, kept, removed)
+        released.mixing(read, kept, removed), derived.mixing(read, kept, removed)
     )
 
 
 def test_a_heavy_ridge_and_a_heavy_constant_both_drive_lbyl_to_zero():
     """‖h‖² on the diagonal is one more ridge: it shrinks coefficients and meets no constant."""
-    stream = stream_read(conv_and_norm(20))
+    read = filters_read(conv_and_norm(20))
     kept, removed = split(20, 10, 0)
     for heavy in (Lbyl(1e-5, 1e9, released=True), Lbyl(0.0, 1e9, released=True)):
-        assert float(heavy.mixing(stream, kept, removed).abs().max()) < 1e-6
-    mixing = Lbyl(1e9, 1e-3, released=True).mixing(stream, kept, removed)
-    left = (stream.constant[removed] - mixing @ stream.constant[kept]).abs()
-    exact = Lbyl(1e9, 1e-3).mixing(stream, kept, removed) @ stream.constant[kept]
+        assert float(heavy.mixing(read, kept, removed).abs().max()) < 1e-6
+    mixing = Lbyl(1e9, 1e-3, released=True).mixing(read, kept, removed)
+    left = (read.constant[removed] - mixing @ read.constant[kept]).abs()
+    exact = Lbyl(1e9, 1e-3).mixing(read, kept, removed) @ read.constant[kept]
     assert float(left.max()) > 1e-2
-    torch.testing.assert_close(exact, stream.constant[removed], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(exact, read.constant[removed], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30])
@@ -163,7 +163,7 @@ def test_what_is_not_finite_is_not_carried(method, silenced, scale):
     with torch.no_grad():
         network[1].weight[silenced] = scale
     kept, removed = torch.arange(0, 16, 2), torch.arange(1, 16, 2)
-    assert method.mixing(stream_read(network), kept, removed).isfinite().all()
+    assert method.mixing(filters_read(network), kept, removed).isfinite().all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -192,7 +192,7 @@ def test_other_layers_are_refused_by_name(method, name, group, consumer):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_other_streams_are_refused(method):
-    stream = stream_of(traced("no-norm"), "0", "2")[2]
+def test_other_filters_are_refused(method):
+    read = filters_of(traced("no-norm"), "0", "2")[2]
     with pytest.raises(UsageError, match="convolution with its BatchNorm"):
-        method.mixing(stream, torch.tensor([0, 1]), torch.tensor([2]))
+        method.mixing(read, torch.tensor([0, 1]), torch.tensor([2]))

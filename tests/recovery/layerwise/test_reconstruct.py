@@ -22,12 +22,13 @@ from edgeprune.artifacts import InputSpec, KeptChannels, PruningPlan, SourceMode
 from edgeprune.images.given import Given
 from edgeprune.pruning import prune
 from edgeprune.recovery.closed_form.analytic import Analytic
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct, enough
 from edgeprune.tracing import trace
 
 IMAGES = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 REAL = Given((IMAGES,), "of a camera")
-BOTH = {"drawn": Reconstruct(images=8), "real": Reconstruct(source=REAL)}
+BOTH = {"procedural": Reconstruct(images=8), "real": Reconstruct(source=REAL)}
 
 
 def same(module, other):
@@ -49,9 +50,11 @@ def test_every_coupling_is_fitted_and_nothing_given_changes(name, kind):
     assert not any(part.training for part in done.module.modules())
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in done.module.modules())
     (step,) = done.recovered_by
-    assert step.images == (8 if kind == "drawn" else 32)
-    origin = "drawn by rule (dead leaves)" if kind == "drawn" else "of a camera"
-    assert step.detail.endswith(f"layers fitted on {step.images} images {origin}")
+    assert step.images == (8 if kind == "procedural" else 32)
+    (note,) = step.notes
+    assert note.kind == "fitted"
+    assert note.values["images"] == step.images
+    assert note.values["origin"] == BOTH[kind].source.origin
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -61,7 +64,7 @@ def test_where_nothing_was_removed_nothing_changes(name, kind):
     pruned = prune(model, PruningPlan((), "0" * 64, {}))
     done = BOTH[kind](model, pruned)
     assert same(done.module, pruned.module)
-    assert done.recovered_by[-1].detail.startswith("0 layers fitted")
+    assert done.recovered_by[-1].notes[0].values["layers"] == 0
 
 
 @pytest.mark.parametrize("name", ["chain", "residual", "concat", "depthwise", "flatten", "no-norm"])
@@ -79,11 +82,11 @@ def test_lost_channels_that_are_linear_in_kept_ones_are_recovered_exactly(name):
 
 
 @pytest.mark.parametrize("name", ["flatten", "two-outputs", "no-norm", "residual"])
-def test_drawn_images_leave_layers_without_batch_norm_to_the_closed_form(name):
+def test_procedural_images_leave_layers_without_batch_norm_to_the_closed_form(name):
     model = traced(name)
     pruned = prune(model, random_plan(model, 6, most=0.8))
     start = Analytic()(model, pruned).module
-    done = BOTH["drawn"](model, pruned).module
+    done = BOTH["procedural"](model, pruned).module
     real = BOTH["real"](model, pruned).module
     free = {
         "flatten": ["3", "5"],
@@ -104,7 +107,8 @@ def test_the_seed_decides(kind):
 
     def run(seed):
         source = REAL if kind == "real" else Reconstruct().source
-        return Reconstruct(source=source, images=32, seed=seed)(model, pruned).module
+        method = Reconstruct(source=source, images=32)
+        return method(model, pruned, RecoveryContext(seed=seed)).module
 
     assert same(run(3), run(3))
     assert not same(run(3), run(4))
@@ -119,7 +123,7 @@ def test_layers_that_cannot_be_fitted_are_passed():
     model = trace(source_of(network))
     pruned = prune(model, plan_without(model, "one", {1, 2}))
     done = BOTH["real"](model, pruned)
-    assert done.recovered_by[-1].detail.startswith("2 layers fitted")
+    assert done.recovered_by[-1].notes[0].values["layers"] == 2
     assert same(done.module.normalised, network.normalised)
 
 
@@ -135,11 +139,11 @@ def test_dead_channels_do_no_harm():
         torch.testing.assert_close(method(model, pruned).module(IMAGES), network(IMAGES))
 
 
-def test_progress_is_told_up_to_the_end():
-    model, told = traced("chain"), []
+def test_progress_ends_with_the_whole():
+    model, passed = traced("chain"), []
     pruned = prune(model, random_plan(model, 6, most=0.8))
-    BOTH["drawn"](model, pruned, lambda *given: told.append(given))
-    shares = [share for share, _ in told]
+    BOTH["procedural"](model, pruned, RecoveryContext(progress=lambda *given: passed.append(given)))
+    shares = [share for share, _ in passed]
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
@@ -171,6 +175,6 @@ def test_on_a_trained_network_images_help_and_real_ones_more(digits):
     real = torch.from_numpy(digits_files.normalised(digits_files.pictures()[0]))[:200]
     methods = (Reconstruct(images=64), Reconstruct(source=Given((real,))))
     none = accuracy(pruned.module)
-    drawn, given = (accuracy(method(model, pruned).module) for method in methods)
-    assert drawn >= none
-    assert given >= max(none + 0.2, drawn, 0.85)
+    procedural, given = (accuracy(method(model, pruned).module) for method in methods)
+    assert procedural >= none
+    assert given >= max(none + 0.2, procedural, 0.85)

@@ -1,4 +1,4 @@
-"""Lockstep: both networks stand at every layer at once, and nothing is left behind."""
+"""Side by side: both networks stand at every layer at once, and nothing is left behind."""
 
 import copy
 import threading
@@ -42,14 +42,14 @@ def hooks(module):
     return [
         hook
         for part in module.modules()
-        for held in (part._forward_hooks, part._forward_pre_hooks)
-        for hook in held
+        for kind in (part._forward_hooks, part._forward_pre_hooks)
+        for hook in kind
     ]
 
 
 def fails_at(name, error):
-    def on_layer(stop):
-        if stop.layer == name:
+    def on_layer(pair):
+        if pair.layer == name:
             raise error
 
     return on_layer
@@ -65,39 +65,39 @@ def features(module):
     return found, x
 
 
-def test_stops_come_in_order_with_what_both_networks_hold():
+def test_layer_pairs_come_in_order_with_the_features_of_both():
     original, pruned = network(), network(seed=1)
     met = []
 
-    def on_layer(stop):
-        met.append((stop.layer, stop.original.clone(), stop.wanted.clone(), stop.actual.clone()))
+    def on_layer(pair):
+        met.append((pair.layer, pair.original.clone(), pair.wanted.clone(), pair.actual.clone()))
 
     made, found = side_by_side(original, pruned, (IMAGES,), NAMES[::-1], on_layer)
     theirs, end = features(original)
     ours, other_end = features(pruned)
-    for stop, (name, read, wanted), (_, actual, _) in zip(met, theirs, ours, strict=True):
-        assert stop[0] == name
-        for held, by_hand in zip(stop[1:], (read, wanted, actual), strict=True):
-            assert torch.equal(held, by_hand)
+    for pair, (name, read, wanted), (_, actual, _) in zip(met, theirs, ours, strict=True):
+        assert pair[0] == name
+        for value, by_hand in zip(pair[1:], (read, wanted, actual), strict=True):
+            assert torch.equal(value, by_hand)
     assert torch.equal(made[0], end)
     assert torch.equal(found[0], other_end)
     assert torch.equal(found[1], other_end.mean((2, 3)))
     assert hooks(original) == hooks(pruned) == []
 
 
-def test_weights_that_a_visit_changes_run_afterwards():
+def test_weights_that_on_layer_changes_run_afterwards():
     original, pruned = network(), network(seed=1)
 
-    def mend(stop):
-        layer = pruned.get_submodule(stop.layer)
-        layer.load_state_dict(original.get_submodule(stop.layer).state_dict())
-        assert torch.equal(stop.actual, stop.original)
+    def mend(pair):
+        layer = pruned.get_submodule(pair.layer)
+        layer.load_state_dict(original.get_submodule(pair.layer).state_dict())
+        assert torch.equal(pair.actual, pair.original)
 
     made, found = side_by_side(original, pruned, (IMAGES,), NAMES, mend)
     assert all(torch.equal(a, b) for a, b in zip(made, found, strict=True))
 
 
-def test_without_stops_both_only_run():
+def test_without_layers_both_only_run():
     original, pruned = network(), network(seed=1)
     made, found = side_by_side(original, pruned, (IMAGES,), (), fails_at("", ValueError()))
     assert torch.equal(made[0], features(original)[1])
@@ -105,13 +105,17 @@ def test_without_stops_both_only_run():
     assert not made[0].requires_grad
 
 
-def test_a_layer_called_twice_stops_twice():
+def test_a_layer_called_twice_is_paired_twice():
     def twice(net, x):
         return net.two(net.one(net.one(x)))
 
     met = []
     side_by_side(
-        network(twice), network(twice, 1), (IMAGES,), ("one", "two"), lambda s: met.append(s.layer)
+        network(twice),
+        network(twice, 1),
+        (IMAGES,),
+        ("one", "two"),
+        lambda pair: met.append(pair.layer),
     )
     assert met == ["one", "one", "two"]
 
@@ -133,7 +137,7 @@ class Interrupted(BaseException):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("error", [ValueError("no"), Interrupted()])
-def test_what_a_visit_raises_comes_out(name, error):
+def test_what_on_layer_raises_comes_out(name, error):
     original, pruned = network(), network(seed=1)
     with pytest.raises(type(error)) as caught:
         side_by_side(original, pruned, (IMAGES,), NAMES, fails_at(name, error))
@@ -178,7 +182,7 @@ def test_networks_that_call_other_layers_are_refused(order):
         assert hooks(pair[0]) == hooks(pair[1]) == []
 
 
-def test_a_network_that_swallows_errors_does_not_hold_the_walk_up():
+def test_a_network_that_swallows_errors_does_not_block():
     """A dismissed original ends, even where its code catches whatever goes wrong."""
 
     def stubborn(net, x):

@@ -1,4 +1,4 @@
-"""PairedForward: teacher and student at every layer, with the channels that stay, each at its level."""
+"""PairedForward: teacher and student at every layer, each with its channels, at its level."""
 
 import pytest
 import torch
@@ -16,14 +16,14 @@ PAIRED = nn.Conv1d | nn.Conv2d | nn.Linear | nn.BatchNorm2d
 
 
 def met_on(paired, images=IMAGES):
-    """Every stop, with what the teacher's channels that stay are, as the paired says."""
+    """Every layer pair, whether it differs, and the teacher's channels that stay."""
     found = {}
 
-    def look(stop):
-        assert stop.layer not in found
-        found[stop.layer] = (stop, paired.differs(stop), paired.staying(stop))
+    def on_layer(pair):
+        assert pair.layer not in found
+        found[pair.layer] = (pair, paired.differs(pair), paired.staying(pair))
 
-    paired.run((images,), look)
+    paired.run((images,), on_layer)
     return found
 
 
@@ -31,25 +31,25 @@ def hooks(module):
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
 
 
-@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("synthetic", [True, False])
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_it_stops_at_every_layer_once_and_changes_nothing_given(name, drawn):
+def test_it_pairs_every_layer_once_and_changes_nothing_given(name, synthetic):
     model = traced(name)
     pruned = prune(model, random_plan(model, 4, most=0.7))
     with unchanged(model.source.module), unchanged(pruned.module):
-        paired = PairedForward(model, pruned, synthetic=drawn)
+        paired = PairedForward(model, pruned, synthetic=synthetic)
         found = met_on(paired)
     assert hooks(model.source.module) == hooks(pruned.module) == hooks(paired.student) == 0
     modules = dict(model.source.module.named_modules())
     expected = {layer for layer, module in modules.items() if isinstance(module, PAIRED)}
     assert set(found) == expected - ({"1.conv"} if name == "shared" else set())
     student = dict(paired.student.named_modules())
-    for layer, (stop, _, staying) in found.items():
+    for layer, (pair, _, staying) in found.items():
         module = student[layer]
         axis = -1 if isinstance(module, nn.Linear) else 1
         sizes = [getattr(module, n, None) for n in ("out_channels", "out_features", "num_features")]
         assert staying.shape[axis] == next(size for size in sizes if size)
-        assert stop.wanted.shape[0] == len(IMAGES)
+        assert pair.wanted.shape[0] == len(IMAGES)
 
 
 @pytest.mark.parametrize("name", ["residual", "concat", "grouped", "flatten", "layer-scale"])
@@ -58,18 +58,18 @@ def test_what_stays_is_what_the_cut_layer_gives_where_it_reads_the_same(name):
     group = model.prunable[0]
     pruned = prune(model, plan_without(model, group.name, set(range(0, group.width, 2))))
     paired = PairedForward(model, pruned, synthetic=False)
-    first, (stop, differs, staying) = next(iter(met_on(paired).items()))
+    first, (pair, differs, staying) = next(iter(met_on(paired).items()))
     assert first == group.name
     assert not differs
     assert staying.shape[1] == group.width // 2
-    made = paired.student.get_submodule(first)(stop.actual).detach()
+    made = paired.student.get_submodule(first)(pair.actual).detach()
     torch.testing.assert_close(made, staying, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("synthetic", [True, False])
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_of_the_whole_network_nothing_differs(name, drawn):
-    paired = PairedForward(traced(name), prune(traced(name), WHOLE), synthetic=drawn)
+def test_of_the_whole_network_nothing_differs(name, synthetic):
+    paired = PairedForward(traced(name), prune(traced(name), WHOLE), synthetic=synthetic)
     assert not any(differs for _, differs, _ in met_on(paired, 3 * IMAGES + 1).values())
 
 
@@ -110,7 +110,7 @@ def test_layers_that_share_a_weight_are_passed():
     assert set(met_on(PairedForward(model, prune(model, WHOLE), synthetic=False))) == {"one"}
 
 
-def test_statistics_are_a_batchs_until_settled():
+def test_statistics_are_a_batchs_until_finalized():
     model = traced("chain")
     paired = PairedForward(model, prune(model, WHOLE), synthetic=True)
     before = {key: value.clone() for key, value in paired.student.state_dict().items()}
@@ -121,18 +121,18 @@ def test_statistics_are_a_batchs_until_settled():
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
-def test_statistics_that_are_carried_last():
+def test_statistics_that_are_transferred_last():
     """On a batch that is at the stored level itself, what the student's layers give is stored."""
     network = nn.Sequential(*zoo.conv_bn(3, 8), *zoo.conv_bn(8, 6), nn.Conv2d(6, 2, 1))
     model = traced_network(zoo.calibrated(network, IMAGES))
     pruned = prune(model, plan_without(model, "0", {1, 2, 5}))
     paired = PairedForward(model, pruned, synthetic=False)
 
-    def carry(stop):
-        if stop.layer in paired.norms:
-            paired.transfer(stop)
+    def transfer(pair):
+        if pair.layer in paired.norms:
+            paired.transfer(pair)
 
-    _, (made,) = paired.run((IMAGES,), carry)
+    _, (made,) = paired.run((IMAGES,), transfer)
     paired.finalize()
     torch.testing.assert_close(paired.student(IMAGES), made)
     read = paired.student[:4](IMAGES)
@@ -142,11 +142,11 @@ def test_statistics_that_are_carried_last():
     assert int(paired.student[4].num_batches_tracked) == int(network[4].num_batches_tracked)
 
 
-def test_progress_is_told_up_to_the_end():
+def test_progress_ends_with_the_whole():
     model = traced("chain")
-    told = []
+    passed = []
     paired = PairedForward(model, prune(model, WHOLE), synthetic=True)
-    paired.run((IMAGES,), lambda _: None, lambda *given: told.append(given))
-    shares = [share for share, _ in told]
+    paired.run((IMAGES,), lambda _: None, lambda *given: passed.append(given))
+    shares = [share for share, _ in passed]
     assert shares == [pytest.approx((place + 1) / 7) for place in range(7)]
-    assert told[-1][1] == "3.2"
+    assert passed[-1][1] == "3.2"

@@ -19,6 +19,7 @@ from edgeprune.images.given import Given
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.images.synthesis.inversion import Inversion
 from edgeprune.pruning import prune
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct
 from edgeprune.recovery.training.distill import Distill
 from edgeprune.recovery.training.supervise import feature_loss
@@ -80,7 +81,7 @@ def test_where_nothing_was_removed_nothing_changes(kind):
 
 
 @pytest.mark.parametrize("name", ["residual", "concat", "layer-scale", "group-norm", "two-outputs"])
-def test_couplings_are_trained_on_drawn_images(name):
+def test_couplings_are_trained_on_procedural_images(name):
     model = traced(name)
     pruned = prune(model, random_plan(model, 6, most=0.8))
     with unchanged(model.source.module), unchanged(pruned.module):
@@ -106,7 +107,7 @@ def test_the_loss_is_the_weighted_sum_of_both():
         assert float(method.loss(wanted, found)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_without_batch_norm_drawn_images_are_refused_and_real_ones_taken():
+def test_without_batch_norm_procedural_images_are_refused_and_real_ones_taken():
     model = traced("no-norm")
     pruned = prune(model, random_plan(model, 6, most=0.8))
     for source in (DeadLeaves(), Inversion()):
@@ -127,14 +128,14 @@ def test_two_images_as_inputs():
     assert done.module(IMAGES, IMAGES).isfinite().all()
 
 
-def test_dreams_are_its_own_images_and_the_seed_decides():
+def test_synthesized_images_are_its_own_and_the_seed_decides():
     model = tiny()
     pruned = halved(model)
-    method = Distill(source=Inversion(steps=3), images=16, batch=8, steps=5, seed=2)
-    first, again = (method(model, pruned) for _ in range(2))
+    method = Distill(source=Inversion(steps=3), images=16, batch=8, steps=5)
+    first, again, other = (method(model, pruned, RecoveryContext(seed=seed)) for seed in (2, 2, 3))
     assert same(first.module, again.module)
-    assert "synthesized by model inversion" in first.recovered_by[-1].detail
-    assert not same(first.module, replace(method, seed=3)(model, pruned).module)
+    assert "synthesized by model inversion" in first.recovered_by[-1].notes[0].values["origin"]
+    assert not same(first.module, other.module)
 
 
 def test_on_a_trained_network_real_images_without_labels_bring_its_answers_back(digits):

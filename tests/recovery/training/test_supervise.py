@@ -1,6 +1,5 @@
 """Supervise: nothing where nothing is missing, better where something is, the same each time."""
 
-
 import digits as digits_files
 import numpy as np
 import pytest
@@ -16,13 +15,14 @@ from edgeprune.errors import UsageError
 from edgeprune.images.given import Given
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.pruning import prune
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct
 from edgeprune.recovery.training.supervise import Supervise, feature_loss
 
 IMAGES = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 REAL = Given((IMAGES,), "of a camera")
 SHORT = Supervise(images=32, batch=8, steps=12)
-BOTH = {"drawn": SHORT, "real": Supervise(source=REAL, batch=8, steps=12)}
+BOTH = {"procedural": SHORT, "real": Supervise(source=REAL, batch=8, steps=12)}
 WHOLE = PruningPlan((), "0" * 64, {})
 
 
@@ -64,17 +64,18 @@ def test_where_nothing_was_removed_nothing_changes(name, kind):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_without_batch_norm_drawn_images_are_refused_and_real_ones_taken():
+def test_without_batch_norm_procedural_images_are_refused_and_real_ones_taken():
     model = traced("no-norm")
     pruned = prune(model, random_plan(model, 6, most=0.8))
     with pytest.raises(UsageError, match="pass --images"):
         SHORT(model, pruned)
     done = BOTH["real"](model, pruned)
     assert not same(done.module, pruned.module)
-    assert done.recovered_by[-1].detail.startswith("12 steps on 26 images of a camera")
+    values = done.recovered_by[-1].notes[0].values
+    assert (values["steps"], values["images"], values["origin"]) == (12, 26, "of a camera")
 
 
-def test_batch_norms_that_run_twice_say_nothing_of_drawn_images():
+def test_batch_norms_that_run_twice_say_nothing_of_procedural_images():
     """There is then nothing to compare, and nothing is done."""
     network = Calls(
         lambda net, x: net.head(net.norm(net.two(net.norm(net.one(x)).relu()))),
@@ -84,7 +85,7 @@ def test_batch_norms_that_run_twice_say_nothing_of_drawn_images():
     pruned = prune(model, WHOLE)
     done = SHORT(model, pruned)
     assert same(done.module, pruned.module)
-    assert "nothing to compare" in done.recovered_by[-1].detail
+    assert [note.kind for note in done.recovered_by[-1].notes] == ["nothing-to-compare"]
 
 
 @pytest.mark.parametrize("count", [2, 6, 11])
@@ -119,7 +120,7 @@ def test_the_seed_decides_bit_by_bit():
     pruned = halved(model)
 
     def run(seed):
-        return Supervise(images=32, batch=8, steps=12, seed=seed)(model, pruned).module
+        return SHORT(model, pruned, RecoveryContext(seed=seed)).module
 
     first = run(3)
     torch.manual_seed(99)
@@ -132,18 +133,18 @@ def test_what_was_cut_short_goes_on_to_the_same_weights(stop, tmp_path):
     model = tiny()
     pruned = halved(model)
     whole = SHORT(model, pruned)
-    kept = Supervise(images=32, batch=8, steps=12, workspace=tmp_path / "state")
-    told = []
+    state, passed = tmp_path / "state", []
 
     def interrupt(share, text):
-        told.append(text)
-        if len(told) == stop:
+        passed.append(text)
+        if len(passed) == stop:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        kept(model, pruned, interrupt)
+        SHORT(model, pruned, RecoveryContext(workspace=state, progress=interrupt))
     again = []
-    done = kept(model, pruned, lambda share, text: again.append(share))
+    context = RecoveryContext(workspace=state, progress=lambda share, text: again.append(share))
+    done = SHORT(model, pruned, context)
     assert same(done.module, whole.module)
     assert len(again) == 12 - stop
     assert done.recovered_by[-1].curve == whole.recovered_by[-1].curve
@@ -154,20 +155,22 @@ def test_the_state_of_another_start_is_not_gone_on_from(tmp_path):
     first, second = halved(model), halved(model)
     with torch.no_grad():
         second.module[0].weight.mul_(1.5)
-    kept = Supervise(images=32, batch=8, steps=12, workspace=tmp_path)
-    kept(model, first)
-    assert same(kept(model, second).module, SHORT(model, second).module)
+    context = RecoveryContext(workspace=tmp_path)
+    SHORT(model, first, context)
+    assert same(SHORT(model, second, context).module, SHORT(model, second).module)
 
 
 def test_the_best_step_is_kept():
-    """A rate at which training diverges: what was judged best before remains."""
+    """A rate at which training diverges: what was best before remains."""
     model = tiny()
     pruned = halved(model)
     done = Supervise(images=64, batch=8, steps=40, learning_rate=1e4)(model, pruned)
     curve = done.recovered_by[-1].curve
     best = min(curve, key=lambda point: point[1])
     assert curve[-1][1] > best[1]
-    assert f"at step {best[0]}" in done.recovered_by[-1].detail
+    values = done.recovered_by[-1].notes[0].values
+    assert values["best_step"] == best[0]
+    assert (values["loss_before"], values["loss_after"]) == (curve[0][1], best[1])
     validated = DeadLeaves()(model.source, 72, 0)[0][:8]
     assert feature_error(model, done, validated) == pytest.approx(best[1], rel=1e-3)
 
@@ -176,19 +179,20 @@ def test_time_is_kept_to(monkeypatch):
     model = tiny()
     pruned = halved(model)
     clock = replace_clocks(monkeypatch, tick=0.005)
-    done = Supervise(images=64, batch=8, seconds=2.0)(model, pruned)
+    context = RecoveryContext(seconds=2.0, clock=clock)
+    done = Supervise(images=64, batch=8)(model, pruned, context)
     assert 1.5 < clock.now < 2.2
-    steps = int(done.recovered_by[-1].detail.split()[0])
-    assert 1 <= steps < 20_000
+    assert 1 <= done.recovered_by[-1].notes[0].values["steps"] < 20_000
     curve = done.recovered_by[-1].curve
     assert min(error for _, error in curve) < curve[0][1]
 
 
 def test_progress_ends_with_the_whole():
-    model, told = tiny(), []
-    SHORT(model, halved(model), lambda share, text: told.append(share))
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1, abs=0.1)
+    model, shares = tiny(), []
+    context = RecoveryContext(progress=lambda share, text: shares.append(share))
+    SHORT(model, halved(model), context)
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1, abs=0.1)
 
 
 # --- a trained network ----------------------------------------------------------------------------
@@ -203,8 +207,8 @@ def test_on_a_trained_network_features_come_nearer_on_images_never_seen(digits):
     start = Reconstruct(images=128)(model, halved(model))
     done = Supervise(images=512, steps=100)(model, start)
     real = torch.from_numpy(digits_files.normalised(digits_files.pictures()[1]))[:256]
-    drawn = DeadLeaves()(SourceModel(digits.module, DIGIT, "", ""), 256, 77)[0]
-    for images, share in ((drawn, 0.8), (real, 0.9)):
+    leaves = DeadLeaves()(SourceModel(digits.module, DIGIT, "", ""), 256, 77)[0]
+    for images, share in ((leaves, 0.8), (real, 0.9)):
         before, after = (feature_error(model, each, images) for each in (start, done))
         assert after < share * before
     assert accuracy(done.module) >= accuracy(start.module)

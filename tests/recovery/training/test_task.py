@@ -1,4 +1,4 @@
-"""DistillationTask: variation that is one of images, listeners that go, and nothing given changes."""
+"""DistillationTask: images are augmented, recorders are removed, nothing given changes."""
 
 import copy
 
@@ -67,23 +67,23 @@ def test_what_is_no_image_stays_and_the_step_decides():
 
 
 @pytest.mark.parametrize("layer", ["conv", "linear"])
-def test_a_listener_hears_kept_channels_until_it_is_removed(layer):
+def test_a_recorder_keeps_the_kept_channels_until_it_is_removed(layer):
     network = zoo.build("chain") if layer == "conv" else nn.Sequential(nn.Linear(6, 8), nn.ReLU())
     name, axis = ("1.0", 1) if layer == "conv" else ("0", -1)
     given = torch.randn(4, 3, 16, 16) if layer == "conv" else torch.randn(4, 9, 6)
     kept = torch.tensor([0, 3, 5])
     recorder = FeatureRecorder(network, [BlockEnd(name, kept)], only_kept=True)
     everything = FeatureRecorder(network, [BlockEnd(name, kept)], only_kept=False)
-    answer, whole = recorder([given]), everything([given])
-    assert torch.equal(answer.features[0], whole.features[0].index_select(axis, kept))
-    assert torch.equal(answer.outputs[0], network(given))
+    found, whole = recorder([given]), everything([given])
+    assert torch.equal(found.features[0], whole.features[0].index_select(axis, kept))
+    assert torch.equal(found.outputs[0], network(given))
     everything.take()  # what ran since
     for each in (recorder, everything):
         each.remove()
     assert not any(part._forward_hooks for part in network.modules())
 
 
-def test_all_tensors_among_the_outputs_are_answers():
+def test_all_tensors_among_the_outputs_are_compared():
     class Many(nn.Module):
         def forward(self, x):
             return {"a": (x, x + 1), "b": [x * 2, "name", None]}
@@ -91,7 +91,7 @@ def test_all_tensors_among_the_outputs_are_answers():
     assert len(FeatureRecorder(Many(), [], only_kept=True)([torch.ones(2)]).outputs) == 3
 
 
-def imitation(model, pruned, loss_of=None, inputs=(IMAGES,), validation=(IMAGES,)):
+def task_of(model, pruned, loss_of=None, inputs=(IMAGES,), validation=(IMAGES,)):
     compared = ComparedLayers(["1", "4", "7", "10"], block_ends(model, pruned, normed=True))
     loss_of = loss_of or (lambda wanted, found: feature_loss(wanted.features, found.features))
     student = copy.deepcopy(pruned.module)
@@ -103,7 +103,7 @@ def test_features_are_those_of_the_paper_by_the_statistics_of_the_batch():
     model = tiny()
     pruned = halved(model)
     assert [end.layer for end in block_ends(model, pruned, normed=True)] == list(ENDS)
-    task = imitation(model, pruned)
+    task = task_of(model, pruned)
     with torch.no_grad():
         assert task.error() == pytest.approx(feature_error(model, pruned, IMAGES), rel=1e-4)
 
@@ -113,7 +113,7 @@ def test_louder_images_have_the_same_features():
     """Statistics are the batch's: the level of an input does not show behind BatchNorm."""
     model = tiny()
     pruned = halved(model)
-    soft, loud = (imitation(model, pruned, validation=(k * IMAGES,)).error() for k in (1.0, 30.0))
+    soft, loud = (task_of(model, pruned, validation=(k * IMAGES,)).error() for k in (1.0, 30.0))
     assert soft == pytest.approx(loud, rel=1e-3)
 
 
@@ -124,7 +124,7 @@ def test_training_changes_the_student_alone_and_leaves_no_trace():
     flags = {name: p.requires_grad for name, p in pruned.module.named_parameters()}
     buffers = {name: value.clone() for name, value in pruned.module.named_buffers()}
     with unchanged(model.source.module), unchanged(pruned.module):
-        task = imitation(model, pruned)
+        task = task_of(model, pruned)
         fit(task, Schedule(steps=5, learning_rate=1e-2), seed=0)
         student = task.finish()
     assert not torch.equal(student[0].weight, pruned.module[0].weight)

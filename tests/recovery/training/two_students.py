@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from students import halved, tiny
 
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.training.supervise import Supervise
 from edgeprune.training import join, leave
 
@@ -22,8 +23,8 @@ EACH = 8
 def supervised(batch, workspace=None):
     """Loss on the way, weights, and outputs in the end."""
     model = tiny()
-    method = Supervise(images=48, batch=batch, steps=20, workspace=workspace)
-    done = method(model, halved(model))
+    method = Supervise(images=48, batch=batch, steps=20)
+    done = method(model, halved(model), RecoveryContext(workspace=workspace))
     return {
         "curve": done.recovered_by[-1].curve,
         "weights": done.module.state_dict(),

@@ -1,4 +1,4 @@
-"""The blocks of report.json on what was measured: each side, their ratio, each runtime.
+"""The parts of report.json on what was measured: each side, their ratio, each runtime.
 
 Part of the schema in ``document.py``; the same rules hold.
 """
@@ -23,7 +23,7 @@ class OnnxFile:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds; ``samples`` are of ``blocks`` of so many runs, these of ``sessions`` of so many."""
+    """Seconds; ``blocks`` counts the samples of each block, ``sessions`` the blocks of each."""
 
     median: float
     p90: float
@@ -37,7 +37,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """Of an inference on an emulated processor, where nothing is timed.
+    """Instructions of an inference on an emulated processor, where nothing is timed.
 
     ``per_inference`` is the median of ``samples``, and ``repeat`` how far these lie apart, as a
     fraction of it. ``host_max_rel_diff`` is the largest difference of the outputs there from those
@@ -108,8 +108,8 @@ class RuntimeParity:
 class RuntimeResult:
     """One more runtime that the same models were measured on.
 
-    ``status`` is "wrong" where the outputs are not those of ONNX Runtime, and then, or where it
-    "failed", ``detail`` says how.
+    ``status`` is "wrong" where the outputs are not those of ONNX Runtime; for that, and for
+    "failed", ``detail`` holds the reason.
     """
 
     runtime: str

@@ -29,24 +29,24 @@ def test_the_model_prices_any_widths_exactly(name, seed):
     plan = random_plan(model, seed)
     costs, widths = models_costs(model), widths_of(model, plan)
     real = count(remove_channels(model, plan), model.source.input)
-    assert float(costs.macs_at(widths)) == pytest.approx(real.macs, rel=1e-12)
-    assert float(costs.params_at(widths)) == pytest.approx(real.params, rel=1e-12)
+    assert float(costs.at("macs", widths)) == pytest.approx(real.macs, rel=1e-12)
+    assert float(costs.at("params", widths)) == pytest.approx(real.params, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_full_widths_cost_what_the_original_does(name):
     model = traced(name)
     costs, real = models_costs(model), count(model.source.module, model.source.input)
-    assert float(costs.macs_at(costs.full)) == real.macs
-    assert float(costs.params_at(costs.full)) == real.params
-    assert float(costs.channels_at(costs.full)) == sum(group.width for group in model.prunable)
+    assert costs.original("macs") == real.macs
+    assert costs.original("params") == real.params
+    assert costs.original("channels") == sum(group.width for group in model.prunable)
 
 
 def test_many_widths_are_priced_at_once():
     model = traced("residual")
     costs = models_costs(model)
     many = np.stack([widths_of(model, random_plan(model, seed)) for seed in range(5)])
-    for price in (costs.macs_at, costs.params_at, costs.channels_at):
+    for price in costs.prices.values():
         np.testing.assert_allclose(price(many), [price(row) for row in many])
 
 
@@ -79,8 +79,8 @@ def test_other_kinds_of_layers_are_priced_exactly(network, shape, seed):
     costs = models_costs(model)
     real = count(remove_channels(model, plan), model.source.input)
     widths = widths_of(model, plan)
-    assert float(costs.macs_at(widths)) == pytest.approx(real.macs, rel=1e-12)
-    assert float(costs.params_at(widths)) == pytest.approx(real.params, rel=1e-12)
+    assert float(costs.at("macs", widths)) == pytest.approx(real.macs, rel=1e-12)
+    assert float(costs.at("params", widths)) == pytest.approx(real.params, rel=1e-12)
 
 
 def test_with_everything_locked_nothing_varies():
@@ -88,4 +88,4 @@ def test_with_everything_locked_nothing_varies():
     model = trace(source, keep=["*"])
     costs = models_costs(model)
     assert costs.groups == ()
-    assert float(costs.macs_at(costs.full)) == count(source.module, source.input).macs
+    assert costs.original("macs") == count(source.module, source.input).macs

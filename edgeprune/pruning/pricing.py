@@ -1,0 +1,205 @@
+"""What a network costs as a function of the widths of its channel groups.
+
+A convolution or linear layer costs its multiply-accumulates times the share of its outputs that
+stay times the share of its inputs that stay; what passes a group (depthwise, norms) costs its
+share. So any assignment of widths is priced without building the network.
+
+Each quantity that a budget can ask for is one :class:`Price`: a function of widths. A new one is a
+class here and a line in :func:`cost_model`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeprune.layer_widths import ATTRIBUTES, width_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
+
+    from edgeprune.artifacts import ChannelGroup, Side, TracedModel
+    from edgeprune.costs import Costs
+
+Floats = NDArray[np.float64]
+
+
+class Price(Protocol):
+    """A quantity as a function of group widths."""
+
+    def __call__(self, widths: Floats) -> Floats:
+        """The quantity of the whole network.
+
+        Args:
+            widths: Widths of the groups, (…, G).
+
+        Returns:
+            (…), in the quantity's own unit.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """What can be asked of a network's widths.
+
+    Attributes:
+        groups: The groups whose widths vary.
+        prices: The price of each quantity, by name.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    prices: Mapping[str, Price]
+
+    @property
+    def full(self) -> Floats:
+        """Widths of the original, (G,)."""
+        return np.array([group.width for group in self.groups], dtype=np.float64)
+
+    def at(self, quantity: str, widths: Floats) -> Floats:
+        """A quantity at ``widths`` (…, G)."""
+        return self.prices[quantity](widths)
+
+    def original(self, quantity: str) -> float:
+        """A quantity of the original."""
+        return float(self.at(quantity, self.full))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShares:
+    """How much of each layer stays at given widths of the groups.
+
+    For layer l and group g, ``out_per_channel[l, g]`` and ``in_per_channel[l, g]`` say which share
+    of the layer's outputs and inputs one channel of the group stands for.
+
+    Attributes:
+        full: Widths of the original, (G,).
+        out_per_channel: (L, G).
+        in_per_channel: (L, G).
+    """
+
+    full: Floats
+    out_per_channel: Floats
+    in_per_channel: Floats
+
+    def at(self, widths: Floats) -> tuple[Floats, Floats]:
+        """Shares of outputs and of inputs that stay in each layer, (…, L) each."""
+        gone = self.full - widths
+        return 1 - gone @ self.out_per_channel.T, 1 - gone @ self.in_per_channel.T
+
+
+@dataclass(frozen=True, slots=True)
+class MacsPrice:
+    """Multiply-accumulates.
+
+    Attributes:
+        shares: Shares of the layers that stay.
+        macs: Multiply-accumulates of each layer at full width, (L,).
+        others: Multiply-accumulates that no width changes.
+    """
+
+    shares: LayerShares
+    macs: Floats
+    others: float
+
+    def __call__(self, widths: Floats) -> Floats:
+        """Multiply-accumulates at ``widths`` (…, G)."""
+        out, into = self.shares.at(widths)
+        return np.asarray((out * into) @ self.macs + self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class ParamsPrice:
+    """Parameters.
+
+    Attributes:
+        shares: Shares of the layers that stay.
+        weights: Parameters that scale with both sides, (L,).
+        biases: Parameters that scale with the output side, (L,).
+        others: Parameters that no width changes.
+    """
+
+    shares: LayerShares
+    weights: Floats
+    biases: Floats
+    others: float
+
+    def __call__(self, widths: Floats) -> Floats:
+        """Parameters at ``widths`` (…, G)."""
+        out, into = self.shares.at(widths)
+        return np.asarray((out * into) @ self.weights + out @ self.biases + self.others)
+
+
+def channels(widths: Floats) -> Floats:
+    """Channels of all groups together at ``widths`` (…, G)."""
+    return np.asarray(widths.sum(axis=-1))
+
+
+def cost_model(traced: TracedModel, costs: Costs) -> CostModel:
+    """Make the cost model of a network's prunable groups.
+
+    Args:
+        traced: The network with its groups.
+        costs: Costs of the original, from :func:`edgeprune.costs.count`.
+
+    Returns:
+        A model that gives the original's own figures at full widths.
+    """
+    groups = traced.prunable
+    layers = list(dict.fromkeys(member.layer for group in groups for member in group.members))
+    shares = _shares(traced, groups, layers)
+    macs_by_layer = {layer.name: float(layer.macs) for layer in costs.layers}
+    macs = np.array([macs_by_layer.get(name, 0.0) for name in layers])
+    counts = [_parameters(traced.source.module, name) for name in layers]
+    weights, biases = np.array(counts, dtype=np.float64).reshape(-1, 2).T
+    prices: dict[str, Price] = {
+        "macs": MacsPrice(shares, macs, costs.macs - float(macs.sum())),
+        "params": ParamsPrice(
+            shares, weights, biases, costs.params - float(weights.sum() + biases.sum())
+        ),
+        "channels": channels,
+    }
+    return CostModel(groups, prices)
+
+
+def _shares(
+    traced: TracedModel, groups: Sequence[ChannelGroup], layers: Sequence[str]
+) -> LayerShares:
+    rows = {name: row for row, name in enumerate(layers)}
+    sides = {side: np.zeros((len(layers), len(groups))) for side in ("out", "in")}
+    for column, group in enumerate(groups):
+        for member in group.members:
+            indices = sum(len(channel) for channel in member.channels)
+            size = _channels(traced.source.module, member.layer, member.side)
+            sides[member.side][rows[member.layer], column] += indices / group.width / size
+    full = np.array([group.width for group in groups], dtype=np.float64)
+    return LayerShares(full, sides["out"], sides["in"])
+
+
+def _channels(module: nn.Module, layer: str, side: Side) -> int:
+    """How many channels a layer, or a parameter, has on one side."""
+    owner = dict(module.named_modules()).get(layer)
+    if owner is None:
+        return module.get_parameter(layer).numel()
+    width = width_of(owner, side)
+    if width is None:
+        raise AttributeError(f"'{layer}' does not say how many channels it has")
+    return width
+
+
+def _parameters(module: nn.Module, layer: str) -> tuple[int, int]:
+    """Parameters that scale with both sides, and with the output side only."""
+    owner = dict(module.named_modules()).get(layer)
+    if owner is None:
+        return 0, module.get_parameter(layer).numel()
+    total = sum(parameter.numel() for parameter in owner.parameters(recurse=False))
+    depthwise = 1 < getattr(owner, "groups", 1) == getattr(owner, "out_channels", 0)
+    if depthwise or not any(hasattr(owner, name) for name in ATTRIBUTES["in"]):
+        return 0, total
+    weight = owner.get_parameter("weight").numel()
+    return weight, total - weight

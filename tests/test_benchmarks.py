@@ -1,0 +1,251 @@
+"""Every benchmark script runs on a toy input, in seconds; its figures mean nothing here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import digits
+import numpy as np
+import pytest
+import torch
+import zoo
+from benchmark_scripts import SCRIPTS, script
+from PIL import Image
+
+import edgeprune as ep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOY = "resnet8"
+"""Name of the toy network: one of those that scripts know."""
+
+ZOO = f'''
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+ROW = dict(input_shape=(3, 16, 16), colour="RGB", scale=1 / 255, mean=(127.5,), std=(63.75,))
+TABLE = {{"{TOY}": SimpleNamespace(**ROW, dataset="toy", metric="top-1")}}
+
+
+def load(name):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    layers += [nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).eval()
+
+
+def predictor(network):
+    @torch.no_grad()
+    def predict(inputs):
+        return network(torch.from_numpy(inputs)).numpy()
+
+    return predict
+'''
+
+METRICS = """
+import numpy as np
+
+
+def samples(name):
+    draw = np.random.default_rng(0)
+    inputs = draw.standard_normal((40, 3, 16, 16)).astype(np.float32)
+    return inputs, draw.integers(0, 4, 40).tolist()
+
+
+def evaluate(predict, name):
+    inputs, truth = samples(name)
+    return 100 * float((predict(inputs).argmax(1) == np.array(truth)).mean())
+"""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of trained networks, as ``--models`` takes it: one toy with random weights."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "zoo.py").write_text(ZOO, encoding="utf-8")
+    (folder / "metrics.py").write_text(METRICS, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled images for the toy: two in each of four classes."""
+    folder, draw = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    for label in "abcd":
+        (folder / label).mkdir()
+        for number in range(2):
+            pixels = draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with chain.onnx and, half as large, chain_50.onnx."""
+    folder = tmp_path_factory.mktemp("pair")
+    settings = {"recover": (), "bench": None, "target": ep.OnnxTarget(opset=17)}
+    config = ep.CompressConfig(**settings)
+    ep.compress(zoo.build("chain"), zoo.INPUT_SHAPE, config, directory=folder / "run")
+    (folder / "run" / "original.onnx").rename(folder / "chain.onnx")
+    (folder / "run" / "compressed.onnx").rename(folder / "chain_50.onnx")
+    return folder
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run a script in an empty folder, with some of its globals replaced; what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, *arguments: object, **replaced: object) -> str:
+        with script(name, *arguments) as module:
+            for key, value in replaced.items():
+                monkeypatch.setattr(module, key, value)
+            module.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def rows(printed: str) -> list[list[str]]:
+    """Cells of the Markdown tables in a text, headings and rules left out."""
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    tables = [line for line in lines if not set(line) <= set("|- :")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[1:]]
+
+
+def saved(name: str) -> Any:
+    return json.loads(Path(name).read_text(encoding="utf-8"))
+
+
+def test_lbyl(run):
+    printed = run("lbyl.py", "--channels", 64, "--repeats", 1, "--out", Path("all.json"))
+    (row,) = rows(printed)
+    assert row[:2] == ["64", "32"]
+    (result,) = saved("all.json")
+    assert result["difference"] < 1e-6
+
+
+def test_selection(run, models, images):
+    choice = ("--macs", 0.7, "--importance", "l2", "--scope", "local", "--recover", "none")
+    printed = run(
+        "selection.py", "--models", models, "--networks", TOY, "--images", images, *choice
+    )
+    (row,) = rows(printed)
+    assert row[:4] == [TOY, "70%", "l2", "local"]
+    assert saved("selection.json")[0][0] == TOY
+
+
+def test_whole_line(run, models):
+    short = ("--seconds", 0.2, "--budget-time", 1)
+    (row,) = rows(run("whole_line.py", "--models", models, "--only", TOY, *short))
+    assert (row[0], len(row)) == (TOY, 8)
+    (result,) = saved("whole_line.json")
+    assert len(result["metric"]) == 2
+
+
+def test_table(run, models):
+    chosen = ("--budgets", "inner-50", "--methods", "none", "analytic", "supervise")
+    short = ("--seeds", 1, "--steps", 2, "--images", 80, "--threads", 1)
+    printed = run(
+        "recovery/table.py",
+        "--models",
+        models,
+        "--data",
+        models,
+        "--networks",
+        TOY,
+        *chosen,
+        *short,
+    )
+    assert "analytic" in printed
+    assert [record["row"] for record in saved("recovery.json")] == [
+        *("dense", "none", "analytic", "supervise")
+    ]
+
+
+def test_papers(run, models):
+    chosen = ("--networks", TOY, "--criteria", "l2", "--ratios", 50, "--threads", 1)
+    printed = run("recovery/papers.py", "--models", models, "--data", models, *chosen)
+    (row,) = rows(printed)
+    assert row[:3] == [TOY, "l2", "50 %"]
+    assert saved("papers.json").keys() == {f"{TOY} l2 50"}
+
+
+def test_inversion(run, models):
+    steps = ("--ours", 2, "--generator", 2, "--theirs", 2, "--images", 8, "--threads", 1)
+    chosen = ("--models", models, "--data", models, "--networks", TOY)
+    printed = run("recovery/inversion.py", *chosen, *steps)
+    assert [row[1] for row in rows(printed)] == [
+        *("dead leaves", "inversion", "generator", "DeepInversion")
+    ]
+    assert len(saved("inversion.json")) == 4
+
+
+def test_keypoints(run):
+    printed = run("recovery/keypoints.py", "--images", 16, "--steps", 1, "--held-out", 16)
+    assert "PCK" in printed
+    assert torch.load("keypoints.pt", weights_only=True)
+
+
+def test_speed(run):
+    printed = run("recovery/speed.py", "--networks", "chain-64", "--threads", 1)
+    (row,) = rows(printed)
+    assert (row[0], row[2]) == ("chain-64", "analytic")
+
+
+def test_models(run):
+    toy = [(TOY, digits.network((8, 8, 8, 8)).eval(), (1, 1, 8, 8), None)]
+    with script("bench/models.py", "--out", Path("made")) as module:
+        module.NETWORKS, module.whole_line.networks = (TOY,), lambda *_: iter(toy)
+        module.main()
+    assert {path.name for path in Path("made").glob("*.onnx")} == {f"{TOY}.onnx", f"{TOY}_50.onnx"}
+    assert len(saved("made/models.json")) == 6
+
+
+def test_runtimes(run, pair):
+    known = {"onnxruntime": ep.bench.RUNTIMES["onnxruntime"]}
+    one = SimpleNamespace(**{**vars(ep.bench), "RUNTIMES": known})
+    (row,) = rows(run("bench/runtimes.py", pair, "--seconds", 0.2, bench=one))
+    assert row[1] == "chain"
+    assert saved("runtimes.json")[0]["runtime"] == "onnxruntime"
+
+
+def test_devices(run, pair, monkeypatch):
+    monkeypatch.setenv("EDGEPRUNE_CACHE", str(Path.cwd()))
+    printed = run("bench/devices.py", pair / "chain.onnx", "--repeats", 1)
+    (row,) = rows(printed)
+    assert row[0] == "chain.onnx"
+
+
+def test_gate_trust(run):
+    printed = run("bench/gate_trust.py", "--runs", 1, "--seconds", 0.2, "--burners", 0)
+    assert "edgeprune" in printed
+    assert len(Path("gate_trust.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_interval_coverage(run):
+    short = ("--trials", 20, "--confidence", 0.95)
+    assert rows(run("bench/interval_coverage.py", *short, "--json", Path("coverage.json")))
+    assert saved("coverage.json")
+
+
+def test_same_results(run, monkeypatch):
+    monkeypatch.setenv("EDGEPRUNE_AT", "")
+    with script("same_results.py") as module:
+        module.SUBJECTS = {"zoo:no-norm": ("nm",)}
+        found = module.fingerprints("zoo:no-norm")
+    assert "nm 0.5 plan.json" in found
+
+
+def test_every_script_is_run_here():
+    tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    missing = {name for name in SCRIPTS if Path(name).stem not in tests}
+    assert not missing, f"no test runs {', '.join(sorted(missing))} on a toy input"

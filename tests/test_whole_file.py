@@ -1,0 +1,118 @@
+"""A file is there whole or not at all, whatever ends the writing, and nothing lies beside it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgeprune.errors import UsageError
+from edgeprune.whole_file import drafts, write_whole, writing
+
+on_one_folder = settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def listed(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def write_half(file: Path, half: bytes, failure: BaseException) -> None:
+    before = listed(file.parent)
+    with writing(file) as draft:
+        draft.write_bytes(half)
+        assert listed(file.parent) == {**before, draft.name: half}
+        raise failure
+
+
+@on_one_folder
+@given(old=st.none() | st.binary(), new=st.binary())
+def test_after_success_the_new_bytes_stand_alone(
+    old: bytes | None, new: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.unlink(missing_ok=True)
+    if old is not None:
+        file.write_bytes(old)
+    write_whole(file, new)
+    assert listed(tmp_path) == {"file": new}
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt(), ValueError()])
+@pytest.mark.parametrize("old", [None, b"", b"old\0bytes"])
+@on_one_folder
+@given(half=st.binary())
+def test_after_a_failure_in_the_middle_the_old_bytes_stand_alone(
+    old: bytes | None, failure: BaseException, half: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    if old is not None:
+        file.write_bytes(old)
+    before = listed(tmp_path)
+    with pytest.raises(type(failure)):
+        write_half(file, half, failure)
+    assert listed(tmp_path) == before
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_disk_that_refuses_leaves_the_old_bytes(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[call], refuse)
+    with pytest.raises(UsageError, match=r"cannot write .*file: No space left"):
+        write_whole(file, b"new")
+    assert listed(tmp_path) == {"file": b"old"}
+
+
+def test_a_folder_in_the_way_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "file" / "inside").mkdir(parents=True)
+    with pytest.raises(UsageError, match="cannot write"):
+        write_whole(tmp_path / "file", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_writer_that_removes_its_draft_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(FileNotFoundError), writing(tmp_path / "file") as draft:
+        draft.unlink()
+    assert listed(tmp_path) == {"file": b"old"}
+
+
+def test_folders_are_made_and_what_cannot_be_one_is_named(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a" / "b" / "file", b"new")
+    with pytest.raises(UsageError, match="cannot write"):
+        write_whole(tmp_path / "a" / "b" / "file" / "below", b"new")
+    assert listed(tmp_path / "a" / "b") == {"file": b"new"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o000])
+def test_permissions_are_those_of_any_new_file(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        (tmp_path / "plain").write_bytes(b"")
+        with writing(tmp_path / "file") as draft:
+            assert draft.stat().st_mode & 0o077 == 0
+            draft.chmod(0o600)  # as the writer of safetensors does
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode for name in ("plain", "file")]
+    assert modes[0] == modes[1]
+
+
+def test_drafts_are_hidden_and_those_of_the_killed_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "run[1].pt"
+    left = tmp_path / ".run[1].pt.1.partial"
+    for path in (left, tmp_path / ".run1.pt.1.partial", tmp_path / "run[1].pt.rank0"):
+        path.write_bytes(b"half")
+    assert list(drafts(file)) == [left]
+    with writing(file) as draft:
+        assert draft.name.startswith(".")
+        assert str(os.getpid()) in draft.name
+        assert set(drafts(file)) == {left, draft}
