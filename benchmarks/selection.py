@@ -5,7 +5,7 @@
 FOLDER holds ``zoo.py`` as for whole_line.py; DIR holds labelled images, one sub-folder a class,
 that fit the networks named. Networks are pruned to each share of their multiply-accumulates and
 recovered with each method; the table shows top-1 accuracy, and in brackets the held-out error on
-drawn images, which needs no label: does it know the winner? Choose on images that no published
+procedural images, which needs no label: does it know the winner? Choose on images that no published
 figure is scored on.
 """
 
@@ -27,10 +27,10 @@ from edgeprune.recovery import METHODS
 from edgeprune.recovery.held_out import held_out_error
 
 SEEDS = (0, 1, 2)
-DRAWN, DRAWN_SEED = 64, 7
+VALIDATION_IMAGES, VALIDATION_SEED = 64, 7
 
 
-def judged(
+def compared(
     surveyed: tuple[object, object],
     images: object,
     budget: float,
@@ -40,7 +40,7 @@ def judged(
     """Accuracy and held-out error after each recovery; means over seeds if the criterion draws."""
     traced, costs = surveyed
     criterion, scope = choice
-    drawn = DeadLeaves()(traced.source, DRAWN, DRAWN_SEED)
+    leaves = DeadLeaves()(traced.source, VALIDATION_IMAGES, VALIDATION_SEED)
     found = {name: [] for name in recoveries}
     for seed in SEEDS if criterion == "random" else SEEDS[:1]:
         locked, pruned, _ = prune_to_budget(
@@ -54,7 +54,7 @@ def judged(
         for name in recoveries:
             recovered = ep.recover(locked, pruned, [METHODS[name]()])
             (share,) = evaluation.accuracies([recovered.module], images)
-            error = held_out_error(locked, recovered, drawn, synthetic=True)
+            error = held_out_error(locked, recovered, leaves, synthetic=True)
             found[name].append((share, error))
     return {
         name: tuple(statistics.mean(column) for column in zip(*rows, strict=True))
@@ -100,7 +100,7 @@ def main() -> None:
         images, surveyed = labelled(options.images, source.input), ep.survey(source)
         for budget in options.macs:
             for choice in ((c, s) for c in options.importance for s in options.scope):
-                figures = judged(surveyed, images, budget, choice, options.recover)
+                figures = compared(surveyed, images, budget, choice, options.recover)
                 results.append([name, budget, *choice, figures])
                 texts = [f"{share:.1%} ({error:.2f})" for share, error in figures.values()]
                 print(f"| {' | '.join((name, f'{budget:.0%}', *choice, *texts))} |", flush=True)

@@ -1,4 +1,4 @@
-"""Compress a trained PyTorch CNN into a smaller, faster, proved ONNX model, without data.
+"""Compress a trained PyTorch CNN into a smaller, faster, verified ONNX model, without data.
 
     import edgeprune as ep
     report = ep.compress(model, example_input, ep.CompressConfig(budget=ep.Macs(0.5)))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgeprune.pipeline import config
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.training import feature_training
 from edgeprune.training import Schedule
 
@@ -33,5 +35,6 @@ def replace_clocks(monkeypatch: pytest.MonkeyPatch, tick: float) -> FakeClock:
     """Let all of edgeprune read a fake clock, trainings of recovery included."""
     clock = FakeClock(tick=tick)
     monkeypatch.setattr("time.perf_counter", clock)
+    monkeypatch.setattr(config, "RecoveryContext", partial(RecoveryContext, clock=clock))
     monkeypatch.setattr(feature_training, "Schedule", partial(Schedule, clock=clock))
     return clock

@@ -144,7 +144,7 @@ def test_selection(run, models, images):
 
 
 def test_whole_line(run, models):
-    short = ("--seconds", 0.2, "--budget-time", 1)
+    short = ("--seconds", 0.1, "--budget-time", 1)
     (row,) = rows(run("whole_line.py", "--models", models, "--only", TOY, *short))
     assert (row[0], len(row)) == (TOY, 8)
     (result,) = saved("whole_line.json")

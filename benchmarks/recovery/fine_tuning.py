@@ -8,14 +8,13 @@ as ``Supervise`` would take. There is no validation, so the last weights are kep
 from __future__ import annotations
 
 import copy
-import math
-import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch.nn import functional as F
 
-from edgeprune.artifacts import RecoveryStep
+from edgeprune.artifacts import Note, RecoveryStep
+from edgeprune.recovery.method import RecoveryMethod
 from edgeprune.recovery.training.supervise import Supervise
 from edgeprune.recovery.training.task import varied
 from edgeprune.training import fit, generator, indices
@@ -23,40 +22,39 @@ from edgeprune.training import fit, generator, indices
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
+    from edgeprune.artifacts import PrunedModel, TracedModel
+    from edgeprune.recovery.context import RecoveryContext
 
 
 @dataclass(frozen=True)
-class FineTuning:
+class FineTuning(RecoveryMethod):
     """Train on labelled images.
 
     Attributes:
         images: Images as the network takes them, (N, C, H, W).
         classes: Class of each image, (N,).
         steps: Number of updates; 0: as ``Supervise`` chooses.
-        seconds: Time limit in seconds.
-        seed: Random seed of the order and augmentation of images; None: the run's, or 0.
     """
 
     images: Tensor
     classes: Tensor
     steps: int = 0
-    seconds: float = math.inf
-    seed: int | None = None
+
+    timed: ClassVar[bool] = True
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self, traced: TracedModel, pruned: PrunedModel, context: RecoveryContext
     ) -> PrunedModel:
-        start = time.perf_counter()
-        like, seed = Supervise(steps=self.steps, seconds=self.seconds), self.seed or 0
-        length = like._schedule(traced, pruned, self.seconds)
+        start, like, seed = context.clock(), Supervise(steps=self.steps), context.seed
+        length = like._schedule(traced, pruned, context.seconds)
         plain = {"learning_rate": 1e-3, "warmup": 0.0, "clip": 0.0, "averaging": 0.0}
         schedule = replace(length, validate_every=0, **plain)
         task = _Classes(self, copy.deepcopy(pruned.module), like._batch(pruned.input), seed)
-        fitted = fit(task, schedule, seed=seed, progress=progress)
+        fitted = fit(task, schedule, seed=seed, progress=context.progress)
         network = task.module.eval().requires_grad_(False)
-        seconds, count = time.perf_counter() - start, len(self.images)
-        step = RecoveryStep("finetune", seconds, count, f"{fitted.steps} steps on {count} images")
+        seconds, count = context.clock() - start, len(self.images)
+        note = Note("text", {"text": f"{fitted.steps} steps on {count} labelled images"})
+        step = RecoveryStep("finetune", seconds, count, (note,))
         return replace(pruned, module=network, recovered_by=(*pruned.recovered_by, step))
 
 

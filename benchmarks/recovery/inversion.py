@@ -156,14 +156,15 @@ class Bench:
             "noise_shift": scored.noise_shift,
             "confidence": scored.confidence,
             "metric": self.subject.metric,
-            "score_drawn": self._score(images, synthetic=True),
+            "score_as_synthetic": self._score(images, synthetic=True),
             "score_as_real": self._score(images, synthetic=False),
         }
 
     def _score(self, images: Tensor, *, synthetic: bool) -> float:
         source = ep.Given((images,), kind=ImageKind.PROCEDURAL if synthetic else ImageKind.REAL)
-        method = ep.Reconstruct(source=source, images=len(images), seed=self.seed)
-        recovered = method(self.traced, self.pruned)
+        method = ep.Reconstruct(source=source, images=len(images))
+        context = ep.RecoveryContext(seed=self.seed, score_images=False)
+        recovered = method(self.traced, self.pruned, context)
         return evaluate(self.subject, recovered.module, self.folders).score
 
 

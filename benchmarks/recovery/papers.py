@@ -25,7 +25,7 @@ from rendering import Record, line, score_cell
 from subjects import Folders, cut_inner, evaluate, load
 
 from edgeprune.pruning import CRITERIA
-from edgeprune.recovery import NoRecovery
+from edgeprune.recovery import NoRecovery, RecoveryContext
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
 from edgeprune.tracing import trace
@@ -53,7 +53,7 @@ def scores(
     pruned = cut_inner(traced, percent / 100, CRITERIA[criterion]())
     found = {}
     for name, method in METHODS.items():
-        outcome = evaluate(subject, method(traced, pruned).module, folders)
+        outcome = evaluate(subject, method(traced, pruned, RecoveryContext()).module, folders)
         found[name] = {
             "score": outcome.score, "correct": outcome.correct, "images": len(subject.inputs),
         }  # fmt: skip

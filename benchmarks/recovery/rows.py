@@ -20,16 +20,16 @@ from edgeprune.images.synthesis.inversion import Inversion
 from edgeprune.recovery import METHODS, NoRecovery
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
-from edgeprune.recovery.context import equipped
+from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct
+from edgeprune.recovery.method import RecoveryMethod
 from edgeprune.recovery.training.supervise import Supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edgeprune.artifacts import Progress, PrunedModel, TracedModel
-    from edgeprune.recovery.method import RecoveryMethod
+    from edgeprune.artifacts import PrunedModel, TracedModel
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Limits:
     workspace: Path | None = None
 
     def of(self, method: Any) -> Any:
-        """A method that trains, within these limits."""
-        method = replace(method, steps=self.steps, seconds=self.seconds)
-        source = getattr(method, "source", None)
+        """A method that trains, with these numbers of steps and of images of its own."""
+        method = replace(method, steps=self.steps)
+        source = method.source
         return replace(method, images=self.images) if source and source.kind.synthetic else method
 
     def as_texts(self) -> list[str]:
@@ -75,25 +75,31 @@ class Row:
     trains: bool = False
     needs: str = "none"
 
-    def method(self, subject: Subject, seed: int, limits: Limits) -> RecoveryMethod:
+    def method(self, subject: Subject, limits: Limits) -> RecoveryMethod:
         """The method to run."""
         method = self.make(subject)
+        return Reconstructed(limits.of(method)) if self.trains else method
+
+    def context(self, seed: int, limits: Limits) -> RecoveryContext:
+        """What the method is handed; the quality of its images is of no interest here."""
+        plain = RecoveryContext(seed=seed, score_images=False)
         if not self.trains:
-            return equipped((method,), seed=seed)[0]
-        method = limits.of(method)
-        return Reconstructed(equipped((method,), workspace=limits.workspace, seed=seed)[0])
+            return plain
+        return replace(plain, seconds=limits.seconds, workspace=limits.workspace)
 
 
 @dataclass(frozen=True)
-class Reconstructed:
-    """A method that starts from the result of ``reconstruct``."""
+class Reconstructed(RecoveryMethod):
+    """A method that starts from the result of ``reconstruct``; its time begins after that."""
 
     method: RecoveryMethod
 
     def __call__(
-        self, traced: TracedModel, pruned: PrunedModel, progress: Progress | None = None
+        self, traced: TracedModel, pruned: PrunedModel, context: RecoveryContext
     ) -> PrunedModel:
-        return self.method(traced, Reconstruct()(traced, pruned), progress)
+        start = Reconstruct()(traced, pruned, RecoveryContext(score_images=False))
+        ((method, own),) = context.for_each([self.method])
+        return method(traced, start, own)
 
 
 def by_name(name: str) -> Callable[[Subject], RecoveryMethod]:

@@ -18,7 +18,6 @@ import ctypes
 import gc
 import json
 import math
-import re
 import subprocess
 import sys
 import time
@@ -30,7 +29,8 @@ from torch import nn
 import edgeprune as ep
 from edgeprune.artifacts import KeptChannels, PruningPlan
 from edgeprune.pruning import prune
-from edgeprune.recovery import METHODS
+from edgeprune.recovery import METHODS, RecoveryContext
+from edgeprune.report.findings import as_text
 from edgeprune.tracing import trace
 
 NETWORKS = ["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "vgg16_bn"]
@@ -56,8 +56,8 @@ def network_of(name: str) -> tuple[nn.Module, tuple[int, ...]]:
 def resident(field: str) -> float:
     """A size of this process that Linux reports, in MiB."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    found = re.search(rf"{field}:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else math.nan
+    sizes = (line.split() for line in status.splitlines() if line.startswith(f"{field}:"))
+    return next((int(size) / 1024 for _, size, _ in sizes), math.nan)
 
 
 def measured(name: str, method: str, threads: int) -> dict:
@@ -71,11 +71,12 @@ def measured(name: str, method: str, threads: int) -> dict:
     )
     pruned = prune(traced, PruningPlan(groups, traced.source.sha256, {}))
     recover = METHODS[method]()
+    context = RecoveryContext(score_images=False)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what tracing used must not hide what recovery needs
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
     before, clock, cpu = resident("VmRSS"), time.perf_counter(), time.process_time()
-    detail = recover(traced, pruned).recovered_by[-1].detail
+    detail = as_text(recover(traced, pruned, context).recovered_by[-1].notes)
     return {
         "network": name, "method": method, "threads": threads, "detail": detail,
         "seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu,
@@ -84,11 +85,11 @@ def measured(name: str, method: str, threads: int) -> dict:
     }  # fmt: skip
 
 
-def _staying(width: int, blocks: int) -> list[int]:
-    """The first channels of every block of a group that must be cut alike."""
-    block = width // blocks
-    count = max(1, round(STAYS * block))
-    return [start + place for start in range(0, width, block) for place in range(count)]
+def _staying(width: int, partitions: int) -> list[int]:
+    """The first channels of every partition of a group that must be cut alike."""
+    size = width // partitions
+    count = max(1, round(STAYS * size))
+    return [start + place for start in range(0, width, size) for place in range(count)]
 
 
 def apart(name: str, method: str, threads: int) -> dict:

@@ -44,6 +44,7 @@ import edgeprune as ep
 from edgeprune import costs
 from edgeprune.errors import EdgepruneError
 from edgeprune.recovery import METHODS
+from edgeprune.report.findings import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,16 +108,16 @@ class Bench:
     def run(self, traced: TracedModel, pruned: PrunedModel, job: Job) -> Record:
         """Recover and score."""
         row = ROWS[job.row]
-        method = row.method(self.subject, job.seed, self.limits)
+        method = row.method(self.subject, self.limits)
         start = time.perf_counter()
-        recovered = method(traced, pruned)
+        recovered = method(traced, pruned, row.context(job.seed, self.limits))
         seconds = time.perf_counter() - start
         left = costs.count(pruned.module, pruned.input)
         return self._scored(recovered.module) | {
             "seconds": seconds,
             "macs": left.macs / self.costs.macs,
             "params": left.params / self.costs.params,
-            "detail": [step.detail for step in recovered.recovered_by],
+            "detail": [as_text(step.notes) for step in recovered.recovered_by],
             "limits": self.limits.as_texts() if row.trains else None,
         }
 
@@ -198,7 +199,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each method that draws")
     parser.add_argument("--steps", type=int, default=0, help="of rows that train; 0: theirs")
     parser.add_argument("--seconds", type=float, default=math.inf, help="of rows that train")
-    parser.add_argument("--images", type=int, default=0, help="drawn or imagined to train on")
+    parser.add_argument(
+        "--images", type=int, default=0, help="procedural or synthesized, to train on"
+    )
     parser.add_argument("--workspace", type=Path, help="keeps images and training, to go on")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--out", type=Path, default=Path("recovery.json"))

@@ -101,7 +101,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @common_options
 def cli() -> None:
-    """Compress a trained PyTorch CNN into a smaller, faster, proved ONNX model, without data."""
+    """Compress a trained PyTorch CNN into a smaller, faster, verified ONNX model, without data."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -113,7 +113,11 @@ def _plan_as_table(planned: Planned) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("channel group", "channels", "kept", title=planned.allocated.detail)
+    from edgeprune.report import document, sentences
+
+    reached = planned.allocated
+    budget = sentences.budget(document.Budget(reached.kind, reached.asked, reached.reached))
+    table = Table("channel group", "channels", "kept", title=budget)
     for entry in planned.plan.groups:
         table.add_row(Text(entry.group), str(entry.width), str(len(entry.kept)))
     console = Console()

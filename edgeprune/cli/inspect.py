@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune import units
 from edgeprune.cli import options
 from edgeprune.cli.console import common_options, progress_bar
 from edgeprune.report.coverage import coverage
@@ -79,13 +80,13 @@ def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
     from rich.table import Table
 
     console = Console()
-    layers = Table("layer", "MMACs", "params", "activations, KiB", "output", title="Cost by layer")
+    layers = Table("layer", "MACs", "params", "activations", "output", title="Cost by layer")
     for layer in costs.layers:
         layers.add_row(
             escape(layer.name),
-            f"{layer.macs / 1e6:.2f}",
+            units.count(layer.macs),
             f"{layer.params:,}",
-            f"{layer.activation_bytes / 1024:.0f}",
+            units.size(layer.activation_bytes),
             options.shape_text(layer.output_shape),
         )
     groups = Table("channel group", "channels", "layers", "state", title="Channel groups")
@@ -98,9 +99,9 @@ def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
     covered = coverage(traced, costs)
     unused = f", {costs.unused_params:,} more never used" if costs.unused_params else ""
     click.echo(
-        f"{costs.macs / 1e6:.1f} MMACs, {costs.params:,} parameters{unused}, peak activations "
-        f"{costs.peak_activation_bytes / 1024:.0f} KiB; "
-        f"{covered.prunable_macs_share:.1%} of the MACs can be pruned"
+        f"{units.count(costs.macs)} MACs, {costs.params:,} parameters{unused}, peak activations "
+        f"{units.size(costs.peak_activation_bytes)}; "
+        f"{units.percent(covered.prunable_macs_share)} of the MACs can be pruned"
     )
     for kind, share in least.items():
-        click.echo(f"--{kind} can go down to {share:.1%}")
+        click.echo(f"--{kind} can go down to {units.percent(share)}")

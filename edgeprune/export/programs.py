@@ -38,10 +38,11 @@ class ProgramTarget(ABC):
     Attributes:
         opset: None; only ONNX has opsets.
         dynamic_batch: False; programs are written at batch 1.
-        tolerance: As for ONNX: largest difference from PyTorch's outputs, as a share of their scale.
+        tolerance: Largest difference from PyTorch's outputs that counts as rounding, as a share of
+            an output's scale.
 
     Raises:
-        UsageError: If one of them is set.
+        UsageError: If ``opset`` or ``dynamic_batch`` is set.
     """
 
     suffix: ClassVar[str]

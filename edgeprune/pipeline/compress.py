@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgeprune import costs, distributed, evaluation
+from edgeprune import costs, distributed, evaluation, units
 from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
 from edgeprune.errors import ModelUnsupported, VerificationFailed
 from edgeprune.export.weights import save_weights
@@ -26,7 +26,7 @@ from edgeprune.pruning import (
     prune_to_budget,
 )
 from edgeprune.recovery import recover
-from edgeprune.report import assemble, compare, document, formats, gates
+from edgeprune.report import assemble, compare, document, formats, gates, sentences
 from edgeprune.report.coverage import coverage
 from edgeprune.report.findings import as_text
 from edgeprune.report.layers import layers
@@ -158,7 +158,7 @@ def survey(
         stage.detail = f"{len(traced.prunable)} of {len(traced.groups)} channel groups prunable"
     with log.stage("count") as stage:
         counted = costs.count(source.module, source.input, traced.record)
-        stage.detail = f"{counted.macs / 1e6:.1f} MMACs, {counted.params / 1e6:.2f} M parameters"
+        stage.detail = f"{units.count(counted.macs)} MACs, {units.count(counted.params)} parameters"
     return traced, counted
 
 
@@ -174,10 +174,11 @@ def _prune(
         traced, pruned, allocated = prune_to_budget(
             traced, counted, config.budget, **config.choosing
         )
-        stage.detail = allocated.detail
+        budget = document.Budget(allocated.kind, allocated.asked, allocated.reached)
+        stage.detail = sentences.budget(budget)
         if not allocated.on_target or pruned.surgery.rolled_back:
             stage.status = "degraded"
-    return traced, pruned, document.Budget(allocated.kind, allocated.asked, allocated.reached)
+    return traced, pruned, budget
 
 
 def _recover(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from edgeprune import units
 from edgeprune.artifacts import ChannelGroup, KeptChannels
 from edgeprune.errors import BudgetUnreachable, ModelUnsupported, UsageError
 from edgeprune.pruning.pricing import CostModel, Floats
@@ -107,11 +108,6 @@ class Allocated:
         """Whether asked and reached differ by at most 1 % of the original."""
         return abs(self.reached - self.asked) <= CLOSE_ENOUGH
 
-    @property
-    def detail(self) -> str:
-        """For people."""
-        return f"{self.kind} {self.reached:.1%} of {self.asked:.1%} asked"
-
 
 def allocate(
     model: CostModel, scores: Mapping[str, Tensor], budget: Budget, options: Allocation
@@ -140,8 +136,8 @@ def allocate(
     nearest = min(max(asked, least), original)
     if abs(asked - nearest) > CLOSE_ENOUGH * original:
         raise BudgetUnreachable(
-            f"--{budget.kind} {budget.share(asked, original):.1%} is out of reach: the nearest is "
-            f"{budget.share(nearest, original):.1%}; allow narrower layers with a smaller --unit, "
+            f"--{budget.kind} {units.percent(budget.share(asked, original))} is out of reach: the nearest is "
+            f"{units.percent(budget.share(nearest, original))}; allow narrower layers with a smaller --unit, "
             "or see with `edgeprune inspect` which groups are locked and why"
         )
     indices = _turn_knob(model, scores, budget, options, candidates)

@@ -1,7 +1,7 @@
 """PrunedModel → PrunedModel: give back the accuracy that pruning took, without data.
 
-A method is a frozen dataclass, its options its fields, called with the original, the pruned
-network and what the run has for it. It returns a new network and leaves the one it was given alone.
+A method is a frozen dataclass whose fields are its options, called with the original, the pruned
+network and the run's context. It returns a new network and leaves the one it was given alone.
 """
 
 from __future__ import annotations

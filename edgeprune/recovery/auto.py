@@ -1,13 +1,14 @@
 """Try methods from the simplest to the best, and keep the one nearest to the original.
 
-Which candidates there are depends on what the network offers. BatchNorm holds the moments that the
-analytic closed form starts from, and brings drawn images to the level of real ones, so that whole
-layers can be fitted and trained; without it there are the closed forms on weights, and the analytic
-one from a prior of the input alone. The user's own images, where there are some, serve any network.
+Which candidates there are depends on what the network offers. BatchNorm stores the moments that the
+analytic closed form starts from, and brings synthetic images to the level of real ones, so that
+whole layers can be fitted and trained; without it there are the closed forms on weights, and the
+analytic one from a prior of the input alone. The user's own images serve any network.
 
 Closed forms start from the pruned network, whatever was tried before them; training goes on from
-the best of them. No candidate wins everywhere. Each is judged on images that nothing was fitted to
-(``held_out.py``), and one that is not nearer to the original than those below it is not taken.
+the best of them. No candidate wins everywhere. Each is compared with the original on validation
+images, to which nothing was fitted (``held_out.py``), and is taken only if it is nearer than all
+before it.
 """
 
 from __future__ import annotations
@@ -38,18 +39,17 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, SourceModel, TracedModel
     from edgeprune.images.source import ImageSource
 
-HELD_OUT = 4
-"""For so many images to fit to, one other validated."""
+PER_VALIDATION_IMAGE = 4
+"""Number of images to fit to for each validation image."""
 
 LEAST_VALIDATION = 2
-"""What varies between images shows from two on."""
-
+"""Fewest validation images: one alone does not show what varies between images."""
 
 ROUNDING = 1e-6
 """With a smaller error there is nothing to mend."""
 
 EFFORT = {"nm": 1, "lbyl": 1, "analytic": 1, "reconstruct": 4, "supervise": 30}
-"""How long candidates take, beside each other; only progress goes by it."""
+"""How long candidates take, relative to each other; only progress depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Auto(RecoveryMethod):
     """Keep the method with the smallest error on held-out images, or none.
 
     Attributes:
-        source: Where images come from, to fit to and to judge by.
-        images: How many to fit to; 0: as :class:`Reconstruct` and :class:`Supervise` choose. A
-            quarter as many others judge as the first of them takes.
-        steps: Of training; 0: as :class:`Supervise` chooses.
+        source: Source of the images to fit to and of the validation images.
+        images: Number of images to fit to; 0: as :class:`Reconstruct` and :class:`Supervise`
+            choose. There are a quarter as many validation images as the former takes.
+        steps: Number of training steps; 0: as :class:`Supervise` chooses.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
@@ -75,7 +75,7 @@ class Auto(RecoveryMethod):
         pruned: PrunedModel,
         context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
-        """Recover with each candidate; the step tells which one was kept, and why."""
+        """Recover with each candidate; the step's first note says which one was kept, and why."""
         start = context.clock()
         source = context.opened(self.source, timed=True)
         fitting, validation = self._images(traced.source, source, context.seed)
@@ -116,11 +116,12 @@ class Auto(RecoveryMethod):
         """Images to fit to, and validation images."""
         few = self.images or enough(original.input)
         most = max(self.images or plenty(source, original.input), few)
-        validated = max(LEAST_VALIDATION, few // HELD_OUT)
-        inputs = source(original, most + validated, seed)
-        validated = min(validated, max(LEAST_VALIDATION, len(inputs[0]) // (HELD_OUT + 1)))
-        fitting = Given(tuple(each[validated:] for each in inputs), source.origin, source.kind)
-        return fitting, tuple(each[:validated] for each in inputs)
+        count = max(LEAST_VALIDATION, few // PER_VALIDATION_IMAGE)
+        inputs = source(original, most + count, seed)
+        share = len(inputs[0]) // (PER_VALIDATION_IMAGE + 1)
+        count = min(count, max(LEAST_VALIDATION, share))
+        fitting = Given(tuple(each[count:] for each in inputs), source.origin, source.kind)
+        return fitting, tuple(each[:count] for each in inputs)
 
     def _candidates(self, traced: TracedModel, fitting: Given) -> dict[str, RecoveryMethod]:
         """The methods that the network and the images allow, the simplest first."""
@@ -136,7 +137,7 @@ class Auto(RecoveryMethod):
 
 
 def efforts(candidates: Collection[str], progress: Progress | None) -> dict[str, Progress | None]:
-    """Progress of each candidate as progress of the whole."""
+    """Each candidate's progress as progress of the whole."""
     if progress is None:
         return dict.fromkeys(candidates)
     total, done = sum(EFFORT[name] for name in candidates), 0

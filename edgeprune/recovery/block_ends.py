@@ -5,7 +5,7 @@ others have to make up for. At the end of a block the next one expects what it w
 these are the layers to compare, in the order of execution (features before the residual sum, as in
 DFBF, arXiv:2306.12881):
 
-* whatever is added to something else: the summands of a residual stream,
+* whatever is added to something else: the summands of a residual sum,
 * layers of which no output was removed,
 * the last layer at each resolution, for networks that have neither, and
 * where a BatchNorm follows a layer, the BatchNorm instead of it.
@@ -37,7 +37,7 @@ class BlockEnd:
     """A layer whose output is compared.
 
     Attributes:
-        layer: Its dotted name.
+        layer: Dotted name of the layer.
         kept: Which of the original's channels the pruned network still has there, (K,); None: all.
     """
 
@@ -51,15 +51,15 @@ def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tup
     Args:
         traced: The original with its groups.
         pruned: What is left of it.
-        normed: Take BatchNorms only: where images are drawn by rule, nothing else is at its level.
+        normed: Whether to take BatchNorms only: on synthetic images nothing else is at its level.
 
     Returns:
-        In the order of execution; none where nothing can be compared.
+        The block ends in the order of execution; none where nothing can be compared.
     """
-    run = traced.record
-    behind, once = norm_after(run), called_once(run)
-    norms = shared_norms(run, traced.source.module, pruned.module)
-    last = {operation.layer: place for place, operation in enumerate(run.operations)}
+    record = traced.record
+    behind, once = norm_after(record), called_once(record)
+    norms = shared_norms(record, traced.source.module, pruned.module)
+    last = {operation.layer: place for place, operation in enumerate(record.operations)}
     known = norms if normed else norms | (once - behind.keys())
     there = {
         name for name, layer in pruned.module.named_modules() if isinstance(layer, CHANNEL_LAYERS)
@@ -68,7 +68,7 @@ def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tup
     kept = kept_outputs(traced, pruned.plan, candidates)
     ends = {behind.get(layer, layer) for layer in _summands(traced)}
     ends |= set(candidates) - kept.keys()
-    ends |= _last_at_each_resolution(run, candidates)
+    ends |= _last_at_each_resolution(record, candidates)
     return tuple(BlockEnd(name, kept.get(name)) for name in candidates if name in ends)
 
 
@@ -100,10 +100,10 @@ def _added(path: LinearPath, *, inside: bool) -> Iterator[str]:
                 yield layer
 
 
-def _last_at_each_resolution(run: OperatorTrace, candidates: list[str]) -> set[str]:
+def _last_at_each_resolution(record: OperatorTrace, candidates: list[str]) -> set[str]:
     """The candidate that runs last, of those whose outputs have the same height and width."""
     last: dict[tuple[int, ...], str] = {}
-    for operation in run.operations:
+    for operation in record.operations:
         if operation.layer in candidates and operation.writes:
             last[operation.writes[0].shape[2:]] = operation.layer
     return set(last.values())

@@ -31,7 +31,7 @@ class RecoveryContext:
 
     Attributes:
         images: Image source taken in place of a method's own synthetic one: the user's images, or
-            the synthesis asked for. None: each method has its own way.
+            the synthesis asked for; None: each method uses its own.
         seed: Random seed of everything that a method draws.
         seconds: Time limit, from the call on; inf: none. A method that trains then takes as many
             steps as there is time for, and two runs no longer give the same weights.
@@ -41,7 +41,7 @@ class RecoveryContext:
             of them ask for is made once. None: nothing is kept.
         folder: Folder that synthesized images are saved to, with a contact sheet; None: they are
             not saved.
-        name: Names a further set of images.
+        name: Name of the method, part of the file name of a further set of images.
         progress: Callback for the share done, 0 to 1; None: nobody watches.
         score_images: Whether the original scores synthetic images, for the report.
         clock: Gives the time in seconds.
@@ -59,10 +59,10 @@ class RecoveryContext:
     clock: Callable[[], float] = time.perf_counter
 
     def source(self, own: ImageSource | None) -> ImageSource | None:
-        """The image source of a method in this run, before it is given a time and a folder.
+        """The image source of a method in this run, not yet opened.
 
         Args:
-            own: The method's own; None for methods that take no images.
+            own: The method's own source; None for methods that take no images.
         """
         return self.images if self.images and own and own.kind.synthetic else own
 
@@ -82,10 +82,10 @@ class RecoveryContext:
     def for_each(
         self, methods: Sequence[RecoveryMethod]
     ) -> Iterator[tuple[RecoveryMethod, RecoveryContext]]:
-        """Every method with a context of its own.
+        """Pair every method with a context of its own.
 
-        Time is shared equally, at the moment a method's turn comes, among it and those behind it
-        that can keep to a time; the others take what they need.
+        When its turn comes, a method that keeps to a time gets an equal share of what is left,
+        among itself and those like it that follow; the others take what they need.
 
         Args:
             methods: Methods in the order of application.
@@ -107,11 +107,11 @@ class RecoveryContext:
             )
 
     def within(self, seconds: float, progress: Progress | None) -> RecoveryContext:
-        """The context of a method that another one calls on images of its own.
+        """The context of a method that another one calls, on images that it was given.
 
         Args:
-            seconds: Its time limit.
-            progress: Its callback.
+            seconds: Time limit of the method called.
+            progress: Callback for the share of it that is done.
         """
         alone = replace(self, images=None, folder=None, image_workspace=None, score_images=False)
         return replace(alone, seconds=seconds, progress=progress)
@@ -121,13 +121,13 @@ class RecoveryContext:
 
 
 def labels(methods: Sequence[RecoveryMethod]) -> list[str]:
-    """A name for each, that no other has and that is the same in the next run."""
-    seen: Counter[str] = Counter()
+    """Distinct names of the methods, the same in every run."""
+    counts: Counter[str] = Counter()
     found = []
     for method in methods:
         name = type(method).__name__.lower()
-        seen[name] += 1
-        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+        counts[name] += 1
+        found.append(name if counts[name] == 1 else f"{name}-{counts[name]}")
     return found
 
 

@@ -5,9 +5,9 @@ The error of a feature is the share of its variance in the original that the pru
     e = Σ (z_p − z_o)² / Σ (z_o − mean z_o)²
 
 The error of a network is the mean over the ends of its blocks (``block_ends.py``) and its outputs.
-Outputs alone would say little on drawn images, since nothing brings them to the level of real ones;
-block ends alone would miss what comes behind the last of them. It needs no label and no task. Where
-images are drawn, BatchNorm runs at the level of the batch (``batchnorm.py``) with the pruned
+Outputs alone would say little on synthetic images, since nothing brings them to the level of real
+ones; block ends alone would miss what comes behind the last of them. It needs no label and no task.
+On synthetic images BatchNorm runs at the level of the batch (``bn_statistics.py``) with the pruned
 network's own statistics: what they get wrong is counted.
 """
 
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
 def held_out_error(
     traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor], *, synthetic: bool
 ) -> float:
-    """The error above.
+    """The mean relative error of features at block ends and of outputs.
 
     Args:
         traced: The original.
-        pruned: The network to judge; not changed.
-        inputs: One tensor (N, …) for each input.
+        pruned: The network to compare with it; not changed.
+        inputs: Validation images, one tensor (N, …) for each input of the network.
         synthetic: Whether the images are procedural or synthesized.
 
     Returns:
         0 for equal networks, 1 for one that says nothing; infinite where one is not finite.
     """
 
-    def look(_: LayerPair) -> None:
-        """Nothing is changed on this paired."""
+    def change_nothing(_: LayerPair) -> None:
+        """Leave the layer as it is."""
 
     paired = PairedForward(traced, pruned, synthetic=synthetic)
     ends = block_ends(traced, pruned, normed=synthetic)
     original = FeatureRecorder(paired.teacher, ends, only_kept=True)
     student = FeatureRecorder(paired.student, ends, only_kept=False)
-    wanted, actual = paired.run(inputs, look)
+    wanted, actual = paired.run(inputs, change_nothing)
     pairs = zip(original.take() + wanted, student.take() + actual, strict=True)
     errors = [relative_error(w, a) for w, a in pairs]
     return sum(errors) / len(errors)

@@ -27,8 +27,8 @@ def kept_outputs(
         layers: Some of :data:`~edgeprune.graph.layers.CHANNEL_LAYERS`, by dotted name.
 
     Returns:
-        Ascending indices into the original's channels, (K,), int64; a layer that loses no output
-        is not there.
+        Ascending indices into the original's channels, (K,), int64, by layer; layers that lose no
+        output are left out.
     """
     lost = {
         layer: gone
@@ -42,7 +42,7 @@ def kept_outputs(
 
 
 def all_outputs(traced: TracedModel, layer: str) -> Tensor:
-    """Every output channel of one of :data:`~edgeprune.graph.layers.CHANNEL_LAYERS` of the original, (C,)."""
+    """Every output channel of a layer of the original, (C,)."""
     module: nn.Module = traced.source.module.get_submodule(layer)
     width = width_of(module)
     assert width is not None, f"'{layer}' is no layer of channels"

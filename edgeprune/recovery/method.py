@@ -25,7 +25,7 @@ class RecoveryMethod(Protocol):
 
     @property
     def source(self) -> ImageSource | None:
-        """Where the method gets images if the run has none for it; None: it takes no images."""
+        """Source of images if the run has none for the method; None: it takes no images."""
         return None
 
     def __call__(
@@ -36,7 +36,7 @@ class RecoveryMethod(Protocol):
         Args:
             traced: The original with its groups.
             pruned: The result of surgery, or of an earlier method; not changed.
-            context: What the run has for the method.
+            context: The run's images, time, seed and folders for the method.
 
         Returns:
             A network with new weights, the step that was taken appended to ``recovered_by``.

@@ -162,7 +162,7 @@ def accuracy(
 
 def surgery(proof: artifacts.SurgeryProof) -> document.Surgery:
     """The proof of surgery; groups rolled back are in the notes."""
-    return document.Surgery(finite(proof.max_rel_diff), proof.tolerance, proof.exempt)
+    return document.Surgery(finite(proof.max_rel_diff), proof.tolerance, proof.exempt, proof.dtype)
 
 
 def parity(found: artifacts.Parity) -> document.Parity:

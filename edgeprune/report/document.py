@@ -7,6 +7,7 @@ produce is null, and so is a figure that is not finite, because JSON has no NaN.
 ``schema_version`` counts up when a key goes or changes its meaning. Keys that are added have a
 default, so that reports without them are still read; added to version 1 since:
 
+    surgery.dtype        precision that the proof was made in
     recovery[].curve     [[steps done, loss on held-out images], …] of a method that trains
     recovery[].notes     what detail says, as data: {kind, …}
     recovery[].quality   how the original sees the images that a method fitted to, if no camera
@@ -86,11 +87,12 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Surgery:
-    """The pruned network against the original with the same channels masked."""
+    """The pruned network against the original with the same channels masked, both in ``dtype``."""
 
     max_rel_diff: float | None
     tolerance: float
     exempt: tuple[str, ...]
+    dtype: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,9 @@ def _in(unit: str, value: float | None) -> str:
 def surgery(proof: Surgery) -> str:
     """Whether the pruned network computes what the masked original does, and how nearly."""
     exempt = f"; compared by type: {', '.join(proof.exempt)}" if proof.exempt else ""
-    largest = f"{units.difference(proof.max_rel_diff)} at most (tolerance {proof.tolerance:.0e})"
+    precision = f" in {proof.dtype}" if proof.dtype not in (None, "float64") else ""
+    differ = f"{units.difference(proof.max_rel_diff)} at most{precision}"
+    largest = f"{differ} (tolerance {proof.tolerance:.0e})"
     return f"{exactness(proof)}: differs from the masked original by {largest}{exempt}"
 
 

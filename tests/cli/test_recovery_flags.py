@@ -68,7 +68,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 def test_training_keeps_to_its_time(
     methods: str, pruned_chain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace_clocks(monkeypatch, tick=0.01)
+    replace_clocks(monkeypatch, tick=0.03)
     report = recovered(pruned_chain, "--recover", methods, "--budget-time", "8s")
     (stage,) = (stage for stage in report.stages if stage.name == "recover")
     assert 6 < stage.seconds < 1.1 * 8

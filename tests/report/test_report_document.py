@@ -214,4 +214,4 @@ def test_images_that_no_network_can_judge_are_still_json(
 
 
 def test_surgery_of_the_artifact_and_of_the_report_agree() -> None:
-    assert full().surgery == Surgery(1e-7, 1e-4, ("norm_1",))
+    assert full().surgery == Surgery(1e-7, 1e-4, ("norm_1",), "float64")

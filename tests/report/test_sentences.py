@@ -101,3 +101,9 @@ def test_what_a_network_does_not_have_is_left_out() -> None:
 def test_a_share_below_one_is_never_all(share: float, n: int) -> None:
     text = sentences.agreement(Parity(0.0, 0.0, share, n, (1,)))
     assert not text.startswith(f"top-1 identical on {n} of")
+
+
+@pytest.mark.parametrize(("dtype", "said"), [("float64", False), ("float32", True), (None, False)])
+def test_a_proof_in_single_precision_says_so(dtype: str | None, said: bool) -> None:
+    text = sentences.surgery(Surgery(1e-7, 1e-5, (), dtype))
+    assert ("float32" in text) is said

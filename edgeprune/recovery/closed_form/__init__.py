@@ -1,4 +1,4 @@
-"""Recovery by a formula on weights and stored statistics: no image is seen.
+"""Recovery by a formula on weights and stored statistics, without images.
 
 analytic.py         least squares from propagated moments
 lbyl.py             LBYL, each removed channel carried by all kept ones

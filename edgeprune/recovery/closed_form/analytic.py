@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from edgeprune.moments.propagation import Moments
 
 LEAST, MOST = 0.05, 1.2
-"""What is restored of a variance: removing channels hardly ever adds to it."""
+"""Bounds of the factor on a variance: removing channels hardly ever adds to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ class Analytic(RecoveryMethod):
         pruned: PrunedModel,
         context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.method.RecoveryMethod` says."""
+        """Recover a pruned network, as :class:`edgeprune.recovery.method.RecoveryMethod` says."""
         return rebuilt("analytic", self.ridge, traced, pruned, context.progress)
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics(RecoveryMethod):
-    """Repair mean and variance only, and let no channel carry another: the control of the above."""
+    """Repair mean and variance only, and let no channel carry another: the control of Analytic."""
 
     def __call__(
         self,
@@ -75,7 +75,7 @@ class Statistics(RecoveryMethod):
         pruned: PrunedModel,
         context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.method.RecoveryMethod` says."""
+        """Recover a pruned network, as :class:`edgeprune.recovery.method.RecoveryMethod` says."""
         return rebuilt("statistics", float("inf"), traced, pruned, context.progress)
 
 
@@ -94,7 +94,7 @@ def rebuilt(
         ridge: λ; infinite: S = 0.
         traced: The original with its groups.
         pruned: The result of surgery; copied, not changed.
-        progress: Told after each layer.
+        progress: Callback for the share done, called after each layer.
 
     Returns:
         The recovered network.
@@ -115,7 +115,7 @@ def rebuilt(
             change = _reweigh(was, now, rows, columns, moments, ridge)
             if layer in norms:
                 norm = norms[layer]
-                _settle(original.get_submodule(norm), module.get_submodule(norm), rows, change)
+                _finalize(original.get_submodule(norm), module.get_submodule(norm), rows, change)
             elif isinstance(now.bias, Tensor):
                 now.bias.data.copy_(_staying(was.get_parameter("bias"), rows) + change.mean)
         if progress is not None:
@@ -130,11 +130,11 @@ def rebuilt(
 
 def _own_norms(traced: TracedModel) -> dict[str, str]:
     """The BatchNorm that takes a layer's mean, by layer; both run once and serve no one else."""
-    run = traced.record
-    once, stored = called_once(run), batch_norms(traced.source.module)
+    record = traced.record
+    once, stored = called_once(record), batch_norms(traced.source.module)
     return {
         layer: norm
-        for layer, norm in norm_after(run).items()
+        for layer, norm in norm_after(record).items()
         if layer in once and norm in once and norm in stored
     }
 
@@ -162,10 +162,10 @@ def coefficients(cov: Tensor, kept: Tensor, lost: Tensor, ridge: float) -> Tenso
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What compensation left over of a layer's output.
+    """What compensation changes in a layer's output.
 
     Attributes:
-        mean: δ: how much lower the mean of each output is, (O,).
+        mean: δ, by which the mean of each output falls, (O,).
         variance: Share of each output's variance that is left, (O,).
     """
 
@@ -180,13 +180,13 @@ def rebuild(
 
     Args:
         weight: V, (O, C, T).
-        moments: Of the C channels that it reads.
-        lost: Which of them are gone, (C,), true or false.
+        moments: Moments of the C channels that it reads.
+        lost: Whether each of them is gone, (C,).
         correlation: R between the taps, (T, T).
         ridge: λ.
 
     Returns:
-        V', (O, K, T), and what it leaves over.
+        V', (O, K, T), and the change of the layer's output.
     """
     mean, cov = moments.mean, moments.cov
     stay, gone = (~lost).nonzero().flatten(), lost.nonzero().flatten()
@@ -229,7 +229,7 @@ def _reweigh(
     )
 
 
-def _settle(was: nn.Module, now: nn.Module, rows: set[int], change: Change) -> None:
+def _finalize(was: nn.Module, now: nn.Module, rows: set[int], change: Change) -> None:
     """Let a BatchNorm take the mean and restore the variance of the layer in front of it."""
     mean, variance = was.get_buffer("running_mean"), was.get_buffer("running_var")
     share = change.variance.clamp(LEAST, MOST)

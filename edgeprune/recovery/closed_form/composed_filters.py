@@ -74,7 +74,8 @@ class ComposedFilters:
             the only case that the papers know; None elsewhere.
         moments: Mean and covariance of the channels behind their activations, as the layer reads
             them; None where they are unknown or nobody asked.
-        consumer_norm: Squared norm of the layer's weights on each channel, (C,); None as above.
+        consumer_norm: Squared norm of the layer's weights on each channel, (C,); None where nobody
+            asked.
     """
 
     gram: Tensor
@@ -91,7 +92,7 @@ class ComposedFilters:
         return self.gram.diagonal() / self.raw.clamp_min(torch.finfo(self.raw.dtype).tiny)
 
     def of(self, channels: Tensor) -> ComposedFilters:
-        """The same stream, of some channels only."""
+        """The same composed filters, of some channels only."""
         return ComposedFilters(
             self.gram[channels][:, channels],
             self.constant[channels],
@@ -104,7 +105,7 @@ class ComposedFilters:
 
 
 class FilterComposer:
-    """Composes the streams inside one channel group.
+    """Composes the filters inside one channel group.
 
     Args:
         module: The original network.
@@ -117,7 +118,7 @@ class FilterComposer:
         self._known: dict[int, ComposedFilters] = {}
 
     def compose(self, path: LinearPath) -> ComposedFilters:
-        """Compose the stream of ``path``; each part only once, however often it is read."""
+        """Compose the filters along ``path``; each part only once, however often it is read."""
         key = id(path)
         if key not in self._known:
             self._known[key] = self._compose(path)
@@ -168,8 +169,8 @@ class FilterComposer:
         if norm.weight is not None:
             gain = gain * self._of_channels(layer, "norm", norm.get_parameter("weight"))
         shift = composed.constant - self._of_channels(layer, "norm", mean)
-        stream = _scaled(replace(composed, constant=shift), gain)
-        return replace(stream, constant=stream.constant + self._bias(layer, "norm"), normed=True)
+        scaled = _scaled(replace(composed, constant=shift), gain)
+        return replace(scaled, constant=scaled.constant + self._bias(layer, "norm"), normed=True)
 
     def _unfolded(self, convolution: ComposedFilters, layer: str) -> Unfolded:
         """The BatchNorm ``layer`` and the convolution it follows."""
@@ -194,17 +195,17 @@ class FilterComposer:
         return values.detach().double()[own_indices(member).to(values.device)]
 
 
-def _scaled(stream: ComposedFilters, gain: Tensor) -> ComposedFilters:
+def _scaled(composed: ComposedFilters, gain: Tensor) -> ComposedFilters:
     """Each channel times its own gain, (C,)."""
-    gram = stream.gram * gain[:, None] * gain[None, :]
-    return replace(stream, gram=gram, constant=stream.constant * gain, unfolded=None)
+    gram = composed.gram * gain[:, None] * gain[None, :]
+    return replace(composed, gram=gram, constant=composed.constant * gain, unfolded=None)
 
 
-def _summed(streams: list[ComposedFilters]) -> ComposedFilters:
-    """The sum of streams whose filters read different things."""
+def _summed(terms: list[ComposedFilters]) -> ComposedFilters:
+    """The sum of channels whose filters read different things."""
     return ComposedFilters(
-        gram=torch.stack([stream.gram for stream in streams]).sum(0),
-        constant=torch.stack([stream.constant for stream in streams]).sum(0),
-        raw=torch.stack([stream.raw for stream in streams]).sum(0),
-        normed=any(stream.normed for stream in streams),
+        gram=torch.stack([term.gram for term in terms]).sum(0),
+        constant=torch.stack([term.constant for term in terms]).sum(0),
+        raw=torch.stack([term.raw for term in terms]).sum(0),
+        normed=any(term.normed for term in terms),
     )

@@ -1,4 +1,4 @@
-"""The convolution groups of a layer: its weight as outputs x inputs x taps, one part a group.
+"""The convolution groups of a layer: its weight as outputs x inputs x taps, group by group.
 
 Every layer that reads channels takes this form: convolutions, grouped and transposed ones, and
 linear layers, so that a closed form is written once.

@@ -1,9 +1,8 @@
 """LBYL: every kept filter helps to carry a removed one.
 
-The removed filter is written as a combination of all kept ones by ridge
-regression, with two further terms for what BatchNorm and the activation leave over
-(arXiv:2502.08474, the closed form of its loss). For removed channel p and kept channels K the
-loss over raw filters u is
+The removed filter is written as a combination of all kept ones by ridge regression, with two
+further terms for what BatchNorm and the activation leave over (arXiv:2502.08474, the closed form
+of its loss). For removed channel p and kept channels K the loss over raw filters u is
 
     J(r) = ‖u_p − U_Kᵀ r‖² + λ₁ b_p(r)² + λ₂ ‖κ_p ∘ r‖²
 
@@ -18,15 +17,15 @@ therefore solve all removed channels at once, exactly: the solution without λ�
 constant it leaves over is worth.
 
 The paper tunes λ₁ and λ₂ for each network and ratio, as far as one can tell on test accuracy. Here
-a rule takes the place of labelled data: of a grid that spans the paper's tables, each consumer takes
-the pair that leaves the least error in what it makes, as predicted from BatchNorm's statistics
+a rule takes the place of labelled data: of a grid that spans the paper's tables, each consumer
+takes the pair that leaves the least error in its outputs, as predicted from BatchNorm's statistics
 (``moments/propagation.py``),
 
     Σ_p ‖V_p‖² E|a_p − S_p a_K|²
 
-with the consumer's weights V_p on channel p and the uncentred second moments of the channels a behind
-their activations: uncentred, because LBYL changes no bias. Both λ enter behind the
-eigendecomposition, so that the whole grid costs one.
+with the consumer's weights V_p on channel p (their squared norm is the consumer norm) and the
+uncentred second moments of the channels a behind their activations: uncentred, because LBYL changes
+no bias. Both λ enter behind the eigendecomposition, so that the whole grid costs one.
 """
 
 from __future__ import annotations
@@ -50,13 +49,12 @@ if TYPE_CHECKING:
 
 CONSTANT_WEIGHTS: tuple[float, ...] = (1e-5, 1e-6, 1e-4, 1e-3)
 RIDGES: tuple[float, ...] = (1e-3, 1e-4, 1e-2, 1e-1)
-"""The grid of the rule; the paper's most usual values come first, and count where there is no
-rule."""
+"""The grid of the rule; the paper's most usual values come first, and are taken without a rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lbyl(RecoveryMethod):
-    """Deliver each removed channel to all kept ones.
+    """Redistribute each removed channel over all kept ones.
 
     Attributes:
         constant_weight: λ₁, weight of the constant that BatchNorm leaves over; larger: the
@@ -67,7 +65,7 @@ class Lbyl(RecoveryMethod):
             by the rule above, or 1e-3.
         released: Compute what the authors' code computes instead, to compare with published
             figures: σ is the running variance, λ₁ weighs ‖h‖² on the diagonal where h hᵀ belongs,
-            and coefficients r are redistributed without BatchNorm's ratio κ (see ``released.py``).
+            and coefficients r are taken without BatchNorm's ratio κ (see ``released_code.py``).
             Only for networks in which every pruned layer is a convolution with its BatchNorm; λ
             that are not given are 1e-5 and 1e-3.
     """
@@ -82,7 +80,7 @@ class Lbyl(RecoveryMethod):
         pruned: PrunedModel,
         context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
+        """Recover a pruned network, as :class:`edgeprune.recovery.method.RecoveryMethod` says.
 
         Raises:
             UsageError: If ``released`` is asked for and a pruned layer is of another kind.
@@ -98,7 +96,7 @@ class Lbyl(RecoveryMethod):
     def mixing(self, filters: ComposedFilters, kept: Tensor, removed: Tensor) -> Tensor:
         """Coefficients that minimise the loss above.
 
-        Where no BatchNorm lies on the way the constant is the layer's bias, which counts as one
+        Where no BatchNorm lies on the path the constant is the layer's bias, which counts as one
         more coordinate of the filter (λ₁ = 1 with g = 1).
 
         Args:
@@ -110,7 +108,7 @@ class Lbyl(RecoveryMethod):
             S, (R, K), float64.
 
         Raises:
-            UsageError: If ``released`` is asked for and the filters is of another kind.
+            UsageError: If ``released`` is asked for and the filters are of another kind.
         """
         constant_weights, ridges = self._candidates(filters)
         if self.released:
@@ -157,7 +155,7 @@ class _Equations:
 
     @classmethod
     def of(cls, filters: ComposedFilters, kept: Tensor, removed: Tensor) -> _Equations:
-        """The equations for some removed channels."""
+        """The equations of some removed channels."""
         eigenvalues, basis = torch.linalg.eigh(filters.gram[kept][:, kept])
         target, constants = (
             basis.T @ filters.gram[kept][:, removed],
@@ -180,7 +178,7 @@ class _Equations:
 
 @dataclass(frozen=True, slots=True)
 class _Error:
-    """The predicted error of the module's docstring, as a function of Sᵀ, (K, R).
+    """The error of a consumer's outputs, predicted from Sᵀ, (K, R).
 
     Attributes:
         consumer_norm: ‖V_p‖², (R,).
@@ -196,13 +194,13 @@ class _Error:
 
     @classmethod
     def of(cls, moments: Moments, consumer_norm: Tensor, kept: Tensor, removed: Tensor) -> _Error:
-        """From mean and covariance of all channels."""
+        """The error from mean and covariance of all channels."""
         second = moments.cov + torch.outer(moments.mean, moments.mean)
         shared, among_kept = second[kept][:, removed], second[kept][:, kept]
         return cls(consumer_norm[removed], second.diagonal()[removed], shared, among_kept)
 
     def turned(self, basis: Tensor) -> _Error:
-        """The same for coefficients in another basis of the kept channels, (K, K)."""
+        """The same error for coefficients in another basis of the kept channels, (K, K)."""
         second = basis.T @ self.second @ basis
         return _Error(self.consumer_norm, self.power, basis.T @ self.shared, second)
 

@@ -1,8 +1,8 @@
 """Neuron merging: each removed channel is carried by the one kept channel most like it.
 
 Kim et al., "Neuron Merging: Compensating for Pruned Neurons", NeurIPS 2020. With folded filters
-ũ and constants c (see ``streams.py``), kept channel k carries removed channel p with coefficient
-s = ‖ũ_p‖/‖ũ_k‖ and leaves the constant B = c_p − s c_k. The paper's choice is
+ũ and constants c (see ``composed_filters.py``), kept channel k carries removed channel p with
+coefficient s = ‖ũ_p‖/‖ũ_k‖ and leaves the constant B = c_p − s c_k. The paper's choice is
 
     k* = argmin_k  λ (1 − cos(ũ_p, ũ_k)) + (1 − λ) minmax_k(|B| / s)
 
@@ -41,8 +41,8 @@ class NeuronMerging(RecoveryMethod):
         balance: λ, weight of the angle against the constant left over; 1 looks at the angle only.
         released: Compute what the authors' code computes instead, to compare with published
             figures: filters are compared without BatchNorm, the coefficient has BatchNorm's ratio
-            the wrong way round, σ is the running variance (see ``released.py``). Only for networks
-            in which every pruned layer is a convolution with its BatchNorm.
+            the wrong way round, σ is the running variance (see ``released_code.py``). Only for
+            networks in which every pruned layer is a convolution with its BatchNorm.
     """
 
     threshold: float = 0.1
@@ -55,7 +55,7 @@ class NeuronMerging(RecoveryMethod):
         pruned: PrunedModel,
         context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
+        """Recover a pruned network, as :class:`edgeprune.recovery.method.RecoveryMethod` says.
 
         Raises:
             UsageError: If ``released`` is asked for and a pruned layer is of another kind.
@@ -77,7 +77,7 @@ class NeuronMerging(RecoveryMethod):
             S, (R, K), float64.
 
         Raises:
-            UsageError: If ``released`` is asked for and the filters is of another kind.
+            UsageError: If ``released`` is asked for and the filters are of another kind.
         """
         if self.released:
             return merge(filters, kept, removed, self.threshold, self.balance)

@@ -1,4 +1,4 @@
-"""Let the channels that stay carry what the removed ones redistributed.
+"""Let the channels that stay carry the removed ones: redistribution into the consumers.
 
 If each removed channel is a_r ≈ Σ_k S[r, k] a_k, a layer that read all of them keeps its output
 by absorbing S into its own weight:
@@ -75,11 +75,11 @@ def recovered(
     """Recover a pruned network by a redistribution, and record the step under the method's name.
 
     Args:
-        method: The name.
+        method: Name of the step.
         mixing: Finds the coefficients for one consumer.
         traced: The original with its groups.
         pruned: The result of surgery; copied, not changed.
-        progress: Told after each group.
+        progress: Callback for the share done, called after each group.
         with_moments: Whether ``mixing`` is given the moments and the consumer's norm too.
 
     Returns:
@@ -87,12 +87,10 @@ def recovered(
     """
     start = time.perf_counter()
     known = moments_of_consumers(traced, pruned) if with_moments else None
-    redistributed = redistribute(traced, pruned, mixing, progress, known)
-    note = compensated(
-        redistributed.layers, redistributed.left_out, because="no linear path to them"
-    )
+    found = redistribute(traced, pruned, mixing, progress, known)
+    note = compensated(found.layers, found.left_out, because="no linear path to them")
     step = RecoveryStep(method, time.perf_counter() - start, 0, (note,))
-    return replace(pruned, module=redistributed.module, recovered_by=(*pruned.recovered_by, step))
+    return replace(pruned, module=found.module, recovered_by=(*pruned.recovered_by, step))
 
 
 @torch.no_grad()
@@ -109,7 +107,7 @@ def redistribute(
         traced: The original with its groups.
         pruned: The result of surgery; copied, not changed.
         mixing: Finds the coefficients for one consumer.
-        progress: Told after each group.
+        progress: Callback for the share done, called after each group.
         known: Moments of what consumers read, by dotted name; handed on to ``mixing``.
 
     Returns:
@@ -130,12 +128,11 @@ def redistribute(
             original = traced.source.module.get_submodule(member.layer)
             rows_lost = lost.get((member.layer, "out"), set())
             columns_lost = lost[member.layer, "in"]
-            found = list(group_weights(original, rows_lost, columns_lost))
+            parts = list(group_weights(original, rows_lost, columns_lost))
             if known is not None:
-                filters = _informed(filters, member, found, known.get(member.layer))
-            for part, view in zip(
-                found, weight_views(module.get_submodule(member.layer)), strict=True
-            ):
+                filters = _informed(filters, member, parts, known.get(member.layer))
+            views = weight_views(module.get_submodule(member.layer))
+            for part, view in zip(parts, views, strict=True):
                 _fold(part, view, member, entry, partial(mixing, filters))
             done += 1
         if progress is not None:
@@ -144,7 +141,7 @@ def redistribute(
 
 
 def moments_of_consumers(traced: TracedModel, pruned: PrunedModel) -> dict[str, Moments]:
-    """What the layers read that a redistribution reaches, as far as it can be predicted; by name."""
+    """Moments of what the consumers in reach of a redistribution read, where known; by name."""
     cut = {entry.group for entry in pruned.plan.groups}
     consumers = {
         member.layer
@@ -157,10 +154,10 @@ def moments_of_consumers(traced: TracedModel, pruned: PrunedModel) -> dict[str, 
 
 
 def _informed(
-    filters: ComposedFilters, member: Member, found: Sequence[GroupWeight], moments: Moments | None
+    filters: ComposedFilters, member: Member, parts: Sequence[GroupWeight], moments: Moments | None
 ) -> ComposedFilters:
-    """The filters with the consumer_norm of the consumer, and with its moments if they are known."""
-    norms = [torch.linalg.vector_norm(part.weight, dim=(0, 2)).square() for part in found]
+    """The filters with their consumer norms, and with their moments if these are known."""
+    norms = [torch.linalg.vector_norm(part.weight, dim=(0, 2)).square() for part in parts]
     by_input = torch.cat(norms)
     consumer_norm = torch.stack([by_input[list(own)].sum() for own in member.channels])
     if moments is None:
@@ -177,7 +174,7 @@ def _fold(
     entry: KeptChannels,
     mixing: Callable[[Tensor, Tensor], Tensor],
 ) -> None:
-    """Add to ``view``, the pruned weight of one part (O, K, T), what its inputs now carry.
+    """Add to ``view``, the pruned weight of one convolution group (O, K, T), what it now carries.
 
     An input channel of the group may be several columns of the layer: behind a flatten they are
     taps like the kernel's own.
@@ -192,7 +189,7 @@ def _fold(
     coefficients = mixing(torch.tensor(kept), torch.tensor(gone))
     columns = torch.tensor([[index - part.start for index in own[c]] for c in gone])
     outputs = len(part.weight)
-    redistributed = part.weight[:, columns.flatten()].reshape(outputs, len(gone), -1)
-    carried = torch.einsum("ort,rk->okt", redistributed, coefficients)
+    removed = part.weight[:, columns.flatten()].reshape(outputs, len(gone), -1)
+    carried = torch.einsum("ort,rk->okt", removed, coefficients)
     places = torch.tensor([part.place[index] for c in kept for index in own[c]])
     view.index_add_(1, places, carried.reshape(outputs, len(places), -1).to(view.dtype))

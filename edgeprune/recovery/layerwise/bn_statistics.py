@@ -10,15 +10,15 @@ the original has stored,
 
     μ_p = μ_o + (m_p − m_o) √(ν_o/v_o)          ν_p = ν_o · v_p/v_o
 
-*Every batch at its proper level.* Drawn images leave the original's own statistics layer by layer,
-and end up where no real image ever was. So where images are not real the original normalises each
-batch by the statistics of that very batch, as in training: at every BatchNorm each channel is back
-at the mean and variance that it has on real images, and only the shape of the distribution is the
-drawn images' own. The pruned network follows by the same map,
+*Every batch at its proper level.* Synthetic images drift from the original's own statistics layer
+by layer, and end up where no real image ever was. So where images are not real the original
+normalises each batch by the statistics of that very batch, as in training: at every BatchNorm each
+channel is back at the mean and variance that it has on real images, and only the shape of the
+distribution is the synthetic images' own. The pruned network follows by the same map,
 
     z ↦ (z − m_o) √(ν_o/v_o) + μ_o,
 
-in front of its own statistics, so that what they get wrong is still seen.
+in front of its own statistics, so that what they get wrong still shows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LEAST, MOST = 0.05, 2.0
-"""Pruning changes a variance by no factor outside of this range, or the images are at fault."""
+"""Bounds of the factor by which pruning changes a variance; beyond, the images are at fault."""
 
 DEAD = 1e-6
 """A channel whose variance is below this share of what is stored says nothing."""
@@ -80,14 +80,14 @@ class TransferredStatistics:
 
     @property
     def names(self) -> Collection[str]:
-        """The BatchNorms that are looked after."""
+        """The BatchNorms of the pruned network whose statistics are transferred."""
         return self._layers.keys()
 
     def transfer(self, name: str, original: Tensor, actual: Tensor) -> None:
         """Move the statistics of ``name`` by what pruning changed on this batch.
 
         Args:
-            name: A BatchNorm in front of which both networks stand.
+            name: A BatchNorm that both networks are about to run.
             original: What it reads in the original, (N, C, …).
             actual: What it reads in the pruned network, (N, K, …).
         """
@@ -108,7 +108,7 @@ class TransferredStatistics:
         """Let ``name`` run at the level of this batch.
 
         Args:
-            name: A BatchNorm in front of which both networks stand.
+            name: A BatchNorm that both networks are about to run.
             original: What it reads in the original, (N, C, …).
         """
         mean, variance = self._lasting[name]

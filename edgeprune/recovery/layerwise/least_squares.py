@@ -29,7 +29,7 @@ CHUNK = 2**25  # values of one chunk of unfolded patches: 128 MiB
 
 
 def ridge_towards(prior: Tensor, inputs: Tensor, targets: Tensor, ridge: float) -> Tensor:
-    """The ridge solution above.
+    """The ridge solution W of the module's formula.
 
     Args:
         prior: W₀, (G, O, D).
@@ -82,7 +82,7 @@ def refit(
         targets: What it should give, (N, C_out, …).
         ridge: λ of :func:`ridge_towards`; the prior is the weight that the layer has.
         normed: Whether a BatchNorm behind the layer takes its mean.
-        generator: Draws the positions to look at.
+        generator: Generator of the positions that are sampled.
     """
     rows, wanted = samples(layer, inputs, targets, generator)
     groups = group_count(layer)
@@ -102,13 +102,13 @@ def refit(
 def samples(
     layer: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """What a layer's taps see and what it should give, at positions drawn at random.
+    """What a layer's taps see and what it should give, at random positions.
 
     Args:
         layer: One that :func:`can_refit`, of G groups.
         inputs: (N, C_in, …).
         targets: (N, C_out, …).
-        generator: Draws the positions, the same for each image of a chunk.
+        generator: Generator of the positions, which all images of a chunk share.
 
     Returns:
         Inputs (G, n, D) and targets (G, n, O), D = taps x C_in/G, O = C_out/G; float64.

@@ -4,12 +4,12 @@ In the order of execution, each layer of the pruned network is fitted by least s
 (``least_squares.py``) to what the original's layer gives, from what it now really reads: the
 errors of all layers before it included, so that each layer also mends what the ones before could
 not (asymmetric reconstruction: He et al., arXiv:1707.06168; Luo et al., ThiNet,
-arXiv:1707.06342). BatchNorm statistics follow (``batchnorm.py``). One pass, no gradient, no label;
-the weights it starts from, and is held to, are those of ``analytic.py``.
+arXiv:1707.06342). BatchNorm statistics follow (``bn_statistics.py``). One pass, no gradient, no
+label; the weights it starts from, and is pulled towards, are those of ``analytic.py``.
 
-What this needs is images, and with BatchNorm any will do that are textured enough: they are drawn
-by rule, and the original normalises each batch by its own statistics. The user's own images, where
-there are some, are taken as they are.
+It needs images, and with BatchNorm any will do that are textured enough: procedural ones, on which
+the original normalises each batch by its own statistics. The user's own images are taken as they
+are.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ PIXELS = 256 * 64 * 64
 """So many pixels are enough, in 64 to 256 images."""
 
 RIDGE = {True: 1.0, False: 1e-2}
-"""Ridge by whether images are drawn: what they say counts where they vary more than on average;
-real ones are believed wherever they vary."""
+"""Ridge by whether images are synthetic: these count only where they vary more than on average;
+real ones are trusted wherever they vary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ class Reconstruct(RecoveryMethod):
     """Fit every layer behind a cut by least squares, on images.
 
     Layers that no BatchNorm follows are fitted on real images only: nothing brings what they read
-    of drawn ones back to the level of real ones.
+    on synthetic images to the level of real ones.
 
     Attributes:
-        source: Where images come from.
-        images: How many; 0: by the size of the input, 256 up to 64x64 pixels, 64 from 128x128
-            on. More: better, slower, more memory.
+        source: Source of the images to fit to.
+        images: Number of images; 0: by the size of the input, 256 up to 64x64 pixels, 64 from
+            128x128 on. More: better, slower, more memory.
         ridge: Pull towards the analytic solution, as a share of the inputs' mean square; 0: 1 for
-            drawn images, 0.01 for real ones. Larger: safer, and less is mended.
+            synthetic images, 0.01 for real ones. Larger: safer, and less is mended.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
@@ -67,7 +67,7 @@ class Reconstruct(RecoveryMethod):
         pruned: PrunedModel,
         context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
+        """Recover a pruned network, as :class:`edgeprune.recovery.method.RecoveryMethod` says.
 
         Raises:
             UsageError: If the source has no images that the network takes.
@@ -95,7 +95,7 @@ class Reconstruct(RecoveryMethod):
         *,
         synthetic: bool,
     ) -> int:
-        """Fit every layer that reads something else than before; how many there were."""
+        """Fit every layer that reads something else than before; the number of layers fitted."""
         ridge = self.ridge or RIDGE[synthetic]
         fitted = 0
 

@@ -1,8 +1,8 @@
 """Run the original and the pruned network side by side, layer by layer.
 
-A layer of the pruned network is best mended while both networks stand in front of it: what the
-original computes there is the target, what the pruned one has come to is all it can work with. The
-original runs in a thread of its own and waits at each layer until the pruned one has been served,
+A layer of the pruned network is best mended while both networks are about to run it: the original's
+output is the target, and the pruned network's input is all that the layer has to make it from. The
+original runs in a thread of its own and waits at each layer until the pruned network has passed it,
 so that no more than one layer's features of each are kept, however deep the networks are.
 """
 
@@ -23,13 +23,13 @@ from edgeprune.errors import ModelUnsupported
 
 @dataclass(frozen=True, slots=True)
 class LayerPair:
-    """Both networks in front of one layer.
+    """A layer in both networks, just before the pruned one runs it.
 
     Attributes:
-        layer: Its dotted name.
-        wanted: What the original's layer gives, all of its channels.
-        original: What the original's layer reads, all of its channels.
-        actual: What the pruned network's layer is about to read.
+        layer: Dotted name of the layer.
+        wanted: Output of the original's layer, all of its channels.
+        original: Input of the original's layer, all of its channels.
+        actual: Input of the pruned network's layer.
     """
 
     layer: str
@@ -39,6 +39,7 @@ class LayerPair:
 
 
 OnLayer: TypeAlias = Callable[[LayerPair], None]
+"""Called at each layer; may change the pruned network's, which runs afterwards."""
 
 
 @torch.no_grad()
@@ -49,7 +50,7 @@ def side_by_side(
     layers: Collection[str],
     on_layer: OnLayer,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Run both networks on the same inputs and meet at each layer named, in order of execution.
+    """Run both networks on the same inputs and pair each layer named, in order of execution.
 
     Args:
         original: The network before surgery; in whatever mode its layers are to run.
@@ -68,8 +69,8 @@ def side_by_side(
     guide = _Guide(original, tuple(inputs))
 
     def meet(name: str, given: tuple[Tensor, ...]) -> None:
-        with guide.waiting_at(name) as (seen, wanted):
-            on_layer(LayerPair(name, wanted, seen, given[0]))
+        with guide.waiting_at(name) as (read, wanted):
+            on_layer(LayerPair(name, wanted, read, given[0]))
 
     with ExitStack() as stack:
         for name in layers:
@@ -90,7 +91,7 @@ def _before(
 
 @dataclass(slots=True)
 class _Guide:
-    """The original in its thread: it goes ahead to the next layer and waits there."""
+    """The original in its thread: it runs ahead to the next layer and waits there."""
 
     module: nn.Module
     inputs: tuple[Tensor, ...]
@@ -103,7 +104,7 @@ class _Guide:
     thread: threading.Thread | None = None
 
     def __enter__(self) -> _Guide:
-        self.thread = threading.Thread(target=self._walk, daemon=True)
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
         return self
 
@@ -114,7 +115,7 @@ class _Guide:
             self.thread.join()
 
     def hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        """A forward hook that waits at ``name`` until the pruned network has been there."""
+        """A forward hook that waits at ``name`` until the pruned network has passed it."""
 
         def wait(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
             self.at = (name, given[0], output)
@@ -128,7 +129,7 @@ class _Guide:
 
     @contextmanager
     def waiting_at(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """The original's input and output at ``name``; it goes on when the block ends."""
+        """The original's input and output at ``name``; the original resumes on leaving the context."""
         self.arrived.acquire()
         if self.failure is not None:
             raise self.failure
@@ -151,7 +152,7 @@ class _Guide:
         return self.outputs
 
     @torch.no_grad()
-    def _walk(self) -> None:
+    def _run(self) -> None:
         try:
             self.outputs = _tensors(self.module(*self.inputs))
         except _Dismissed:

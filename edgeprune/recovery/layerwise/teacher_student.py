@@ -1,7 +1,7 @@
-"""The original as teacher and a pruned network as student, walking through the same images.
+"""The original as teacher and a pruned network as student, in a paired forward on the same images.
 
-Wraps ``lockstep.py`` with what every paired needs: copies that may be changed, the channels that
-each layer keeps, and BatchNorm at the level that the images ask for (``batchnorm.py``).
+Wraps ``side_by_side.py`` with what every paired forward needs: copies that may be changed, the
+channels that each layer keeps, and BatchNorm at the level of the images (``bn_statistics.py``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import Progress, PrunedModel, TracedModel
 
 PAIRED = (nn.Conv1d, nn.Conv2d, nn.Linear)
-"""Layers besides BatchNorm in front of which a paired stops."""
+"""Layers that are paired, besides BatchNorm."""
 
 ROUNDING = 1e-4
 """Features nearer than this share of their size are the same: BatchNorm by batch rounds otherwise
@@ -34,13 +34,13 @@ than BatchNorm by stored statistics."""
 
 
 class PairedForward:
-    """A paired of teacher and student.
+    """A paired forward of teacher and student.
 
     Args:
         traced: The original with its groups; copied.
-        pruned: The network being recovered or judged; copied.
-        synthetic: Whether images are procedural or synthesized: the teacher then normalises each batch by its
-            own statistics.
+        pruned: The network being recovered or compared; copied.
+        synthetic: Whether images are procedural or synthesized; the teacher then normalises each
+            batch by its own statistics.
 
     Attributes:
         teacher: The copy of the original.
@@ -50,12 +50,12 @@ class PairedForward:
     """
 
     def __init__(self, traced: TracedModel, pruned: PrunedModel, *, synthetic: bool) -> None:
-        run = traced.record
-        once = called_once(run)
+        record = traced.record
+        once = called_once(record)
         self.student = copy.deepcopy(pruned.module)
         self.teacher = copy.deepcopy(traced.source.module)
-        self.norms = shared_norms(run, self.teacher, self.student)
-        self.normed = {layer for layer, norm in norm_after(run).items() if norm in self.norms}
+        self.norms = shared_norms(record, self.teacher, self.student)
+        self.normed = {layer for layer, norm in norm_after(record).items() if norm in self.norms}
         layers = _with_own_weight(self.teacher) & once
         self._kept = kept_outputs(traced, pruned.plan, layers | self.norms)
         staying = {name: self._kept.get(name, all_outputs(traced, name)) for name in self.norms}
@@ -69,26 +69,26 @@ class PairedForward:
     def run(
         self, inputs: Sequence[Tensor], on_layer: OnLayer, progress: Progress | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Run both through ``inputs``; ``on_layer`` is called in front of each layer.
+        """Run both on ``inputs``; ``on_layer`` is called before each layer of the student runs.
 
         Returns:
             All outputs of the teacher and of the student.
         """
         passed = 0
 
-        def meet(at: LayerPair) -> None:
+        def pass_layer(pair: LayerPair) -> None:
             nonlocal passed
-            on_layer(at)
-            if at.layer in self.norms:
-                self._statistics.match_batch_level(at.layer, at.original)
+            on_layer(pair)
+            if pair.layer in self.norms:
+                self._statistics.match_batch_level(pair.layer, pair.original)
             passed += 1
             if progress is not None:
-                progress(passed / len(self._layers), at.layer)
+                progress(passed / len(self._layers), pair.layer)
 
-        return side_by_side(self.teacher, self.student, inputs, self._layers, meet)
+        return side_by_side(self.teacher, self.student, inputs, self._layers, pass_layer)
 
     def transfer(self, pair: LayerPair) -> None:
-        """Move the statistics of the BatchNorm at ``pair`` by what pruning changed."""
+        """Move the statistics of the pair's BatchNorm by what pruning changed."""
         self._statistics.transfer(pair.layer, pair.original, pair.actual)
 
     def finalize(self) -> None:
@@ -96,14 +96,14 @@ class PairedForward:
         self._statistics.finalize()
 
     def staying(self, pair: LayerPair) -> Tensor:
-        """What the student's layer at ``pair`` should give: the teacher's channels that stay."""
+        """What the pair's layer should give in the student: the teacher's channels that stay."""
         axis = channel_axis(self.student.get_submodule(pair.layer))
         if pair.layer not in self._kept:
             return pair.wanted
         return pair.wanted.index_select(axis, self._kept[pair.layer].to(pair.wanted.device))
 
     def differs(self, pair: LayerPair) -> bool:
-        """Whether the student reads something else than the teacher at ``pair``, rounding apart."""
+        """Whether student and teacher read different things there, rounding aside."""
         if pair.actual.shape != pair.original.shape:
             return True
         gap = torch.linalg.vector_norm(pair.actual - pair.original)
@@ -111,29 +111,29 @@ class PairedForward:
 
 
 def recalibrated(traced: TracedModel, pruned: PrunedModel, inputs: Sequence[Tensor]) -> nn.Module:
-    """A pruned network with new BatchNorm statistics: the original's, moved by what has changed.
+    """Recalibrate BatchNorms: the original's statistics, moved by what pruning changed.
 
     Args:
         traced: The original with its groups.
-        pruned: The network; its weights stay.
-        inputs: Images, (N, …) for each input; each layer's features are held at once.
+        pruned: The pruned network; its weights stay.
+        inputs: Images, (N, …) for each input; one layer's features of all are in memory at once.
 
     Returns:
-        A copy.
+        A copy of the pruned network with new statistics.
     """
     paired = PairedForward(traced, pruned, synthetic=True)
 
-    def carry(pair: LayerPair) -> None:
+    def transfer(pair: LayerPair) -> None:
         if pair.layer in paired.norms:
             paired.transfer(pair)
 
-    paired.run(inputs, carry)
+    paired.run(inputs, transfer)
     paired.finalize()
     return paired.student
 
 
 def _with_own_weight(module: nn.Module) -> set[str]:
-    """The layers to stop at; one that shares a parameter would change the others with it."""
+    """The layers to pair; one that shares a parameter would change the others with it."""
     holders = Counter(p for part in module.modules() for p in part.parameters(recurse=False))
     return {
         name

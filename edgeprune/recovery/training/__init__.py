@@ -1,4 +1,4 @@
-"""Recovery by training the pruned network to imitate the original.
+"""Recovery by training: the pruned network is the student of the original.
 
 supervise.py          on features at block ends
 distill.py            on outputs too

@@ -1,14 +1,13 @@
 """Distill: the pruned network learns the original's outputs, and its features with them.
 
 The last step of DeepInversion (Yin et al., arXiv:1912.08795) with knowledge distillation (Hinton et
-al., arXiv:1503.02531), the way of arXiv:2511.20702: images that the original imagined itself, its
-outputs on them as targets (``output_losses.py``), its features at block ends as in
-``supervise.py``,
+al., arXiv:1503.02531), as in arXiv:2511.20702: images synthesized from the original, its outputs on
+them as targets (``output_losses.py``), its features at block ends as in ``supervise.py``,
 
     L = features · L_features + outputs · L_outputs
 
-Imagined images carry what the original knows about its classes. Images drawn by rule do not, and
-outputs on them teach the wrong thing: features alone are then the better loss_of.
+Synthesized images carry what the original knows about its classes. Procedural images do not, and
+outputs on them teach the wrong thing: features alone are then the better target.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ class Distill(DistillationMethod):
     """Train on outputs and features; further options are those of ``DistillationMethod``.
 
     Attributes:
-        temperature: T of the softened outputs. Larger: what the original holds for unlikely counts
-            more.
+        source: Source of the images to train on.
+        temperature: T of the softened outputs. Larger: unlikely classes count more.
         features: Weight of the features; 0: outputs alone.
         outputs: Weight of the outputs.
     """
@@ -47,7 +46,7 @@ class Distill(DistillationMethod):
     name = "distill"
 
     def loss(self, wanted: NetworkOutputs, given: NetworkOutputs) -> Tensor:
-        """The loss above."""
+        """The weighted sum of both losses."""
         of_features = feature_loss(wanted.features, given.features)
         of_outputs = output_loss(wanted.outputs, given.outputs, self.temperature)
         return self.features * of_features + self.outputs * of_outputs

@@ -1,8 +1,8 @@
-"""A course of lessons: how long a pruned network is trained to imitate the original, and on what.
+"""Training on features: how long a pruned network learns from the original, and on which images.
 
 Everything is chosen by rule, from the size of the input and the cost of a step; under a time limit
-the learning rate cools down as time passes. Held-out images judge on the way, and the best weights
-stay.
+the learning rate falls as time passes. The loss on validation images is measured on the way, and
+the best weights stay.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ WORK = 2.5e12
 """Multiply-accumulates that training takes by default: some minutes on two cores."""
 
 STEPS = (100, 1000)
-"""By default no fewer steps and no more, whatever they cost."""
+"""Fewest and most steps by default, whatever they cost."""
 
 TIMED_STEPS = 20_000
-"""No more steps than this under a time limit."""
+"""Most steps under a time limit."""
 
 PIXELS = 4096 * 32 * 32
 """So many pixels are enough, in 512 to 4096 images."""
 
 FEW = 2
-"""Images that the original imagines take long: so many times what is enough to fit to."""
+"""Synthesized images take long: so many times what is enough to fit to."""
 
 BATCH_PIXELS = 64 * 32 * 32
 """So many pixels a step, in 16 to 64 images."""
 
 VALIDATIONS = 20
-"""How often a run of so many steps looks whether it gets better."""
+"""Number of validations in a run of the most steps by default."""
 
 BACKWARD = 2
 """A backward pass costs as much as so many forward ones."""
@@ -64,17 +64,18 @@ BACKWARD = 2
 
 @dataclass(frozen=True, slots=True)
 class DistillationMethod(RecoveryMethod):
-    """What all lessons have in common.
+    """What all methods that train have in common.
 
     Attributes:
-        source: Where images come from.
-        images: How many; 0: by the size of the input, 4096 of 32x32 pixels, 512 from 91x91 on,
-            but 512 to 128 where the original has to imagine them. More: more variety, more memory.
-        steps: Updates; 0: what 2.5e12 multiply-accumulates allow, some minutes on two cores, but
-            100 to 1000. More: better, slower.
+        source: Source of the images to train on.
+        images: Number of images; 0: by the size of the input, 4096 of 32x32 pixels, 512 from 91x91
+            on, but 512 to 128 where they are synthesized. More: more variety, more memory.
+        steps: Number of updates; 0: what 2.5e12 multiply-accumulates allow, some minutes on two
+            cores, but 100 to 1000. More: better, slower.
         batch: Images a step and process; 0: by the size of the input, 64 up to 32x32 pixels, 16
             from 64x64 on.
-        learning_rate: Of Adam, at its peak.
+        learning_rate: Adam's learning rate, at its peak.
+        name: Name of the step.
     """
 
     source: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
@@ -95,12 +96,13 @@ class DistillationMethod(RecoveryMethod):
         pruned: PrunedModel,
         context: RecoveryContext = RecoveryContext(),  # noqa: B008 - frozen
     ) -> PrunedModel:
-        """As :class:`edgeprune.recovery.method.RecoveryMethod` says.
+        """Recover a pruned network, as :class:`edgeprune.recovery.method.RecoveryMethod` says.
 
         A network of which no layer can be compared is left as it is.
 
         Raises:
-            UsageError: If images are drawn and no BatchNorm brings them to the level of real ones.
+            UsageError: If images are synthetic and no BatchNorm brings them to the level of real
+                ones.
         """
         start = context.clock()
         source = context.opened(self.source, timed=True)
@@ -150,16 +152,16 @@ class DistillationMethod(RecoveryMethod):
     ) -> ImagePool:
         """Images to train on, and one batch of validation images."""
         batch = self._batch(original.input)
-        validated = batch * processes.count
-        wanted = (self.images or plenty(source, original.input)) + validated
+        count = batch * processes.count
+        wanted = (self.images or plenty(source, original.input)) + count
         inputs = source(original, wanted, seed, parts.first)
-        validated = min(validated, len(inputs[0]) // 5)
-        if validated < 2 * processes.count:  # too few to spare any
+        count = min(count, len(inputs[0]) // 5)
+        if count < 2 * processes.count:  # too few to spare any
             return ImagePool(inputs, inputs, batch, seed)
-        fitting, validation = (
-            [each[at] for each in inputs] for at in (slice(validated, None), slice(validated))
+        training, validation = (
+            [each[at] for each in inputs] for at in (slice(count, None), slice(count))
         )
-        return ImagePool(fitting, validation, batch, seed)
+        return ImagePool(training, validation, batch, seed)
 
     def _task(
         self,
@@ -207,7 +209,7 @@ class DistillationMethod(RecoveryMethod):
         source: ImageSource,
         context: RecoveryContext,
     ) -> Checkpoint | None:
-        """Where this very training goes on from, if it was cut short."""
+        """The state from which this very training resumes, if it was cut short."""
         if context.workspace is None:
             return None
         context.workspace.mkdir(parents=True, exist_ok=True)
@@ -236,7 +238,7 @@ def plenty(source: ImageSource, spec: InputSpec) -> int:
 
 
 def _digest(module: nn.Module) -> str:
-    """Of the weights that a run starts from: another start is another run."""
+    """Digest of the weights that a run starts from: another start is another run."""
     whole = hashlib.sha256()
     for name, value in module.state_dict().items():
         whole.update(name.encode())

@@ -32,12 +32,12 @@ def output_loss(wanted: Sequence[Tensor], given: Sequence[Tensor], temperature: 
     """The mean difference of outputs.
 
     Args:
-        wanted: The original's, (N, …) each.
-        given: The other network's, of the same shapes.
-        temperature: T above. Larger: what the original holds for unlikely counts more.
+        wanted: The original's outputs, (N, …) each.
+        given: The other network's outputs, in the same shapes.
+        temperature: T. Larger: unlikely classes count more.
 
     Returns:
-        (), 0 for equal outputs.
+        The loss, (); 0 for equal outputs.
     """
     pairs = [pair for pair in zip(wanted, given, strict=True) if pair[0].is_floating_point()]
     losses = [_loss(w.float(), g.float(), temperature) for w, g in pairs]
@@ -62,11 +62,11 @@ def level_loss(wanted: Tensor, given: Tensor) -> Tensor:
     """Share of what varies in each channel that is missed, on average.
 
     Args:
-        wanted: (N, C, H, W), (N, …, C) or (N,).
-        given: Of the same shape.
+        wanted: The original's output, (N, C, H, W), (N, …, C) or (N,).
+        given: The other network's output, in the same shape.
 
     Returns:
-        (); 0 for equal outputs, 1 for one that gives no more than each channel's mean. A channel
+        The loss, (); 0 for equal outputs, 1 for one that gives no more than each channel's mean. A channel
         that hardly varies is measured by a thousandth of what channels vary by on average.
     """
     axis = 1 if wanted.dim() == 4 else wanted.dim() - 1 if wanted.dim() > 1 else None
@@ -81,12 +81,12 @@ def place_loss(wanted: Tensor, given: Tensor, temperature: float) -> Tensor:
     """T² · KL between where the channels of two maps are strong, on average over channels.
 
     Args:
-        wanted: (N, C, H, W).
-        given: Of the same shape.
+        wanted: The original's maps, (N, C, H, W).
+        given: The other network's maps, in the same shape.
         temperature: T, in standard deviations of a channel.
 
     Returns:
-        ().
+        The loss, ().
     """
     scale = wanted.std([0, 2, 3], correction=0, keepdim=True) + torch.finfo(wanted.dtype).tiny
     places = [(each / scale / temperature).flatten(2).log_softmax(2) for each in (wanted, given)]

@@ -8,7 +8,7 @@ of the pruned network,
 
 What differs from the paper: block ends are read off the traced graph (``block_ends.py``), and both
 networks normalise each batch by its own statistics instead of learning those of images that are not
-real (``imitation.py``). Images drawn by rule will then do.
+real (``task.py``). Procedural images will then do.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Supervise(DistillationMethod):
     name = "supervise"
 
     def loss(self, wanted: NetworkOutputs, given: NetworkOutputs) -> Tensor:
-        """The loss above."""
+        """The loss of the features."""
         return feature_loss(wanted.features, given.features)
 
 
 def feature_loss(wanted: Sequence[Tensor], given: Sequence[Tensor]) -> Tensor:
-    """The loss above.
+    """DFBF's loss L.
 
     Args:
         wanted: t_i, (N, C_i, …) each, in the order of execution.

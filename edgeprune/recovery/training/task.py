@@ -1,10 +1,10 @@
 """A pruned network that learns to give what the original gives, on images without labels.
 
-What is trained for, and by how much each difference counts, is up to the loss_of
-(``supervise.py``, ``distill.py``); here is what all of them share. Both networks normalise each
-batch by that batch's own statistics (``batchnorm.py`` says why), the batch being that of all
-processes; stored statistics are carried over once training is done. Batches, flips and shifts
-follow from the step alone, so that a run can be resumed, or shared.
+What counts, and how much, is up to the loss (``supervise.py``, ``distill.py``); here is what all
+methods that train share. Both networks normalise each batch by that batch's own statistics
+(``bn_statistics.py`` says why), the batch being that of all processes; stored statistics are
+transferred once training is done. Batches, flips and shifts follow from the step alone, so that a
+run can be resumed, or shared.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class NetworkOutputs:
     """What a network gives for some images.
 
     Attributes:
-        features: At each block end, (N, K, …), the channels that the pruned network still has.
-        outputs: Its outputs, (N, …) each.
+        features: Features at each block end, (N, K, …), of the channels that the pruned network
+            still has.
+        outputs: Outputs of the network, (N, …) each.
     """
 
     features: list[Tensor]
@@ -48,7 +49,7 @@ class NetworkOutputs:
 
 
 Loss: TypeAlias = "Callable[[NetworkOutputs, NetworkOutputs], Tensor]"
-"""From what the original answers and what the pruned network answers to a loss, ()."""
+"""The loss, (), from the outputs of the original and those of the pruned network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class ComparedLayers:
     """What teacher and student have in common.
 
     Attributes:
-        norms: BatchNorms of both that are to go by the batch.
-        ends: Where features are compared.
+        norms: BatchNorms of both that normalise by the batch.
+        ends: Block ends at which features are compared.
     """
 
     norms: Sequence[str]
@@ -66,13 +67,13 @@ class ComparedLayers:
 
 @dataclass(frozen=True, slots=True)
 class ImagePool:
-    """Images, and in what portions they are looked at.
+    """Images to train on and validation images.
 
     Attributes:
-        inputs: What to train on, one (N, …) for each input of the network.
-        validation: What to judge by, likewise; nothing else is done with them.
-        batch: Images a step and process.
-        seed: Of the order of images, and of how they are flipped and shifted.
+        inputs: Images to train on, one (N, …) for each input of the network.
+        validation: Validation images, one (N, …) for each input of the network.
+        batch: Number of images a step and process.
+        seed: Random seed of the order of images, and of how they are flipped and shifted.
     """
 
     inputs: Sequence[Tensor]
@@ -87,10 +88,10 @@ class DistillationTask:
     Args:
         teacher: The original; copied.
         student: The pruned network; trained in place.
-        compared: Where they are compared.
-        loss_of: The loss.
-        pool: The images.
-        processes: Those that train.
+        compared: Layers at which they are compared.
+        loss_of: Loss on the outputs of both.
+        pool: Images to train on and validation images.
+        processes: Processes that train.
     """
 
     shared = True
@@ -116,22 +117,22 @@ class DistillationTask:
         self._loss, self._pool, self._processes = loss_of, pool, processes
 
     def loss(self, module: nn.Module, step: int) -> Tensor:
-        """As :class:`edgeprune.training.Task` says."""
+        """The loss of a step, as :class:`edgeprune.training.Task` says."""
         pool = self._pool
         count = pool.batch * self._processes.count
         some = indices(len(pool.inputs[0]), count, step, pool.seed)
-        # Drawn anew for each input: images of one sample are flipped and moved alike.
+        # A new generator for each input: images of one sample are flipped and moved alike.
         shown = [varied(each[some], generator(pool.seed, step)) for each in pool.inputs]
         return self._compare(shown)
 
     def error(self) -> float:
-        """The loss_of's loss on the images to judge by."""
+        """The loss on the validation images."""
         validation, processes = self._pool.validation, self._processes
         count = len(validation[0]) // processes.count * processes.count
         return float(self._compare([each[:count] for each in validation]))
 
     def finish(self) -> nn.Module:
-        """Take off what listens and normalises; the student, on the CPU."""
+        """Remove the recorders and the normalisation by batch; the student, on the CPU."""
         for recorder in (self._teacher, self._student):
             recorder.remove()
         for undo in self._undo:
@@ -149,12 +150,12 @@ class DistillationTask:
 
 
 class FeatureRecorder:
-    """Runs a network and keeps what it gives at block ends.
+    """Runs a network and records its features at block ends.
 
     Args:
-        network: Hooked until :meth:`remove`.
-        ends: Where.
-        only_kept: Whether to keep only those channels that the pruned network has, too.
+        network: The network; it has hooks until :meth:`remove`.
+        ends: Block ends at which features are recorded.
+        only_kept: Whether to record only those channels that the pruned network has, too.
     """
 
     def __init__(self, network: nn.Module, ends: Sequence[BlockEnd], *, only_kept: bool) -> None:
@@ -167,16 +168,16 @@ class FeatureRecorder:
         ]
 
     def __call__(self, inputs: Sequence[Tensor]) -> NetworkOutputs:
-        """Run."""
+        """Run the network; its features and outputs."""
         outputs = pytree.tree_leaves(self._network(*inputs))
         return NetworkOutputs(self.take(), [each for each in outputs if isinstance(each, Tensor)])
 
     def take(self) -> list[Tensor]:
-        """What was recorded in the last run, at each block end; it is recorded no more."""
+        """Hand over the features of the last run, at each block end, and forget them."""
         return [self._recorded.pop(layer) for layer in self._kept]
 
     def remove(self) -> None:
-        """Take the hooks off."""
+        """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()
 
@@ -198,11 +199,11 @@ def varied(images: Tensor, draw: torch.Generator) -> Tensor:
     """Images flipped at random, and all moved by as much; what is no image stays as it is.
 
     Args:
-        images: (N, C, H, W), or anything else.
-        draw: On the CPU.
+        images: Images, (N, C, H, W), or inputs of any other shape.
+        draw: Generator on the CPU.
 
     Returns:
-        Of the same shape.
+        The images, in the same shape.
     """
     if images.dim() != 4:
         return images
