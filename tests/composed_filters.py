@@ -1,4 +1,4 @@
-"""The filters that a consumer reads, really composed, one row a channel: the oracle of the closed forms."""
+"""The filters that a consumer reads, really composed: the oracle of the closed forms."""
 
 import torch
 from torch import nn

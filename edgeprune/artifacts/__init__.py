@@ -39,10 +39,10 @@ from edgeprune.artifacts.traced import (
 )
 
 __all__ = [
-    "IMAGENET_MEAN", "IMAGENET_STD", "ChannelGroup", "Channels", "LatencyComparison", "CountComparison",
-    "ExportedModel", "Depthwise", "Filters", "Scaled", "Halves", "ImageKind", "ImageQuality", "InputSpec",
-    "InstructionCounts", "KeptChannels", "Measurement", "Member", "BatchNormed", "Note", "Parity", "Progress",
-    "PrunedModel", "PruningPlan", "RatioInterval", "RecoveryStep", "Role", "RuntimeParity",
-    "RuntimeRun", "Session", "Side", "LinearPath", "SourceModel", "SurgeryProof", "Sum",
-    "TracedModel", "part_of", "no_progress",
+    "IMAGENET_MEAN", "IMAGENET_STD", "BatchNormed", "ChannelGroup", "Channels", "CountComparison",
+    "Depthwise", "ExportedModel", "Filters", "Halves", "ImageKind", "ImageQuality", "InputSpec",
+    "InstructionCounts", "KeptChannels", "LatencyComparison", "LinearPath", "Measurement",
+    "Member", "Note", "Parity", "Progress", "PrunedModel", "PruningPlan", "RatioInterval",
+    "RecoveryStep", "Role", "RuntimeParity", "RuntimeRun", "Scaled", "Session", "Side",
+    "SourceModel", "Sum", "SurgeryProof", "TracedModel", "no_progress", "part_of",
 ]  # fmt: skip

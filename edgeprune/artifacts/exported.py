@@ -34,7 +34,7 @@ class ExportedModel:
 
     Attributes:
         path: The file.
-        opset: Of the default operator domain; None where the file is not ONNX.
+        opset: Opset of the default operator domain; None where the file is not ONNX.
         bytes: Size of the file.
         sha256: Digest of the file, in hexadecimal.
         parity: LatencyComparison with PyTorch.

@@ -1,4 +1,4 @@
-"""How work that takes long says how far it has come."""
+"""Progress callbacks of work that takes long."""
 
 from __future__ import annotations
 
@@ -8,39 +8,45 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Progress: TypeAlias = "Callable[[float, str], None]"
-"""How long work reports itself: the share done, 0 to 1, and what is being done, in a few words."""
+"""Callback for the share done, 0 to 1, and what is being done, in a few words."""
 
 
 def no_progress(share: float, doing: str) -> None:
-    """Progress that nobody watches."""
+    """Ignore progress."""
 
 
 def part_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
-    """Progress of one of so many equal parts, as progress of the whole."""
+    """A callback for one of several equal parts, in terms of one for the whole.
+
+    Args:
+        progress: Callback for the share of the whole; None: nobody watches.
+        place: Number of the part, from 0.
+        parts: Number of parts.
+    """
     if progress is None:
         return None
     return lambda share, text: progress((place + share) / parts, text)
 
 
 class Halves:
-    """Progress of making images, and of work on them: each a half, or the work all of it.
+    """Progress of making images and of work on them: a half each.
 
-    The work is all of it where the making takes too little time to be told.
+    The work is the whole where making images is too quick to report progress.
 
     Args:
-        progress: Of the whole.
+        progress: Callback for the share of the whole; None: nobody watches.
     """
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
-        self._told = False
+        self._reported = False
 
     def first(self, share: float, text: str) -> None:
-        """Of the making."""
-        self._told = True
+        """Report that a share of the images is made."""
+        self._reported = True
         if self._progress is not None:
             self._progress(share / 2, text)
 
     def second(self) -> Progress | None:
-        """Of the work."""
-        return part_of(self._progress, 1, 2) if self._told else self._progress
+        """Callback for the share of the work."""
+        return part_of(self._progress, 1, 2) if self._reported else self._progress

@@ -42,7 +42,7 @@ class PruningPlan:
         groups: One entry for each group that is pruned.
         model_sha256: Digest of the weights that the plan was made for.
         versions: Packages that made it.
-        schema_version: Of the file format.
+        schema_version: Version of the file format.
     """
 
     groups: tuple[KeptChannels, ...]
@@ -88,7 +88,7 @@ class RecoveryStep:
         seconds: How long it took.
         images: How many images it used; 0 for the closed forms.
         notes: What it did and what it had to leave.
-        curve: Of a method that trains: after how many steps which loss, on images that it does
+        curve: Learning curve of a method that trains: steps and the loss then, on images it does
             not train on.
         quality: How the original sees the images, if no camera saw them and it has stored what
             it expects.

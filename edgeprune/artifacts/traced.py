@@ -53,7 +53,7 @@ class Scaled:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """The sum of several signals: a residual stream."""
+    """The sum of several paths: a residual connection."""
 
     terms: tuple[LinearPath, ...]
 
@@ -69,7 +69,7 @@ class Member:
     Attributes:
         layer: Dotted name of a module, or of a parameter that no known layer owns.
         role: ``producer`` and ``consumer`` are the output and input side of a convolution or
-            linear layer; ``norm``, ``depthwise`` and ``parameter`` are passed on the way.
+            linear layer; ``norm``, ``depthwise`` and ``parameter`` lie between them.
         channels: The layer's own indices for each channel of the group.
         reads: For a consumer, how its channels came about; None where that is not linear.
     """
@@ -93,8 +93,8 @@ class ChannelGroup:
         name: Dotted name of the layer whose output channels count the group.
         width: Number of channels.
         members: Every layer that shrinks with the group.
-        partitions: Grouped convolutions and GroupNorm split the channels into so many equal partitions;
-            the same positions must go from each.
+        partitions: Number of equal partitions into which grouped convolutions and GroupNorm split
+            the channels; the same positions must go from each.
         locked_because: Why no channel of it may be removed; None when they may.
     """
 

@@ -2,7 +2,7 @@
 
 One counter for PyTorch and ONNX. Both are first written down as the same recording, a list of
 operators over values (``ledger.py``), and one set of rules turns a recording into figures; only
-the reading differs (``module.py``, ``graph.py``). Figures are for batch 1.
+the recorders differ (``module.py``, ``graph.py``). Figures are for batch 1.
 
 MACs are those of convolutions and matrix products; an addition of a bias, a pooling and an
 activation function count none. Parameters are those that take part in inference.
@@ -37,8 +37,8 @@ def count(
 
     Args:
         module: The network.
-        input: The shapes it takes.
-        record: What it runs, where that is known; None: it is run once.
+        input: Shapes that the network takes.
+        record: Operators that it runs, where they are known; None: it is run once.
 
     Returns:
         The costs; layers bear the dotted names of the modules that ran the operators.

@@ -47,7 +47,7 @@ def record(path: Path) -> Recording:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as cause:
         raise ModelUnsupported(f"cannot count the ONNX file: {cause}") from cause
-    return _Reader(inferred.graph).recording()
+    return _GraphRecorder(inferred.graph).recording()
 
 
 def _fix_batch(graph: onnx.GraphProto) -> None:
@@ -66,7 +66,7 @@ def _fix_batch(graph: onnx.GraphProto) -> None:
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """What the caller passes: old files list their weights among the inputs."""
+    """The inputs that callers pass; old files list their weights among them."""
     weights = {each.name for each in graph.initializer}
     return [each for each in graph.input if each.name not in weights]
 
@@ -79,7 +79,7 @@ def _symbolic(dim: onnx.TensorShapeProto.Dimension) -> bool:
     return not dim.HasField("dim_value")
 
 
-class _Reader:
+class _GraphRecorder:
     """Numbers the values of a graph and measures them."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -90,6 +90,7 @@ class _Reader:
         self._sizes: dict[Value, int] = {}
 
     def recording(self) -> Recording:
+        """All nodes as steps of the ledger."""
         inputs = tuple(self._activation(each.name) for each in _inputs(self._graph))
         parameters = {
             self._number(name): prod(tensor.dims)

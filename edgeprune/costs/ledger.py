@@ -2,14 +2,14 @@
 
 Three rules make a PyTorch module and its ONNX file cost the same:
 
-1. What no output needs is not run: auxiliary heads, indices of a pooling that nobody reads.
+1. What no output needs is not run: auxiliary heads, indices of a pooling that no one reads.
 2. Several element-wise operators that together compute a function of one value are one operator:
    x · sigmoid(x) is SiLU, however it is spelled.
 3. Normalisation and element-wise functions of one value run in place when nobody reads that
    value later, as fused runtimes do; everything else needs a buffer of its own for its output.
 
 The peak is the largest sum of live activation bytes while any operator runs. The network's input
-counts until its last reader; parameters and constants do not count.
+counts until its last consumer; parameters and constants do not count.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LayerCost:
         macs: Multiply-accumulates of one inference.
         params: Parameters that this layer is the first to read.
         activation_bytes: The most activation bytes live while one of its operators runs.
-        output_shape: Of the last activation it writes, batch 1.
+        output_shape: Shape of the last activation it writes, batch 1.
     """
 
     name: str
@@ -65,12 +65,12 @@ class Step:
     """One operator that ran.
 
     Attributes:
-        layer: Who ran it.
-        kind: Pointwise and normalising operators may run in place.
+        layer: Name of the layer that ran it.
+        kind: Kind of operator; pointwise and normalising ones may run in place.
         reads: Values it takes.
         writes: Values it makes.
         macs: Multiply-accumulates.
-        shape: Of the first value it makes.
+        shape: Shape of the first value it makes.
         parameters: Parameters behind the constants it takes; filled in by ``settle``.
     """
 

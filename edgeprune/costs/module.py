@@ -1,4 +1,4 @@
-"""Read what a PyTorch module ran as steps of the ledger: values and bytes, without reshapes."""
+"""The operators of a PyTorch module as steps of the ledger: values and bytes, no reshapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def recording_of(module: nn.Module, record: OperatorTrace) -> Recording:
-    """What a network ran, as the counter reads it.
+    """What a network ran, as the ledger takes it.
 
     Args:
         module: The network.
@@ -28,8 +28,8 @@ def recording_of(module: nn.Module, record: OperatorTrace) -> Recording:
             Step(
                 layer=operation.layer,
                 kind=operation.kind,
-                reads=tuple(seen.value for seen in operation.reads),
-                writes=tuple(seen.value for seen in operation.writes),
+                reads=tuple(view.value for view in operation.reads),
+                writes=tuple(view.value for view in operation.writes),
                 macs=operation.macs,
                 shape=operation.writes[0].shape,
             )

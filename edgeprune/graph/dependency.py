@@ -40,8 +40,8 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
 
     Attributes:
         outputs: Nodes whose value the network returns.
-        splits_channels: Nodes after which channel indices mean nothing: views with more dimensions than
-            images have, as channel shuffle takes.
+        splits_channels: Nodes after which channel indices mean nothing: views with more dimensions
+            than images have, as channel shuffle takes.
         live: Names of the parameters that take part in inference.
     """
 
@@ -148,7 +148,7 @@ def cut(graph: DependencyGraph, layer: str, removed: Sequence[int]) -> None:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Stop what this thread does after ``seconds``, between two bytecodes.
+    """Interrupt this thread after ``seconds``, between two bytecodes.
 
     Unlike SIGALRM this works in any thread and on any system. It insists once a second, because
     the graph's tracer swallows one exception of any kind.

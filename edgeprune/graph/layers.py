@@ -31,18 +31,18 @@ def filter_rows(layer: nn.Module) -> Tensor:
             it is transposed.
 
     Returns:
-        (C_out, D), float64.
+        The filters, (C_out, D), float64.
     """
     weight = layer.get_parameter("weight").detach().double()
     if getattr(layer, "transposed", False):
         groups = group_count(layer)
-        blocks = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
-        weight = blocks.transpose(1, 2).reshape(-1, blocks.shape[1], *weight.shape[2:])
+        split = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+        weight = split.transpose(1, 2).reshape(-1, split.shape[1], *weight.shape[2:])
     return weight.flatten(1)
 
 
 def group_count(layer: nn.Module) -> int:
-    """Into how many groups a convolution is split; 1 for every other layer."""
+    """Number of groups of a convolution; 1 for every other layer."""
     groups = getattr(layer, "groups", 1)
     return groups if isinstance(groups, int) else 1
 

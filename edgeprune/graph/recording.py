@@ -1,4 +1,4 @@
-"""Write down every operator that a PyTorch module runs, for others to read: costs, statistics.
+"""Trace every operator that a PyTorch module runs, for costs and moments.
 
 The recorder sits below autograd, so it sees functional calls, overloaded operators and fused
 modules alike, already broken down into primitive operators. A value is a tensor at one moment:
@@ -32,26 +32,26 @@ aten = torch.ops.aten
 
 
 def trace_operators(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> OperatorTrace:
-    """OperatorTrace the module once on noise, in eval mode, and write down what it does.
+    """Run the module once on noise, in eval mode, and record its operators.
 
     Args:
         module: The network; its weights, modes and gradient flags end up as they were.
         shapes: One shape for each positional input; the batch dimension is taken as 1.
 
     Returns:
-        What ran; no activation is kept alive.
+        The operators; no activation is kept alive.
     """
     like = next(module.parameters(), torch.empty(0))
     noise = torch.Generator().manual_seed(0)
     inputs = [torch.randn(1, *shape[1:], generator=noise).to(like) for shape in shapes]
     recorder = _OperatorRecorder(module)
     with _measurable(module), recorder.naming_layers():
-        inputs_seen = [recorder.made(tensor, depends=True) for tensor in inputs]
+        views = [recorder.made(tensor, depends=True) for tensor in inputs]
         with recorder:
             result = module(*inputs)
     return OperatorTrace(
         operations=tuple(recorder.operations),
-        inputs=tuple(seen.value for seen in inputs_seen),
+        inputs=tuple(view.value for view in views),
         outputs=tuple(recorder.view_of(tensor).value for tensor in _tensors(result)),
         tensors=recorder.tensors,
         activation_bytes=recorder.activation_bytes,
@@ -84,7 +84,7 @@ def _measurable(module: nn.Module) -> Iterator[None]:
 
 
 class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operator; knows which value each tensor holds at the moment."""
+    """Records every operator; knows which value each tensor has at the moment."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -98,7 +98,7 @@ class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._storages: dict[int, StorageWeakRef] = {}
         self._next_value = 0
         for name, tensor in chain(module.named_parameters(), module.named_buffers()):
-            if _geometry(tensor) not in self._held(tensor):
+            if _geometry(tensor) not in self._values_of(tensor):
                 self.tensors[self.made(tensor, depends=False).value] = name
 
     @contextmanager
@@ -122,14 +122,14 @@ class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         passed = _arguments(func, args, kwargs)
-        arguments = tuple(map(self._noted, passed))
+        arguments = tuple(map(self._with_views, passed))
         reads = tuple(leaf for leaf in tree_leaves(arguments) if isinstance(leaf, TensorView))
         result = func(*args, **kwargs)
-        depends = any(seen.value in self.activation_bytes for seen in reads)
+        depends = any(view.value in self.activation_bytes for view in reads)
         made, changed = _tensors(result), _changed(func, passed)
         kind = _kind(func)
         if kind == "reshape":
-            writes = [self._hold(made[0], reads[0].value)]
+            writes = [self._show(made[0], reads[0].value)]
         elif changed:
             writes = [self._rewritten(tensor, depends=depends) for tensor in changed]
         else:
@@ -141,12 +141,12 @@ class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def view_of(self, tensor: Tensor) -> TensorView:
-        """The value that a tensor holds; a tensor never seen before holds a constant."""
-        held = self._held(tensor)
-        if not held:
+        """The view of a tensor's value; a tensor that nothing recorded made is a constant."""
+        values = self._values_of(tensor)
+        if not values:
             return self.made(tensor, depends=False)
-        geometry, whole = _geometry(tensor), next(iter(held.values()))
-        return TensorView(held.get(geometry, whole), tuple(tensor.shape), exact=geometry in held)
+        geometry, whole = _geometry(tensor), next(iter(values.values()))
+        return TensorView(values.get(geometry, whole), tuple(tensor.shape), geometry in values)
 
     def made(self, tensor: Tensor, *, depends: bool) -> TensorView:
         """Give a tensor a new value."""
@@ -154,27 +154,27 @@ class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._next_value += 1
         if depends:
             self.activation_bytes[value] = tensor.numel() * tensor.element_size()
-        return self._hold(tensor, value)
+        return self._show(tensor, value)
 
     def _rewritten(self, tensor: Tensor, *, depends: bool) -> TensorView:
         """A new value for a tensor that was written to, and for all views of its storage."""
-        self._held(tensor).clear()
-        seen = self.made(tensor, depends=depends)
+        self._values_of(tensor).clear()
+        view = self.made(tensor, depends=depends)
         if depends:
-            self.activation_bytes[seen.value] = tensor.untyped_storage().nbytes()
-        return seen
+            self.activation_bytes[view.value] = tensor.untyped_storage().nbytes()
+        return view
 
-    def _noted(self, argument: object) -> object:
+    def _with_views(self, argument: object) -> object:
         """An argument with ``TensorView`` in the place of every tensor."""
         if isinstance(argument, (list, tuple)):
-            return tuple(map(self._noted, argument))
+            return tuple(map(self._with_views, argument))
         return self.view_of(argument) if isinstance(argument, Tensor) else argument
 
-    def _hold(self, tensor: Tensor, value: Value) -> TensorView:
-        self._held(tensor)[_geometry(tensor)] = value
+    def _show(self, tensor: Tensor, value: Value) -> TensorView:
+        self._values_of(tensor)[_geometry(tensor)] = value
         return TensorView(value, tuple(tensor.shape))
 
-    def _held(self, tensor: Tensor) -> dict[object, Value]:
+    def _values_of(self, tensor: Tensor) -> dict[object, Value]:
         """The values in the storage of a tensor; the first is that of the whole storage."""
         reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
         self._storages.setdefault(reference.cdata, reference)
@@ -190,7 +190,7 @@ def _tensors(tree: object) -> list[Tensor]:
 
 
 def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """What an operator works with, in the order of its schema."""
+    """The arguments of an operator, in the order of its schema."""
     left_out = func._schema.arguments[len(args) :]
     return (*args, *(kwargs.get(each.name, each.default_value) for each in left_out))
 

@@ -66,30 +66,25 @@ def compress(
         model: Any network, or one that :func:`edgeprune.loading.load` read; never changed.
         example_input: A tensor or a shape, where the input cannot be inferred.
         config: Every setting.
-        directory: Where to write the run's files; a temporary one that lives as long as the
-            report unless given, and in all but the first of several processes.
-        stages: Told what runs, and how far it is.
+        directory: Folder of the run's files; None, and in all but the first of several
+            processes: a temporary one that lives as long as the report.
+        stages: Called with the name of each stage that starts; gives its progress callback.
         command: What the user typed, for the report.
 
     Returns:
         The compressed network and the report.
 
     Raises:
-        EdgepruneError: One of its kinds, each with its exit code: see ``errors.py``.
+        EdgepruneError: One of its kinds, see ``errors.py``.
     """
     source = model if isinstance(model, SourceModel) else wrap(model, example_input)
     images, context, config = _opened(source, config)
     folder = RunFolder(directory if distributed.first() else None)
-    log = StageLog(stages)
+    log, context = StageLog(stages), replace(context, folder=folder.path)
     traced, counted = survey(source, config.keep, log)
     traced, pruned, budget = _prune(traced, counted, config, log)
-    recovered = _recover(traced, pruned, config, replace(context, folder=folder.path), log)
-    _save(recovered, folder.path, log)
-    original, compressed = export_and_measure.export(source, recovered, config, folder.path, log)
-    measured = export_and_measure.measure(original, compressed, config, log)
-    accuracy, agreement = _evaluate(images, (source, pruned, recovered), log)
+    recovered = _saved(_recover(traced, pruned, config, context, log), folder.path, log)
     remaining = costs.count(recovered.module, source.input)
-
     run = assemble.RunResult(
         command=command,
         seed=config.seed,
@@ -97,18 +92,29 @@ def compress(
         budget=budget,
         original_costs=counted,
         compressed_costs=remaining,
-        original_file=original,
-        compressed_file=compressed,
-        comparison=measured,
         surgery=recovered.surgery,
         coverage=coverage(traced, counted),
         layers=layers((source.module, counted), (recovered.module, remaining)),
-        accuracy=accuracy,
-        agreement=agreement,
         recovery=recovered.recovered_by,
         stages=log.records,
     )
+    run = _exported(run, source, recovered, config, folder.path, log)
+    run = _evaluated(run, images, (source, pruned, recovered), log)
     return CompressionReport(_judged(run, config, folder.path, log), recovered, folder)
+
+
+def _exported(
+    run: assemble.RunResult,
+    source: SourceModel,
+    recovered: PrunedModel,
+    config: CompressConfig,
+    folder: Path,
+    log: StageLog,
+) -> assemble.RunResult:
+    """Both networks as files, and how fast these run."""
+    original, compressed = export_and_measure.export(source, recovered, config, folder, log)
+    measured = export_and_measure.measure(original, compressed, config, log)
+    return replace(run, original_file=original, compressed_file=compressed, comparison=measured)
 
 
 def _judged(
@@ -203,33 +209,35 @@ def _recover(
     return recovered
 
 
-def _save(recovered: PrunedModel, folder: Path, log: StageLog) -> None:
-    """Write the plan and the weights; a network that has no plain form keeps only its plan."""
+def _saved(recovered: PrunedModel, folder: Path, log: StageLog) -> PrunedModel:
+    """The network, its plan and weights written; one that has no plain form keeps only its plan."""
     plan_file.write(recovered.plan, folder / plan_file.FILE_NAME)
     with log.stage("save") as stage:
         try:
             save_weights(recovered, folder / WEIGHTS)
         except ModelUnsupported as error:
             stage.status, stage.detail = "degraded", f"no {WEIGHTS}: {error}"
+    return recovered
 
 
-def _evaluate(
+def _evaluated(
+    run: assemble.RunResult,
     images: evaluation.Images,
     judged: tuple[SourceModel, PrunedModel, PrunedModel],
     log: StageLog,
-) -> tuple[document.Accuracy | None, document.Agreement | None]:
+) -> assemble.RunResult:
     """Accuracy, and agreement with the first, on the user's images where there are any."""
     networks = [each.module for each in judged]
-    accuracy = agreement = None
     if images.labelled is not None:
         with log.stage("accuracy") as stage:
             whole, cut, final = evaluation.accuracies(networks, images.labelled, stage.progress)
-            accuracy = compare.accuracy(
-                n=len(images.labelled), original=whole, pruned=cut, recovered=final
-            )
+            n = len(images.labelled)
+            accuracy = compare.accuracy(n=n, original=whole, pruned=cut, recovered=final)
+            run = replace(run, accuracy=accuracy)
     if images.unlabelled is not None:
         with log.stage("agreement") as stage:
             cut, final = evaluation.agreements(networks, images.unlabelled, stage.progress)
             origin = str(images.unlabelled.folder)
             agreement = document.Agreement(len(images.unlabelled), cut, final, origin)
-    return accuracy, agreement
+            run = replace(run, agreement=agreement)
+    return run

@@ -51,7 +51,7 @@ class CompressConfig:
         workspace: A folder for the state of recovery methods that take long: a run with the same
             settings goes on from it. Not removed. None: nothing is kept.
         fail_if: Expressions that the report must not make true.
-        seed: Of everything that draws.
+        seed: Random seed.
     """
 
     budget: Budget = Macs(0.5)  # noqa: RUF009 - frozen

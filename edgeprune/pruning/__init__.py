@@ -78,7 +78,7 @@ def plan(
 
     Args:
         traced: The network with its groups.
-        costs: Of the network.
+        costs: Costs of the network.
         budget: What to reach.
         criterion: How channels are scored.
         allocation: How the budget is spread.
@@ -104,7 +104,7 @@ def prune_to_budget(
 
     Args:
         traced: The network with its groups.
-        costs: Of the network.
+        costs: Costs of the network.
         budget: What to reach.
         **options: As for :func:`plan`.
 

@@ -93,7 +93,7 @@ class Allocated:
 
     Attributes:
         groups: One entry for each group that loses channels.
-        kind: Of the budget: a row of ``BUDGETS``.
+        kind: Kind of the budget, a row of ``BUDGETS``.
         asked: The budget, as a share of the original.
         reached: The same figure for these widths.
     """
@@ -208,7 +208,7 @@ def _close_gap(
 def _closest_of_all(
     model: CostModel, budget: Budget, candidates: CandidateWidths, indices: WidthIndices
 ) -> WidthIndices:
-    """Of all assignments that come as close to the budget as any, the one most like ``indices``."""
+    """The assignment most like ``indices`` among those that come as close to the budget as any."""
     asked, original = budget.asked(model), model.original(budget.quantity)
     every = np.stack(np.meshgrid(*candidates, indexing="ij"), axis=-1)
     errors = np.abs(model.at(budget.quantity, every) - asked)

@@ -2,7 +2,7 @@
 
 A recovery method that works on weights needs to know which filters, normalisations and sums lie
 between the layers that make a group's channels and a layer that reads them. Activation functions,
-pooling and squeeze-excite gates are passed as if they were the identity: the closed forms reason
+pooling and squeeze-excite gates are treated as the identity: the closed forms reason
 about the linear part. Where the path is not of these kinds there is no path.
 """
 
@@ -20,7 +20,7 @@ class LinearPaths:
 
     Args:
         graph: The network's dependency graph.
-        nodes: The nodes of the group: the walk never leaves them.
+        nodes: Nodes of the group, which paths never leave.
     """
 
     def __init__(self, graph: DependencyGraph, nodes: set[Node]) -> None:

@@ -1,7 +1,7 @@
 """Why a channel group must stay whole.
 
-Each rule looks at a group and answers with a reason in plain words, or None. What no rule
-foresees is found by the proof after surgery, which locks the group then.
+Each rule gives a reason in plain words why a group is locked, or None. What no rule foresees is
+found by the proof after surgery, which then locks the group.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _member_reason(graph: DependencyGraph, group: ChannelGroup, member: Member) 
     if group.width == 1:
         return "it has a single channel"
     if group.partitions == group.width:
-        return f"each of its channels is a block of its own in '{member.layer}'"
+        return f"each of its channels is a partition of its own in '{member.layer}'"
     return None
 
 

@@ -1,7 +1,7 @@
 """How much each channel of a group matters: a criterion scores all groups of a network.
 
 criterion.py   the protocol
-norms.py       criteria that look at a layer's own weights
+norms.py       criteria on a layer's own weights
 rebuild.py     what the consumers of a channel lose with it
 consumers.py   the consumers of a group, as matrices
 """
@@ -39,10 +39,10 @@ def importance(traced: TracedModel, criterion: Criterion, *, seed: int = 0) -> M
     Args:
         traced: The network with its groups.
         criterion: A row of :data:`CRITERIA`, or your own.
-        seed: For criteria that draw.
+        seed: Random seed of criteria that are random.
 
     Returns:
-        As :class:`Criterion` says.
+        Scores by group, as :class:`Criterion` says.
     """
     return criterion(traced, torch.Generator().manual_seed(seed))
 

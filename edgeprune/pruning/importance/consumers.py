@@ -1,9 +1,9 @@
-"""What reads a group's channels, as two matrices for each consumer: all that removal costs depend on.
+"""The consumers of a group's channels as two matrices each: all that removal costs depend on.
 
 A consumer is one convolution group of one layer. Its outputs count in the units of what comes after
 the BatchNorm behind them, v_o |γ_o| / σ_o; where there is none, each output has variance 1. Its
 kernel's taps are weighed by how pixels correlate (R, ``moments/spatial.py``). What it loses is
-told as a share of the variance of the layer's outputs, the same for a narrow and for a wide layer.
+given as a share of the variance of the layer's outputs, alike for a narrow and for a wide layer.
 
 Means do not count: recovery puts them into a BatchNorm or a bias. So a constant channel is free.
 """
@@ -50,7 +50,7 @@ class Consumer:
 def consumers_of(
     traced: TracedModel, ridge: float
 ) -> Iterator[tuple[ChannelGroup, Sequence[Consumer]]]:
-    """Every prunable group with what reads it; with what makes it, where nothing does.
+    """Every prunable group with its consumers; with its producers, where it has none.
 
     Args:
         traced: The network with its groups.
@@ -80,7 +80,7 @@ def _aware(
     gains: Tensor | None,
     ridge: float,
 ) -> list[Consumer]:
-    """Readers of channels whose moments are known, one for each convolution group."""
+    """Consumers of channels whose moments are known, one for each convolution group."""
     kernel = _kernel(layer)
     partitions, outputs, inputs, taps = kernel.shape
     pixels = partitions * inputs // len(moments.mean)  # more than one behind a flatten
@@ -103,12 +103,12 @@ def _aware(
             for one in indices
         ]
         if any(places):
-            found.append(_reader(grams[partition], covs[partition], places, ridge))
+            found.append(_padded(grams[partition], covs[partition], places, ridge))
     return found
 
 
-def _reader(gram: Tensor, cov: Tensor, places: Sequence[Sequence[int]], ridge: float) -> Consumer:
-    """From G, C and the columns of each position; padded with columns that carry nothing."""
+def _padded(gram: Tensor, cov: Tensor, places: Sequence[Sequence[int]], ridge: float) -> Consumer:
+    """A consumer from G, C and the columns of each position, padded with columns of nothing."""
     varies = cov.diagonal() > CONSTANT * cov.diagonal().mean()
     gram = gram * varies * varies[:, None]
     most, size = max(map(len, places)), len(cov)
@@ -133,13 +133,13 @@ def _unaware(kernel: Tensor, indices: Sequence[set[int]], gains: Tensor | None) 
 
 
 def _made_by(module: nn.Module, member: Member, group: ChannelGroup) -> Consumer:
-    """In place of a consumer: squared norms of the weights that make the channels."""
+    """Stand-in for a consumer: squared norms of the weights that make the channels."""
     rows = filter_rows(module.get_submodule(member.layer)).square().sum(1)
     return _uncorrelated(rows, _by_position(member, group.partitions))
 
 
 def _uncorrelated(strengths: Tensor, indices: Sequence[set[int]]) -> Consumer:
-    """From the share of the output that each of the layer's own indices makes up, (N,)."""
+    """A consumer from the strength of each of the layer's own indices, (N,)."""
     shares = strengths * _inverse_or_zero(strengths.sum())
     lost = torch.stack([shares[sorted(one)].sum() for one in indices])
     return Consumer(lost.diag(), torch.eye(len(lost)).to(lost), torch.arange(len(lost))[:, None])

@@ -21,7 +21,7 @@ class Criterion(Protocol):
 
         Args:
             traced: The network with its groups.
-            generator: For criteria that draw.
+            generator: Generator of criteria that are random.
 
         Returns:
             For each prunable group its scores (C,), float64, non-negative. In a group that must

@@ -1,10 +1,9 @@
-"""Criteria that look at weights alone.
+"""Criteria on weights alone.
 
-They score the filters of one layer; a group's score
-averages its layers, each divided by its own mean so that no layer drowns the others. Depthwise
-filters count. The result has mean 1 in every group, which makes groups comparable when channels
-compete across the whole network. ``rebuild.py`` looks at what reads the channels instead, and its
-scores are comparable as they are.
+They score the filters of one layer; a group's score averages its layers, each divided by its own
+mean so that no layer drowns the others. Depthwise filters count. The result has mean 1 in every
+group, which makes groups comparable when channels compete across the whole network. ``rebuild.py``
+scores channels by their consumers instead, and its scores are comparable as they are.
 
 Sources: L1 norm, Li et al., arXiv:1608.08710; BatchNorm scale, Liu et al., arXiv:1708.06519;
 geometric median, He et al., arXiv:1811.00250, equation 7.
@@ -95,7 +94,7 @@ class Weights:
 def _layer_by_layer(
     traced: TracedModel, scored: Callable[[Weights], list[Tensor]]
 ) -> dict[str, Tensor]:
-    """Scores of mean 1 in every group, from scores (C,) by each layer that has a say."""
+    """Scores of mean 1 in every group, from scores (C,) by each layer that counts."""
     module = traced.source.module
     return {
         group.name: _averaged(scored(_weights(module, group)), group) for group in traced.prunable
@@ -113,7 +112,7 @@ def _weights(module: nn.Module, group: ChannelGroup) -> Weights:
 
 
 def _averaged(scores: list[Tensor], group: ChannelGroup) -> Tensor:
-    """One score for each channel (C,): every layer has the same say, and so has every partition."""
+    """One score for each channel (C,): every layer counts equally, and so does every partition."""
     total = sum((_unit_mean(score) for score in scores), torch.zeros(group.width).double())
     return _unit_mean(total.reshape(group.partitions, -1).mean(0).repeat(group.partitions))
 

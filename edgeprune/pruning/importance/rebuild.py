@@ -11,7 +11,7 @@ arXiv:2208.11580), on whole channels, with C in closed form instead of from imag
 that costs all consumers least goes, again and again, until none is left; a channel's score is the
 highest cost up to its turn, so that those that stay are always those of the highest scores.
 
-Of a group that is cut alike in partitions, all channels S at a position go at once, at the exact cost
+Where several partitions are cut alike, all channels S at a position go at once, at the exact cost
 Σ_o V_oS ([H⁻¹]_SS)⁻¹ V_oSᵀ; each scores its part of it. Costs are shares of a consumer's variance,
 as ``consumers.py`` says, so scores of different groups compare as they are.
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import TracedModel
 
 TOGETHER = 64
-"""So many positions go before the matrices of those that stay are brought up to date."""
+"""Number of positions that go before the matrices of those that stay are brought up to date."""
 
 TIE = 1e-9
 """Share of the highest cost by which scores of equal cost differ, to tell who went first."""
@@ -42,7 +42,7 @@ TIE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """What the layers that read a channel lose with it, once the others make up for it.
+    """What the consumers of a channel lose with it, once the other channels make up for it.
 
     Where what a layer reads is unknown, its channels count as uncorrelated and equally strong: the
     squared L2 norm of the weights that read each. Where no layer reads them, that of the weights
@@ -68,7 +68,7 @@ def eliminate(consumers: Sequence[Consumer]) -> tuple[Tensor, Tensor]:
     """Remove position after position, the one that costs least first.
 
     Args:
-        consumers: Of one group; at least one, all with the same P positions.
+        consumers: Consumers of one group; at least one, all with the same P positions.
 
     Returns:
         The positions in the order in which they go, (P,), and what each costs, (P,).
@@ -97,18 +97,18 @@ class Removal:
 
     V becomes V − V_S A with A = ([H⁻¹]_SS)⁻¹ [H⁻¹]_S, so G becomes G − AᵀB − BᵀA with
     B = G_S − ½ G_SS A, and H⁻¹ becomes H⁻¹ − [H⁻¹]_Sᵀ A. These are put off: of the whole matrices
-    only the rows of what goes are needed at once, and the partitions that costs depend on.
+    only the rows of what goes are needed at once, and the submatrices that costs depend on.
 
     Args:
-        consumer: Of P positions with k columns each.
-        count: How many positions will go at most.
+        consumer: Consumer of P positions with k columns each.
+        count: Most positions that will go.
     """
 
     def __init__(self, consumer: Consumer, count: int) -> None:
-        self._reader = consumer
+        self._consumer = consumer
         rows, columns = consumer.columns[:, :, None], consumer.columns[:, None, :]
-        self._inverse_blocks = consumer.inverse[rows, columns]  # (P, k, k)
-        self._gram_blocks = consumer.gram[rows, columns]
+        self._own_inverse = consumer.inverse[rows, columns]  # of each position, (P, k, k)
+        self._own_gram = consumer.gram[rows, columns]
         size = count * consumer.columns.shape[1]
         self._rows, self._shares, self._halves = consumer.gram.new_empty(
             3, size, len(consumer.gram)
@@ -117,42 +117,46 @@ class Removal:
 
     def costs(self) -> Tensor:
         """What the consumer loses with each position, (P,): tr G_SS ([H⁻¹]_SS)⁻¹."""
-        if self._inverse_blocks.shape[1] == 1:
-            lost = self._gram_blocks / self._inverse_blocks
+        if self._own_inverse.shape[1] == 1:
+            lost = self._own_gram / self._own_inverse
         else:
-            lost = torch.linalg.solve(self._inverse_blocks, self._gram_blocks)
+            lost = torch.linalg.solve(self._own_inverse, self._own_gram)
         return lost.diagonal(dim1=1, dim2=2).sum(1).clamp_min(0)
 
     def take(self, position: int) -> None:
         """Remove one position, and let the others make up for it."""
-        went, done = self._reader.columns[position], self._done
+        went, done = self._consumer.columns[position], self._done
         rows, shares, halves = self._rows[:done], self._shares[:done], self._halves[:done]
-        row = self._reader.inverse[went] - rows[:, went].T @ shares
-        gram = self._reader.gram[went] - shares[:, went].T @ halves - halves[:, went].T @ shares
+        row = self._consumer.inverse[went] - rows[:, went].T @ shares
+        gram = self._consumer.gram[went] - shares[:, went].T @ halves - halves[:, went].T @ shares
         share = torch.linalg.solve(row[:, went], row)
         half = gram - gram[:, went] @ share / 2
         self._done += len(went)
         for stack, new in ((self._rows, row), (self._shares, share), (self._halves, half)):
             stack[done : self._done] = new
-        ours = (each[:, self._reader.columns] for each in (row, share, half))  # (k, P, k) each
+        ours = (each[:, self._consumer.columns] for each in (row, share, half))  # (k, P, k) each
         row, share, half = ours
         crossed = torch.einsum("spa,spb->pab", share, half)
-        self._inverse_blocks -= torch.einsum("spa,spb->pab", row, share)
-        self._gram_blocks -= crossed + crossed.mT
-        self._inverse_blocks[position] = torch.eye(len(went)).to(row)
-        self._gram_blocks[position] = 0
+        self._own_inverse -= torch.einsum("spa,spb->pab", row, share)
+        self._own_gram -= crossed + crossed.mT
+        self._own_inverse[position] = torch.eye(len(went)).to(row)
+        self._own_gram[position] = 0
 
     def without(self, gone: Tensor) -> Consumer:
-        """The consumer of what is left, (P,) true for the positions that went."""
+        """The consumer of what is left.
+
+        Args:
+            gone: Whether each position went, (P,).
+        """
         rows, shares, halves = (
             each[: self._done] for each in (self._rows, self._shares, self._halves)
         )
         crossed = shares.T @ halves
         stays = torch.ones(len(crossed), dtype=torch.bool)
-        stays[self._reader.columns[gone].flatten()] = False
-        gram = (self._reader.gram - crossed - crossed.T)[stays][:, stays]
-        inverse = (self._reader.inverse - rows.T @ shares)[stays][:, stays]
-        columns = (stays.cumsum(0) - 1)[self._reader.columns[~gone]]
+        stays[self._consumer.columns[gone].flatten()] = False
+        gram = (self._consumer.gram - crossed - crossed.T)[stays][:, stays]
+        inverse = (self._consumer.inverse - rows.T @ shares)[stays][:, stays]
+        columns = (stays.cumsum(0) - 1)[self._consumer.columns[~gone]]
         return Consumer(gram, inverse, columns)
 
 
@@ -162,10 +166,10 @@ def scores(order: Tensor, paid: Tensor, partitions: int) -> Tensor:
     Args:
         order: Positions in the order in which they went, (P,).
         paid: What each cost, (P,).
-        partitions: Channels at each position.
+        partitions: Number of channels at each position.
 
     Returns:
-        (P · partitions,).
+        Scores of the channels, (P · partitions,).
     """
     highest = paid.cummax(0).values
     highest = highest + highest[-1] * TIE * torch.linspace(0, 1, len(paid)).double()

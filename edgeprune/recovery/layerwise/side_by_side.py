@@ -129,7 +129,7 @@ class _Guide:
 
     @contextmanager
     def waiting_at(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """The original's input and output at ``name``; the original resumes on leaving the context."""
+        """The original's input and output at ``name``; the original resumes on exit."""
         self.arrived.acquire()
         if self.failure is not None:
             raise self.failure

@@ -131,15 +131,9 @@ class DistillationMethod(RecoveryMethod):
         trained = replace(pruned, module=task.finish())
         some = enough(traced.source.input)
         module = recalibrated(traced, trained, [each[:some] for each in pool.inputs])
-        notes = self._notes(fitted, len(pool.inputs[0]), source)
-        step = RecoveryStep(
-            self.name,
-            context.clock() - start,
-            len(pool.inputs[0]),
-            notes,
-            fitted.errors,
-            source.quality,
-        )
+        count = len(pool.inputs[0])
+        notes, seconds = self._notes(fitted, count, source), context.clock() - start
+        step = RecoveryStep(self.name, seconds, count, notes, fitted.errors, source.quality)
         return replace(pruned, module=module, recovered_by=(*pruned.recovered_by, step))
 
     def _pool(

@@ -66,8 +66,8 @@ def level_loss(wanted: Tensor, given: Tensor) -> Tensor:
         given: The other network's output, in the same shape.
 
     Returns:
-        The loss, (); 0 for equal outputs, 1 for one that gives no more than each channel's mean. A channel
-        that hardly varies is measured by a thousandth of what channels vary by on average.
+        The loss, (); 0 for equal outputs, 1 for one that gives no more than each channel's mean. A
+        channel that hardly varies is measured by a thousandth of what channels vary by on average.
     """
     axis = 1 if wanted.dim() == 4 else wanted.dim() - 1 if wanted.dim() > 1 else None
     rest = [at for at in range(wanted.dim()) if at != axis]
