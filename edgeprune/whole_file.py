@@ -2,6 +2,9 @@
 
 Whatever ends the writing, be it a full disk or Ctrl-C, leaves the old file as it was and nothing
 else behind. Only a killed process leaves its hidden draft, which ``drafts`` finds.
+
+A link stays a link: what it leads to is written. A device or a pipe stays what it is: it is written
+to, as nothing can take its place.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ if TYPE_CHECKING:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put ``data`` into ``path`` in one step; its folder is made.
+    """Put ``data`` into ``path`` in one step; its folder exists.
 
     Raises:
         UsageError: The file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
         with writing(path) as draft:
             draft.write_bytes(data)
     except OSError as error:
@@ -37,8 +42,8 @@ def writing(path: Path) -> Iterator[Path]:
     """A draft to write to, which replaces ``path`` once the block has ended well.
 
     Args:
-        path: The file; its folder exists. It gets the permissions that the user's umask gives a
-            new file, whatever the writer sets.
+        path: The file, or a link to it; its folder exists. It gets the permissions that the user's
+            umask gives a new file, whatever the writer sets.
 
     Yields:
         The draft: an empty hidden file in the same folder.
@@ -46,6 +51,7 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The draft cannot be made, or not take the place of the file.
     """
+    path = path.resolve() if path.is_symlink() else path
     draft = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
         draft.unlink(missing_ok=True)  # of a process that was killed and had our number

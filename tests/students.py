@@ -1,4 +1,4 @@
-"""Networks cut in half and what tells how far they are from the original, for what is trained."""
+"""Networks cut in half, and how far they are from the original, for methods that train."""
 
 from __future__ import annotations
 

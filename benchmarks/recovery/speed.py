@@ -6,9 +6,9 @@
 Networks are torchvision's at 224 pixels with random weights, which cost what trained ones do, and
 chains convolution – BatchNorm – ReLU – convolution of C channels (``chain-C``). Every group that
 may be pruned loses the same share of its channels, about half of the multiply-accumulates. Each
-case runs in a process of its own. Memory is the most that the process held during recovery, less
-what it held before, with both networks loaded. CPU seconds are those of all threads: on a busy
-machine they tell more than the clock.
+case runs in a process of its own. Memory is the peak of the process during recovery, less
+what it used before, with both networks loaded. CPU seconds are those of all threads: on a busy
+machine they say more than the clock.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from torch import nn
 
 import edgeprune as ep
 from edgeprune.artifacts import KeptChannels, PruningPlan
+from edgeprune.artifacts.findings import as_text
 from edgeprune.pruning import prune
 from edgeprune.recovery import METHODS, RecoveryContext
-from edgeprune.report.findings import as_text
 from edgeprune.tracing import trace
 
 NETWORKS = ["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "vgg16_bn"]

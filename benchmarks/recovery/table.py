@@ -42,9 +42,9 @@ from subjects import (
 
 import edgeprune as ep
 from edgeprune import costs
+from edgeprune.artifacts.findings import as_text
 from edgeprune.errors import EdgepruneError
 from edgeprune.recovery import METHODS
-from edgeprune.report.findings import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

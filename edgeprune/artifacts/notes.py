@@ -11,7 +11,7 @@ class Note:
     """A finding.
 
     Attributes:
-        kind: What was found; a row of ``report/findings.py``, or "text" with the sentence itself
+        kind: What was found; a row of ``findings.py``, or "text" with the sentence itself
             as the value of that name.
         values: Its figures and names: numbers in SI units, strings, and tuples or dicts of them.
     """

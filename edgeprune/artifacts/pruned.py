@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from edgeprune.artifacts.findings import as_text
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -100,6 +102,11 @@ class RecoveryStep:
     notes: tuple[Note, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
     quality: ImageQuality | None = None
+
+    @property
+    def detail(self) -> str:
+        """The notes as sentences."""
+        return as_text(self.notes)
 
 
 @dataclass(frozen=True, slots=True)

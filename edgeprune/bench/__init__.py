@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from edgeprune import own_files
 from edgeprune.artifacts import LatencyComparison, Measurement, no_progress
 from edgeprune.bench import notes, pairing, sessions, throttling
 from edgeprune.bench.devices import DEVICES, Device, LocalDevice
 from edgeprune.bench.runtimes import RUNTIMES
 from edgeprune.bench.worker_process import Worker
-from edgeprune.errors import UsageError
+from edgeprune.errors import ModelRefused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,6 +66,7 @@ class BenchSettings:
             ends before its time limit. Smaller: surer, longer.
         arena: Whether ONNX Runtime keeps freed tensors in an arena of its own. Off: less memory at
             rest, slower.
+        trust: Whether files may be loaded that can hold code and that edgeprune did not write.
 
     Raises:
         UsageError: When a value is out of range.
@@ -77,6 +79,7 @@ class BenchSettings:
     seed: int = 0
     within: float = 0.01
     arena: bool = True
+    trust: bool = False
 
     def __post_init__(self) -> None:
         RUNTIMES[self.runtime]
@@ -222,7 +225,14 @@ def start_worker(
 def _prepared(model: Path, settings: BenchSettings) -> Path:
     if not model.is_file():
         raise UsageError(f"no model file at {model}")
-    return RUNTIMES[settings.runtime].prepared(model)
+    runtime = RUNTIMES[settings.runtime]
+    file = runtime.prepared(model)
+    if runtime.runs_code and not settings.trust and not own_files.is_own(file):
+        raise ModelRefused(
+            f"'{file}' was not written by edgeprune here, and {runtime.name} runs code that "
+            f"{runtime.takes} files hold; pass --trust if you trust its sender"
+        )
+    return file
 
 
 def _series(models: tuple[Path, ...], settings: BenchSettings, progress: Progress) -> Series:

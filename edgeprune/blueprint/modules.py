@@ -25,6 +25,7 @@ from edgeprune.blueprint.values import (
     to_json,
 )
 from edgeprune.errors import ModelRefused, ModelUnsupported
+from edgeprune.layer_names import require_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,9 @@ def describe(network: nn.Module) -> tuple[dict[str, Json], dict[str, Tensor]]:
     Raises:
         ModelUnsupported: A value has no JSON form; the message names the module and the
             attribute.
+        ModelRefused: A layer or tensor has a name that could become code.
     """
+    require_plain(network, "the network")
     survey = _Survey()
     survey.index_of(network)
     for index, module in enumerate(survey.modules):  # grows in the loop
@@ -75,9 +78,11 @@ def rebuild(
         ModelRefused: The blueprint names something that is not allowed, or is damaged.
     """
     try:
-        return _Construction(blueprint, tensors, allowed).network()
+        network = _Construction(blueprint, tensors, allowed).network()
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelRefused(f"the network's blueprint is damaged: {error!r}") from error
+    require_plain(network, "the blueprint")
+    return network
 
 
 @cache

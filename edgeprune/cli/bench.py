@@ -52,6 +52,7 @@ class Options:
     seed: int
     within: str
     arena: str
+    trust: bool
     json: Path | None
     fail_if: tuple[str, ...]
     baseline: Earlier | None
@@ -68,6 +69,7 @@ class Options:
             seed=self.seed,
             within=fraction("within", self.within),
             arena=self.arena == "on",
+            trust=self.trust,
         )
 
     @property
@@ -86,6 +88,7 @@ class Options:
 @within_option
 @arena_option
 @click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--trust", is_flag=True, help="Run whatever code a .pt2 file contains.")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
 @fail_if_option
 @baseline_option

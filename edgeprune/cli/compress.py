@@ -14,6 +14,7 @@ from edgeprune.cli.check import raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, say, typed_command
 from edgeprune.cli.resuming import state_of
 from edgeprune.cli.run_directory import destination, new_run, recipe_option, write_recipe
+from edgeprune.printable import printable
 from edgeprune.report import formats
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _plan_as_table(planned: Planned) -> str:
     budget = sentences.budget(document.Budget(reached.kind, reached.asked, reached.reached))
     table = Table("channel group", "channels", "kept", title=budget)
     for entry in planned.plan.groups:
-        table.add_row(Text(entry.group), str(entry.width), str(len(entry.kept)))
+        table.add_row(Text(printable(entry.group)), str(entry.width), str(len(entry.kept)))
     console = Console()
     with console.capture() as captured:
         console.print(table)

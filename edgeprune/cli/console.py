@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
+from edgeprune.printable import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 Stages: TypeAlias = "Callable[[str], Progress]"
 """Starts a stage by its name, and returns the function that reports its progress."""
+
+NOTHING = ""
+"""What stays in a line although it does not print."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -92,19 +97,20 @@ def common_options(command: Command) -> Command:
 def say(message: str) -> None:
     """Print one line for the user, unless ``-q`` was given."""
     if not settings().quiet:
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
 
 def warn(message: str) -> None:
     """Print a warning, also with ``-q``."""
-    click.echo(click.style("warning: ", fg="yellow") + message, err=True)
+    click.echo(click.style("warning: ", fg="yellow") + printable(message), err=True)
 
 
 def report_error(message: str, error: BaseException | None = None) -> None:
     """Print an error, with the traceback of ``error`` if it is given."""
     if error is not None:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+        text = "".join(traceback.format_exception(error))
+        click.echo(printable(text), err=True, nl=False)
+    click.echo(click.style("error: ", fg="red", bold=True) + printable(message), err=True)
 
 
 def report_bug(error: BaseException, *, verbose: bool) -> None:
@@ -140,7 +146,7 @@ def progress_bar(*, quiet: bool | None = None) -> Iterator[Stages]:
 
 
 def _line(stage: str, started: float) -> Progress:
-    click.echo(f"[{time.monotonic() - started:7.1f} s] {stage}", err=True)
+    click.echo(f"[{time.monotonic() - started:7.1f} s] {printable(stage, keep=NOTHING)}", err=True)
     return lambda share, doing: None
 
 
@@ -162,8 +168,10 @@ def _bars() -> Iterator[Stages]:
 
         def start(stage: str) -> Progress:
             _finish(bars)
-            task = bars.add_task(escape(stage), total=1.0, doing="")
-            return lambda share, doing: bars.update(task, completed=share, doing=escape(doing))
+            task = bars.add_task(escape(printable(stage, keep=NOTHING)), total=1.0, doing="")
+            return lambda share, doing: bars.update(
+                task, completed=share, doing=escape(printable(doing, keep=NOTHING))
+            )
 
         yield start
         _finish(bars)

@@ -10,6 +10,7 @@ import click
 from edgeprune import units
 from edgeprune.cli import options
 from edgeprune.cli.console import common_options, progress_bar
+from edgeprune.printable import printable
 from edgeprune.report.coverage import coverage
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
     layers = Table("layer", "MACs", "params", "activations", "output", title="Cost by layer")
     for layer in costs.layers:
         layers.add_row(
-            escape(layer.name),
+            escape(printable(layer.name)),
             units.count(layer.macs),
             f"{layer.params:,}",
             units.size(layer.activation_bytes),
@@ -92,9 +93,9 @@ def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
     groups = Table("channel group", "channels", "layers", "state", title="Channel groups")
     for group in traced.groups:
         reason = group.locked_because
-        state = "prunable" if reason is None else f"locked: {escape(reason)}"
+        state = "prunable" if reason is None else f"locked: {escape(printable(reason))}"
         shared = len({member.layer for member in group.members})
-        groups.add_row(escape(group.name), str(group.width), str(shared), state)
+        groups.add_row(escape(printable(group.name)), str(group.width), str(shared), state)
     console.print(layers, groups)
     covered = coverage(traced, costs)
     unused = f", {costs.unused_params:,} more never used" if costs.unused_params else ""

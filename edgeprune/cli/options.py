@@ -47,15 +47,20 @@ DEFAULT_BUDGET = ("macs", "50%")
 
 model_argument = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
 
-LOADING = (
-    click.option("--input", "input_", multiple=True, metavar="1x3x224x224",
-                 help="Input shape; repeat for several inputs. [default: inferred]"),
+GRANTING = (
     click.option("--arch", metavar="FACTORY",
                  help="For weights alone: torchvision:NAME, pkg.mod:factory or file.py:factory."),
     click.option("--arch-arg", multiple=True, metavar="KEY=VALUE", help="Argument of the factory."),
     click.option("--allow", multiple=True, metavar="pkg.mod",
                  help="Module or file.py whose classes the model file may use."),
     click.option("--trust", is_flag=True, help="Run whatever code the model file contains."),
+)  # fmt: skip
+"""What lets code of somebody run: never taken from a file."""
+
+LOADING = (
+    click.option("--input", "input_", multiple=True, metavar="1x3x224x224",
+                 help="Input shape; repeat for several inputs. [default: inferred]"),
+    *GRANTING,
     click.option("--mean", metavar="0.485,...", help="Mean of the input's channels."),
     click.option("--std", metavar="0.229,...", help="Standard deviation of the input's channels."),
 )  # fmt: skip

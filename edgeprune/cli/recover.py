@@ -9,7 +9,7 @@ import click
 from edgeprune.cli import options
 from edgeprune.cli.compress import finish, run
 from edgeprune.cli.console import common_options
-from edgeprune.cli.run_directory import RECIPE, read_recipe
+from edgeprune.cli.run_directory import RECIPE, read_recipe, warn_of_grants
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("recover")
 @click.argument("run_directory", type=options.FOLDER, metavar="RUN")
-@options.flags(options.recovery("auto"), options.JUDGING, options.OUTPUT)
+@options.flags(options.GRANTING, options.recovery("auto"), options.JUDGING, options.OUTPUT)
 @common_options
 def command(run_directory: Path, **given: Any) -> None:
     """Recover the network that RUN pruned, into a new run directory.
@@ -41,10 +41,9 @@ def command(run_directory: Path, **given: Any) -> None:
 def _loading(run_directory: Path) -> dict[str, Any]:
     """Options in RUN's recipe that load the original, by parameter name."""
     recipe = read_recipe(run_directory / RECIPE)
+    warn_of_grants(run_directory / RECIPE, recipe)
     if "model" not in recipe:
         raise UsageError(f"'{run_directory / RECIPE}' does not say where the original is")
-    names = {"model": "model", "input": "input_", "arch": "arch", "arch-arg": "arch_arg",
-             "allow": "allow", "trust": "trust", "mean": "mean", "std": "std"}  # fmt: skip
-    empty = {"input_": (), "arch": None, "arch_arg": (), "allow": (), "trust": False,
-             "mean": None, "std": None}  # fmt: skip
+    names = {"model": "model", "input": "input_", "mean": "mean", "std": "std"}
+    empty = {"input_": (), "mean": None, "std": None}
     return empty | {names[key]: value for key, value in recipe.items() if key in names}

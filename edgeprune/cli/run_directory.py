@@ -13,7 +13,7 @@ import click
 import yaml
 
 from edgeprune.cli import resuming
-from edgeprune.cli.console import settings, typed_command
+from edgeprune.cli.console import settings, typed_command, warn
 from edgeprune.cli.options import BUDGETS, chosen_budget, shape_text
 from edgeprune.errors import UsageError
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.yaml"
 RUNS = Path("runs")
+GRANTS = ("trust", "allow", "arch", "arch_arg")
+"""What lets code of somebody run; a recipe is data, and cannot."""
+
 NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan", "resume")
 
 
@@ -119,23 +122,33 @@ def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) ->
 
 
 def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Take options that are not on the command line from a recipe.
+    """Take options that are not on the command line from a recipe, none that let code run.
 
     Raises:
         UsageError: If the recipe cannot be read, or has a key that no flag has.
     """
     if path is None:
         return
-    settings = read_recipe(path)
     names = {parameter.name for parameter in context.command.params}
     defaults: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = key.replace("-", "_")
+    recipe = read_recipe(path)
+    for key, value in recipe.items():
+        name = str(key).replace("-", "_")
         name = name if name in names else f"{name}_"
         if name not in names:
             raise UsageError(f"'{path}' sets '{key}', which is no flag of this command")
         defaults[name] = value
-    context.default_map = defaults
+    warn_of_grants(path, recipe)
+    context.default_map = {name: v for name, v in defaults.items() if name not in GRANTS}
+
+
+def warn_of_grants(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Say which settings of a recipe would let code run: only the command line can allow that."""
+    for name in GRANTS:
+        key = name.replace("_", "-")
+        typed = (each.partition("=")[0] == f"--{key}" for each in settings().arguments)
+        if recipe.get(key) and not any(typed):
+            warn(f"'{path}' sets {key}, which no recipe can grant: pass --{key} if you mean it")
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprune.costs.ledger import Costs, LayerCost, settle
+from edgeprune.costs.ledger import Costs, LayerCost, add_up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def count(
     from edgeprune.costs.module import recording_of
     from edgeprune.graph.recording import trace_operators
 
-    return settle(recording_of(module, record or trace_operators(module, input.shapes)))
+    return add_up(recording_of(module, record or trace_operators(module, input.shapes)))
 
 
 def count_onnx(path: Path) -> Costs:
@@ -67,4 +67,4 @@ def count_onnx(path: Path) -> Costs:
     """
     from edgeprune.costs.graph import record
 
-    return settle(record(path))
+    return add_up(record(path))

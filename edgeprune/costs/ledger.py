@@ -71,7 +71,7 @@ class Step:
         writes: Values it makes.
         macs: Multiply-accumulates.
         shape: Shape of the first value it makes.
-        parameters: Parameters behind the constants it takes; filled in by ``settle``.
+        parameters: Parameters behind the constants it takes; filled in by ``add_up``.
     """
 
     layer: str
@@ -103,7 +103,7 @@ class Recording:
     parameters: dict[Value, int]
 
 
-def settle(recording: Recording) -> Costs:
+def add_up(recording: Recording) -> Costs:
     """Add up what a recording costs, by the rules on top of this file."""
     steps = _needed(_merged(_without_constants(recording), recording), recording.outputs)
     live_bytes = _live_bytes(steps, recording)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from edgeprune.errors import ModelUnsupported
 from edgeprune.export.calling import Flat, input_names, named_outputs
+from edgeprune.layer_names import require_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,8 +78,10 @@ def write(
         Notes about fallbacks; empty if the newer exporter succeeded.
 
     Raises:
+        ModelRefused: If a name in the network could become code.
         ModelUnsupported: If neither exporter can write the network, or it is too large.
     """
+    require_plain(module, "the network")
     size = sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
     if size > MOST_BYTES:
         raise ModelUnsupported(

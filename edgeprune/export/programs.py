@@ -17,6 +17,7 @@ from edgeprune.artifacts import ExportedModel, no_progress
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
 from edgeprune.export.parity import TOLERANCE, check
+from edgeprune.layer_names import require_plain
 from edgeprune.random_inputs import random_inputs
 from edgeprune.whole_file import writing
 
@@ -99,8 +100,10 @@ def program_of(module: nn.Module, input: InputSpec) -> ExportedProgram:  # noqa:
     """The operators of a network at batch 1, its outputs as one tuple.
 
     Raises:
+        ModelRefused: If a name in the network could become code.
         ModelUnsupported: If PyTorch cannot trace the network.
     """
+    require_plain(module, "the network")
     like = next(module.parameters(), torch.empty(0))
     inputs = tuple(tensor.to(like.device) for tensor in random_inputs(input, batch=1))
     with in_eval_mode(module):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from edgeprune import own_files
 from edgeprune.export.programs import ProgramTarget
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class TorchTarget(ProgramTarget):
         """Save the program, with the metadata in ``edgeprune.json``."""
         origin = {"edgeprune.json": json.dumps(dict(metadata))}
         torch.export.save(program, path, extra_files=origin)
+        own_files.remember(path)
 
     def runner(self, path: Path) -> Run:
         """Function that runs a written file with PyTorch."""

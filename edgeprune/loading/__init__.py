@@ -21,6 +21,7 @@ from torch import nn
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.blueprint import Allowed
 from edgeprune.errors import ModelUnsupported, UsageError
+from edgeprune.layer_names import require_plain
 from edgeprune.loading.factories import build, parse_arch_arg
 from edgeprune.loading.input_shape import example_shapes, input_spec, parse_shape
 from edgeprune.loading.pickles import unpickle
@@ -84,7 +85,9 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
         network, stored = load_run(file, options.allow), stored_input(file)
         name = path.resolve().name if path.is_dir() else path.stem
     else:
-        network, stored, name = prepared(_network(path, kind, options)), None, path.stem
+        network, stored, name = _network(path, kind, options), None, path.stem
+        require_plain(network, f"'{path}'")
+        network = prepared(network)
     wanted = options
     if stored is not None:
         wanted = replace(
@@ -121,8 +124,10 @@ def wrap(
     Raises:
         UsageError: The input shape is needed or does not fit.
         ModelUnsupported: The network cannot be copied.
+        ModelRefused: A layer or tensor has a name that could become code.
     """
     inner = unwrapped(module)
+    require_plain(inner, type(inner).__name__)
     try:
         network = prepared(copy.deepcopy(inner, copyable(inner)))
     except (RuntimeError, TypeError) as error:

@@ -28,7 +28,6 @@ from edgeprune.pruning import (
 from edgeprune.recovery import recover
 from edgeprune.report import assemble, compare, document, formats, gates, sentences
 from edgeprune.report.coverage import coverage
-from edgeprune.report.findings import as_text
 from edgeprune.report.layers import layers
 from edgeprune.report.runtime_rows import emulation_complaint
 from edgeprune.tracing import trace
@@ -200,7 +199,7 @@ def _recover(
     with log.stage("recover") as stage:
         context = replace(context, progress=stage.progress)
         recovered = recover(traced, pruned, config.recover, context)
-        notes = [f"{step.method}: {as_text(step.notes)}" for step in recovered.recovered_by]
+        notes = [f"{step.method}: {step.detail}" for step in recovered.recovered_by]
         for step in recovered.recovered_by:
             if step.quality is not None and step.quality.falls_short:
                 stage.status = "degraded"

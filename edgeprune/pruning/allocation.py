@@ -135,9 +135,12 @@ def allocate(
     least = float(model.at(budget.quantity, options.narrowest(model.groups)))
     nearest = min(max(asked, least), original)
     if abs(asked - nearest) > CLOSE_ENOUGH * original:
+        wanted, possible = (
+            units.percent(budget.share(figure, original)) for figure in (asked, nearest)
+        )
         raise BudgetUnreachable(
-            f"--{budget.kind} {units.percent(budget.share(asked, original))} is out of reach: the nearest is "
-            f"{units.percent(budget.share(nearest, original))}; allow narrower layers with a smaller --unit, "
+            f"--{budget.kind} {wanted} is out of reach: the nearest is {possible}; "
+            "allow narrower layers with a smaller --unit, "
             "or see with `edgeprune inspect` which groups are locked and why"
         )
     indices = _turn_knob(model, scores, budget, options, candidates)

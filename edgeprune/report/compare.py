@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeprune import artifacts, stats
 from edgeprune.report import document, figures, sentences
-from edgeprune.report.findings import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -208,7 +207,7 @@ def recovery(step: artifacts.RecoveryStep) -> document.Recovery:
         method=step.method,
         seconds=step.seconds,
         images=step.images,
-        detail=as_text(step.notes),
+        detail=step.detail,
         notes=tuple({"kind": note.kind, **note.values} for note in step.notes),
         curve=tuple((steps, finite(loss)) for steps, loss in step.curve),
         quality=quality(step.quality) if step.quality else None,

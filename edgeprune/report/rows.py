@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgeprune import units
+from edgeprune.printable import printable
 from edgeprune.report import sentences
 from edgeprune.report.compare import ratio
 from edgeprune.report.figures import BASELINE, FIGURES, shown_on
@@ -53,15 +54,21 @@ def sections(report: ReportDocument) -> tuple[Section, ...]:
         Section("Locked layers", ("layer", "MACs", "reason"), tuple(_locked(report)), False),
         Section("Environment", ("", "value"), tuple(_environment(report)), False),
     )
-    return tuple(section for section in every if section.rows)
+    return tuple(_printable(section) for section in every if section.rows)
+
+
+def _printable(section: Section) -> Section:
+    """The section without characters that a terminal or a page would act upon."""
+    rows = tuple(tuple(map(printable, row)) for row in section.rows)
+    return replace(section, rows=rows)
 
 
 def title(report: ReportDocument) -> str:
     """What the report is about, in one line."""
     if report.model:
-        return f"{report.model.name} compressed"
+        return f"{printable(report.model.name)} compressed"
     names = [side.onnx.path for side in (report.original, report.compressed) if side and side.onnx]
-    return " against ".join(reversed(names)) or "edgeprune"
+    return printable(" against ".join(reversed(names))) or "edgeprune"
 
 
 def figures(report: ReportDocument) -> Section:

@@ -117,7 +117,7 @@ class ByNumber:
 def test_validation_images_are_others(images, others, monkeypatch):
     fitted, validation, asked = [], [], []
 
-    def judge(traced, pruned, inputs, *, synthetic):
+    def constant_error(traced, pruned, inputs, *, synthetic):
         validation.append(inputs[0])
         return 1.0
 
@@ -126,7 +126,7 @@ def test_validation_images_are_others(images, others, monkeypatch):
             fitted.append(self.source(traced.source, self.images, 0)[0])
             return Analytic()(traced, pruned)
 
-    monkeypatch.setattr(auto_module, "held_out_error", judge)
+    monkeypatch.setattr(auto_module, "held_out_error", constant_error)
     monkeypatch.setattr(auto_module, "Reconstruct", Fit)
     monkeypatch.setattr(auto_module, "Supervise", lambda *_: Analytic())
     method = Auto(source=ByNumber(asked), images=images, steps=STEPS)
@@ -200,7 +200,7 @@ def test_progress_is_of_the_whole():
     assert part_of(None, 1, 2) is None
 
 
-def test_frozen_networks_are_judged_too():
+def test_frozen_networks_are_recovered_too():
     model = trace(source_of(zoo.build("chain").requires_grad_(False)))
     done = Auto(images=8, steps=STEPS)(model, prune(model, random_plan(model, 0, most=0.8)))
     assert done.recovered_by[-1].method != "auto:none"

@@ -34,7 +34,7 @@ class Own(ep.RecoveryMethod):
         self, traced: TracedModel, pruned: PrunedModel, context: RecoveryContext
     ) -> PrunedModel:
         self.contexts.append(context)
-        step = RecoveryStep("own", 0.0, 0, (Note("text", {"text": "seen"}),))
+        step = RecoveryStep("own", 0.0, 0, (Note("text", {"text": "did nothing"}),))
         return replace(pruned, recovered_by=(*pruned.recovered_by, step))
 
 
@@ -203,6 +203,6 @@ def test_a_users_method_needs_no_more_than_a_call_and_sees_the_run(
     context = RecoveryContext(images=REAL, seed=7, seconds=60.0, workspace=tmp_path)
     found = recover(*chain, [method, other], context)
     assert [step.method for step in found.recovered_by] == ["own", "own"]
-    (seen,), (second,) = method.contexts, other.contexts
-    assert (seen.seed, seen.images, seen.seconds) == (7, REAL, math.inf)
-    assert (seen.workspace, second.workspace) == (tmp_path / "own", tmp_path / "own-2")
+    (first,), (second,) = method.contexts, other.contexts
+    assert (first.seed, first.images, first.seconds) == (7, REAL, math.inf)
+    assert (first.workspace, second.workspace) == (tmp_path / "own", tmp_path / "own-2")

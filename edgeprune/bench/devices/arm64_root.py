@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeprune.bench.caching import cache_folder
+from edgeprune.cache_folder import cache_folder
 from edgeprune.errors import DeviceFailed
 
 if TYPE_CHECKING:

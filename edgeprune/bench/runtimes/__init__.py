@@ -34,6 +34,7 @@ class Runtime:
         convert: The converter that makes the files it reads; None where it reads ``takes`` itself.
         tolerance: Largest difference of its outputs from ONNX Runtime's that may be rounding,
             relative to the largest output. Larger: a runtime that computes in 16 bits passes.
+        runs_code: Whether its files can hold code that runs when they are loaded.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Runtime:
     target: str = "onnx"
     convert: Converter | None = None
     tolerance: float = TOLERANCE
+    runs_code: bool = False
 
     @property
     def adapter(self) -> Path:
@@ -123,6 +125,11 @@ RUNTIMES = _table(
         target="executorch",
     ),
     Runtime(
-        name="torch", package="torch", install="pip install torch", takes=".pt2", target="torch"
+        name="torch",
+        package="torch",
+        install="pip install torch",
+        takes=".pt2",
+        target="torch",
+        runs_code=True,
     ),
 )

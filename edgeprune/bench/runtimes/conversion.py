@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgeprune.bench.caching import cache_folder
+from edgeprune.cache_folder import cache_folder
 from edgeprune.errors import DeviceFailed, ModelRefused
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ class NeuronMerging(RecoveryMethod):
 
     Attributes:
         threshold: Least cosine for a merge; higher: fewer, safer merges.
-        balance: λ, weight of the angle against the constant left over; 1 looks at the angle only.
+        balance: λ, weight of the angle against the constant left over; 1: the angle alone.
         released: Compute what the authors' code computes instead, to compare with published
             figures: filters are compared without BatchNorm, the coefficient has BatchNorm's ratio
             the wrong way round, σ is the running variance (see ``released_code.py``). Only for

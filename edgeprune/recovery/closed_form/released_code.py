@@ -12,7 +12,7 @@ normalised channels and needs κ ∘ r; and the square of the constant enters as
 
 Neuron merging (Kim et al., NeurIPS 2020): removed and kept change places in BatchNorm's ratio.
 With s = ‖u_p‖/‖u_k‖ the coefficient is S = s/κ where s κ belongs, the constant that is left is
-B = g_k (s h_p − μ_k) + β_k, and the choice looks at raw filters:
+B = g_k (s h_p − μ_k) + β_k, and the choice is made on raw filters:
 
     k* = argmin_k  λ (1 − cos(u_p, u_k)) + (1 − λ) minmax_k(|B| / S)       if cos(u_p, u_k*) ≥ t
 

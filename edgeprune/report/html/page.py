@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
+from edgeprune.printable import printable
 from edgeprune.report import rows, sentences
 from edgeprune.report.html import headline, plots
 
@@ -93,11 +94,19 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=True,
+        finalize=_printable,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template("page.html.j2")
+
+
+def _printable(value: object) -> object:
+    """Text of the report as it may stand in the page; what is already markup stays."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value)
+    return value
 
 
 def _text(name: str) -> str:

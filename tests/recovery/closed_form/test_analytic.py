@@ -1,4 +1,4 @@
-"""Analytic: what moments can tell is rebuilt exactly, and the rest is what the formulas say."""
+"""Analytic: what moments determine is rebuilt exactly, and the rest is what the formulas say."""
 
 import copy
 

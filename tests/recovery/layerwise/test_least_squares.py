@@ -11,7 +11,7 @@ from edgeprune.recovery.layerwise import least_squares
 from edgeprune.recovery.layerwise.least_squares import can_refit, refit, ridge_towards, samples
 
 
-def drawn(*shape, seed=0):
+def noise(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
@@ -31,7 +31,7 @@ def by_normal_equations(prior, inputs, targets, ridge):
 @pytest.mark.parametrize("count", [4, 9, 10, 40])  # fewer, as many and more samples than inputs
 @pytest.mark.parametrize("ridge", [1e-3, 1.0, 30.0])
 def test_the_fit_solves_the_normal_equations(count, ridge):
-    prior, inputs, targets = drawn(2, 5, 9), drawn(2, count, 9, seed=1), drawn(2, count, 5, seed=2)
+    prior, inputs, targets = noise(2, 5, 9), noise(2, count, 9, seed=1), noise(2, count, 5, seed=2)
     inputs[1] *= 7  # each group has its own level
     found = ridge_towards(prior, inputs, targets, ridge)
     expected = by_normal_equations(prior, inputs, targets, ridge)
@@ -40,7 +40,7 @@ def test_the_fit_solves_the_normal_equations(count, ridge):
 
 @pytest.mark.parametrize("count", [4, 40])
 def test_a_large_ridge_keeps_the_prior_and_a_small_one_the_regression(count):
-    prior, inputs, targets = drawn(1, 5, 9), drawn(1, count, 9, seed=1), drawn(1, count, 5, seed=2)
+    prior, inputs, targets = noise(1, 5, 9), noise(1, count, 9, seed=1), noise(1, count, 5, seed=2)
     torch.testing.assert_close(ridge_towards(prior, inputs, targets, 1e12), prior)
     # of many solutions the one nearest to the prior, as lstsq gives for the correction
     rest = (targets - inputs @ prior.mT)[0]
@@ -52,7 +52,7 @@ def test_a_large_ridge_keeps_the_prior_and_a_small_one_the_regression(count):
 @pytest.mark.parametrize("count", [4, 40])
 @pytest.mark.parametrize("silent", [[3], list(range(9))])
 def test_inputs_that_are_always_zero_leave_the_prior(count, silent):
-    prior, inputs, targets = drawn(1, 5, 9), drawn(1, count, 9, seed=1), drawn(1, count, 5, seed=2)
+    prior, inputs, targets = noise(1, 5, 9), noise(1, count, 9, seed=1), noise(1, count, 5, seed=2)
     inputs[..., silent] = 0
     found = ridge_towards(prior, inputs, targets, 1e-2)
     torch.testing.assert_close(found[..., silent], prior[..., silent])
@@ -130,7 +130,7 @@ def test_an_endless_ridge_moves_nothing_but_the_mean(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_patches_belong_to_their_targets(name, monkeypatch):
-    """On samples of a few positions, drawn anew for each chunk of images."""
+    """Samples of a few positions, random in each chunk of images."""
     monkeypatch.setattr(least_squares, "LEAST_SAMPLES", 30)
     monkeypatch.setattr(least_squares, "SAMPLES_PER_INPUT", 0)
     monkeypatch.setattr(least_squares, "CHUNK", 10000)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgeprune.artifacts import Note
+    from edgeprune.artifacts.notes import Note
 
 SHOWN = 3
 """So many names are written out."""
