@@ -1,7 +1,7 @@
 """Does a refactoring leave every result as it was, bit by bit?
 
-    python benchmarks/same_results.py --against COMMIT            # results, one subject after another
-    python benchmarks/same_results.py --against COMMIT --pairs 5  # and the time of the example, in turns
+    python benchmarks/same_results.py --against COMMIT            # results, subject by subject
+    python benchmarks/same_results.py --against COMMIT --pairs 5  # and the example's time, in turns
 
 Compresses the example, the digits network of the tests and every network of ``tests/zoo.py`` with
 fixed seeds, by this working tree and by COMMIT (checked out beside it), and compares the bytes of
@@ -160,7 +160,7 @@ def recovery(name: str):
         "distill": lambda: ep.Distill(steps=3, images=16, source=inversion),
         "generated": lambda: ep.Supervise(steps=3, images=16, source=ep.Generated(steps=3)),
     }
-    return (short.get(name, METHODS[name] if name in METHODS.keys() else None)(),)
+    return ((short.get(name) or METHODS[name])(),)
 
 
 def digests(report, folder: str):

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from edgeprune.pipeline import config
 from edgeprune.recovery.context import RecoveryContext
-from edgeprune.recovery.training import feature_training
-from edgeprune.training import Schedule
 
 if TYPE_CHECKING:
     import pytest
@@ -36,5 +34,4 @@ def replace_clocks(monkeypatch: pytest.MonkeyPatch, tick: float) -> FakeClock:
     clock = FakeClock(tick=tick)
     monkeypatch.setattr("time.perf_counter", clock)
     monkeypatch.setattr(config, "RecoveryContext", partial(RecoveryContext, clock=clock))
-    monkeypatch.setattr(feature_training, "Schedule", partial(Schedule, clock=clock))
     return clock

@@ -1,6 +1,7 @@
 """A file is there whole or not at all, whatever ends the writing, and nothing lies beside it."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,11 @@ def test_a_writer_that_removes_its_draft_changes_nothing(tmp_path: Path) -> None
     assert listed(tmp_path) == {"file": b"old"}
 
 
-def test_folders_are_made_and_what_cannot_be_one_is_named(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a" / "b" / "file", b"new")
+def test_what_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
+    write_whole(tmp_path / "file", b"new")
     with pytest.raises(UsageError, match="cannot write"):
-        write_whole(tmp_path / "a" / "b" / "file" / "below", b"new")
-    assert listed(tmp_path / "a" / "b") == {"file": b"new"}
+        write_whole(tmp_path / "file" / "below", b"new")
+    assert listed(tmp_path) == {"file": b"new"}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o000])
@@ -116,3 +117,32 @@ def test_drafts_are_hidden_and_those_of_the_killed_are_found(tmp_path: Path) -> 
         assert draft.name.startswith(".")
         assert str(os.getpid()) in draft.name
         assert set(drafts(file)) == {left, draft}
+
+
+def test_a_link_stays_a_link_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "dangling").symlink_to("new")
+    write_whole(tmp_path / "link", b"1")
+    write_whole(tmp_path / "dangling", b"2")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "dangling").is_symlink()
+    assert ((tmp_path / "target").read_bytes(), (tmp_path / "new").read_bytes()) == (b"1", b"2")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_pipe_stays_a_pipe_and_is_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(tmp_path / "pipe", b"through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_no_folder_is_made_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write"):
+        write_whole(tmp_path / "missing" / "file", b"1")
+    assert list(tmp_path.iterdir()) == []

@@ -39,7 +39,10 @@ def record(path: Path) -> Recording:
     Raises:
         ModelUnsupported: When a shape cannot be inferred, or the graph has loops or branches.
     """
-    model = onnx.load(path)
+    try:
+        model = onnx.load(path)
+    except Exception as cause:  # protobuf's own class, which differs between its versions
+        raise ModelUnsupported("cannot count the file: it is not ONNX") from cause
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     _fix_batch(model.graph)

@@ -13,7 +13,7 @@ from edgeprune.export import TARGETS, OnnxTarget, Target
 from edgeprune.images import image_sets
 from edgeprune.images.folder import Folder
 from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
-from edgeprune.recovery import RecoveryContext, RecoveryMethod
+from edgeprune.recovery import RecoveryContext, RecoveryMethod, require_methods
 from edgeprune.recovery.auto import Auto
 from edgeprune.report import paths
 
@@ -77,6 +77,7 @@ class CompressConfig:
         Raises:
             UsageError: Says what can.
         """
+        require_methods(self.recover)
         if self.target is not None and not isinstance(self.target, OnnxTarget):
             raise UsageError(
                 f"a run makes and proves .onnx files: for {self.target.suffix} files add the "

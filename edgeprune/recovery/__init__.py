@@ -14,7 +14,7 @@ from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.closed_form.analytic import Analytic, Statistics
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
-from edgeprune.recovery.context import RecoveryContext
+from edgeprune.recovery.context import RecoveryContext, require_methods
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct
 from edgeprune.recovery.method import RecoveryMethod
 from edgeprune.recovery.training.distill import Distill
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import PrunedModel, TracedModel
 
 
-__all__ = ["METHODS", "NoRecovery", "RecoveryContext", "RecoveryMethod", "recover"]
+__all__ = [
+    "METHODS",
+    "NoRecovery",
+    "RecoveryContext",
+    "RecoveryMethod",
+    "recover",
+    "require_methods",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ def recover(
     Returns:
         The recovered network; its ``recovered_by`` lists what ran.
     """
+    require_methods(methods)
     if not any(group.removed for group in pruned.plan.groups):
         return pruned
     for method, own in context.for_each(methods):

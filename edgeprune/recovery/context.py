@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edgeprune.errors import UsageError
 from edgeprune.images.observed import ObservedSource
 
 if TYPE_CHECKING:
@@ -118,6 +119,20 @@ class RecoveryContext:
 
     def _is_timed(self, method: RecoveryMethod) -> bool:
         return method.timed or hasattr(self.source(method.source), "seconds")
+
+
+def require_methods(methods: Sequence[RecoveryMethod]) -> None:
+    """Refuse what cannot be called as a recovery method.
+
+    Raises:
+        UsageError: Names its class, and what to derive it from.
+    """
+    for method in methods:
+        if not (callable(method) and hasattr(method, "timed") and hasattr(method, "source")):
+            raise UsageError(
+                f"{type(method).__name__} is no recovery method: derive it from "
+                "edgeprune.RecoveryMethod"
+            )
 
 
 def labels(methods: Sequence[RecoveryMethod]) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 import torch
 import zoo
 from digits import Digits, guesses, normalised, pictures
+from fake_clock import replace_clocks
 from sklearn.metrics import accuracy_score
 from torch import nn
 
@@ -133,7 +134,7 @@ def test_a_run_without_a_directory_takes_its_files_away() -> None:
 def test_a_run_that_fails_takes_its_files_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken:
+    class Broken(ep.RecoveryMethod):
         def __call__(self, *_: object) -> PrunedModel:
             raise ArithmeticError("broken")
 
@@ -142,6 +143,17 @@ def test_a_run_that_fails_takes_its_files_away(
         ep.compress(zoo.build("chain"), zoo.INPUT_SHAPE, quick(recover=(Broken(),)))
     del caught
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_recovery_method_is_refused_before_any_work() -> None:
+    class Misspelt:
+        timedd = True
+
+        def __call__(self, *_: object) -> PrunedModel:
+            raise AssertionError
+
+    with pytest.raises(UsageError, match=r"Misspelt is no recovery method: derive it from"):
+        quick(recover=(Misspelt(),))
 
 
 def test_the_same_seed_gives_the_same_plan_and_draws_from_no_global_generator() -> None:
@@ -209,7 +221,10 @@ def test_images_that_do_not_do_what_they_were_made_for_are_no_silent_matter() ->
     assert (step.quality.imagined, step.quality.passed) == (True, False)
     (stage,) = (stage for stage in found.document.stages if stage.name == "recover")
     assert stage.status == "degraded"
-    assert "imagined for reconstruct do not look to the original like those" in stage.detail
+    assert (
+        "synthesized for reconstruct do not match the original's BatchNorm statistics"
+        in stage.detail
+    )
     assert (found.directory / "images.safetensors").is_file()
     assert (found.directory / "images.png").is_file()
 
@@ -225,11 +240,12 @@ def test_images_that_were_kept_are_fitted_to_again(tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
-def test_synthesis_and_time_reach_the_methods() -> None:
+def test_synthesis_and_time_reach_the_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_clocks(monkeypatch, tick=0.01)
     method = ep.Supervise(images=64, steps=5000)
     found = chain(recover=(method,), synthesis=ep.PinkNoise(), budget_time=3.0)
     (step,) = found.document.recovery
-    assert "images drawn by rule (pink noise)" in step.detail
+    assert "images (procedural, pink noise)" in step.detail
     assert 0 < step.curve[-1][0] < 5000
     assert step.seconds < 4
 

@@ -89,7 +89,7 @@ def brute_force(problems):
 def test_the_greedy_order_and_its_costs_are_those_of_solving_anew(
     each, positions, extra, count, taps, seed
 ):
-    """For one consumer or several, one channel at a position or several, others read beside them."""
+    """One consumer or several, one channel at a position or several, others read beside them."""
     channels = each * positions + min(extra, positions - 1)
     problems = [problem(channels, positions, 3, taps, seed + number) for number in range(count)]
     order, paid = eliminate([consumer(*each) for each in problems])

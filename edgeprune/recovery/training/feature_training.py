@@ -29,6 +29,8 @@ from edgeprune.recovery.training.task import ComparedLayers, DistillationTask, I
 from edgeprune.training import Checkpoint, Schedule, fit, join
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
     from edgeprune.artifacts import InputSpec, PrunedModel, SourceModel, TracedModel
@@ -122,7 +124,7 @@ class DistillationMethod(RecoveryMethod):
         left = processes.agreed(context.seconds - (context.clock() - start))
         fitted = fit(
             task,
-            self._schedule(traced, pruned, left),
+            self._schedule(traced, pruned, left, context.clock),
             seed=context.seed,
             checkpoint=self._checkpoint(traced, pruned, source, context),
             progress=parts.second(),
@@ -175,7 +177,13 @@ class DistillationMethod(RecoveryMethod):
             processes,
         )
 
-    def _schedule(self, traced: TracedModel, pruned: PrunedModel, seconds: float) -> Schedule:
+    def _schedule(
+        self,
+        traced: TracedModel,
+        pruned: PrunedModel,
+        seconds: float,
+        clock: Callable[[], float],
+    ) -> Schedule:
         steps = self.steps or TIMED_STEPS
         if not self.steps and math.isinf(seconds):
             spec = traced.source.input
@@ -191,6 +199,7 @@ class DistillationMethod(RecoveryMethod):
             averaging=0.98,
             validate_every=max(10, min(steps, STEPS[1]) // VALIDATIONS),
             seconds=max(seconds, 1.0),
+            clock=clock,
         )
 
     def _batch(self, spec: InputSpec) -> int:
