@@ -124,6 +124,7 @@ def test_what_cannot_be_written_or_read_ends_with_2(flags: list[str], report: st
 
 def test_a_baseline_is_told_and_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, example in (("now", page_examples.compressed()), ("then", page_examples.alone())):
+        (tmp_path / name).mkdir()
         save(example, tmp_path / name / "report.json")
     compare = ["check", str(tmp_path / "now"), "--baseline", str(tmp_path / "then")]
     assert main([*compare, "--fail-if", "baseline.latency.low > 1"]) == 0

@@ -157,6 +157,7 @@ def test_wrong_type_is_named_with_its_place() -> None:
 
 
 def test_a_run_directory_stands_for_its_report(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
     save(full(), tmp_path / "run" / "report.json")
     assert decode(tmp_path / "run") == decode(tmp_path / "run" / "report.json")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["report.json"]
