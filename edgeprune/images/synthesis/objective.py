@@ -19,7 +19,7 @@ from edgeprune.images.synthesis.logits import cyclic_labels, disagreement, logit
 from edgeprune.images.synthesis.statistics_loss import StatisticsLoss, own_norms
 from edgeprune.images.synthesis.swing import SwingConvolution
 from edgeprune.natural_images import MEAN, STD, pixels_of
-from edgeprune.training.layout import by_pixel
+from edgeprune.training.layout import inputs_on_device, on_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +137,7 @@ class SynthesisLoss:
             return given
         given = augmentation.jittered(given, self._objective.jitter, generator)
         given = augmentation.flipped(given, generator) if self._objective.flip else given
-        return given.contiguous(memory_format=torch.channels_last)
+        return inputs_on_device(given, given.device)
 
     def _class_loss(self, logits: Tensor, augmented: Sequence[Tensor], places: Tensor) -> Tensor:
         """The terms of labels and competitor, ()."""
@@ -157,4 +157,4 @@ def is_image(given: Tensor) -> bool:
 
 
 def _frozen(module: nn.Module, processes: Processes) -> nn.Module:
-    return by_pixel(copy.deepcopy(module), processes.device).eval().requires_grad_(False)
+    return on_device(copy.deepcopy(module), processes.device).eval().requires_grad_(False)

@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.graph.layers import channel_axis
 from edgeprune.training import generator, indices, normalise_by_batch
-from edgeprune.training.layout import by_channel, by_pixel, images_by_pixel
+from edgeprune.training.layout import by_channel, inputs_on_device, on_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,8 +106,8 @@ class DistillationTask:
         processes: Processes,
     ) -> None:
         self._trainable = {name for name, p in student.named_parameters() if p.requires_grad}
-        self.module = by_pixel(student, processes.device).requires_grad_()
-        original = by_pixel(copy.deepcopy(teacher), processes.device).requires_grad_(False)
+        self.module = on_device(student, processes.device).requires_grad_()
+        original = on_device(copy.deepcopy(teacher), processes.device).requires_grad_(False)
         self._teacher = FeatureRecorder(original, compared.ends, only_kept=True)
         self._student = FeatureRecorder(self.module, compared.ends, only_kept=False)
         self._undo = [
@@ -143,7 +143,7 @@ class DistillationTask:
 
     def _compare(self, images: Sequence[Tensor]) -> Tensor:
         places = self._processes.share(torch.arange(len(images[0])))
-        own = [images_by_pixel(each[places], self._processes.device) for each in images]
+        own = [inputs_on_device(each[places], self._processes.device) for each in images]
         with torch.no_grad():
             wanted = self._teacher(own)
         return self._loss(wanted, self._student(own))
