@@ -1,8 +1,8 @@
 """Names in a network must be plain: exporters write them into source code that is then run.
 
 PyTorch generates Python code with the names of sub-modules, parameters and buffers in it. A model
-file chooses these names. One that is no identifier and no number could end a string literal there,
-and go on as code.
+file chooses these names. One with a quote or a line break in it could end a string literal there,
+and go on as code; one of letters, digits and underscores cannot.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SHOWN = 60
 
 
 def is_plain(name: object) -> bool:
-    """Whether a name is an identifier, or a number as layers of a sequence have."""
-    return isinstance(name, str) and (name.isidentifier() or (name.isascii() and name.isdigit()))
+    """Whether a name consists of letters, digits and underscores: "conv1", "0", "3x3"."""
+    return isinstance(name, str) and name != "" and f"_{name}".isidentifier()
 
 
 def require_plain(module: nn.Module, what: str) -> None:
@@ -48,7 +48,7 @@ def require_plain_names(names: Iterable[object], what: str) -> None:
         if not is_plain(name):
             shown = printable(str(name)[:SHOWN], keep="")
             raise ModelRefused(
-                f"{what} has a layer or tensor named '{shown}': names must be identifiers or "
-                "numbers, because exporters write them into code; rename it where the network is "
-                "built"
+                f"{what} has a layer or tensor named '{shown}': names must consist of "
+                "letters, digits and underscores, because exporters write them into code; rename "
+                "it where the network is built"
             )
