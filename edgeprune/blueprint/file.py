@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from edgeprune import tensor_file
 from edgeprune.blueprint.modules import describe, rebuild
 from edgeprune.errors import ModelRefused
-from edgeprune.whole_file import writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,8 +64,7 @@ def write(network: nn.Module, path: Path, notes: Mapping[str, str]) -> None:
     }
     text = json.dumps(blueprint, allow_nan=False, separators=(",", ":"))
     metadata = {"format": "pt", FORMAT: VERSION, "blueprint": text, **notes}
-    with writing(path) as draft:
-        save_file(stored, draft, metadata)
+    tensor_file.write(stored, metadata, path)
 
 
 def is_stored_network(path: Path) -> bool:
@@ -76,7 +73,7 @@ def is_stored_network(path: Path) -> bool:
     Raises:
         ModelRefused: The file cannot be read.
     """
-    return FORMAT in _metadata(path)
+    return FORMAT in tensor_file.texts_of(path)
 
 
 def read(path: Path) -> StoredNetwork:
@@ -85,7 +82,7 @@ def read(path: Path) -> StoredNetwork:
     Raises:
         ModelRefused: The file is damaged, or of another version.
     """
-    notes = _metadata(path)
+    tensors, notes = tensor_file.read(path)
     if notes.get(FORMAT) != VERSION:
         raise ModelRefused(
             f"'{path}' is not a network that this version of edgeprune wrote: "
@@ -95,15 +92,4 @@ def read(path: Path) -> StoredNetwork:
         blueprint = json.loads(notes["blueprint"])
     except (ValueError, KeyError, RecursionError) as error:
         raise ModelRefused(f"the blueprint in '{path}' is damaged: {error!r}") from error
-    with safe_open(path, framework="pt") as file:
-        # Copied: kernels may round otherwise where weights lie in memory as they do in the file.
-        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     return StoredNetwork(blueprint, tensors, notes)
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise ModelRefused(f"'{path}' is not a readable .safetensors file: {error}") from error

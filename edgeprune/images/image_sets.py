@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torchvision.utils import make_grid, save_image
 
+from edgeprune import tensor_file
 from edgeprune.artifacts import ImageKind
-from edgeprune.errors import UsageError
+from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.images.given import Given
 from edgeprune.natural_images import pixels_of
 from edgeprune.whole_file import writing
@@ -71,8 +70,8 @@ def save(inputs: Sequence[Tensor], about: ImageSet, path: Path) -> None:
         for place, each in enumerate(inputs)
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as draft:
-        save_file(tensors, draft, metadata={"format": FORMAT, "about": json.dumps(asdict(about))})
+    texts = {"format": FORMAT, "about": json.dumps(asdict(about))}
+    tensor_file.write(tensors, texts, path)
 
 
 def read(path: Path) -> tuple[tuple[Tensor, ...], ImageSet]:
@@ -82,13 +81,12 @@ def read(path: Path) -> tuple[tuple[Tensor, ...], ImageSet]:
         UsageError: If the file is no set of images.
     """
     try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            inputs = tuple(file.get_tensor(f"input{place}") for place in range(len(file.keys())))
+        tensors, header = tensor_file.read(path)
+        inputs = tuple(tensors[f"input{place}"] for place in range(len(tensors)))
         if header["format"] != FORMAT:
             raise KeyError(header["format"])
         return inputs, _about(json.loads(header["about"]))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (ModelRefused, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"'{path}' is no set of images that edgeprune saved") from error
 
 

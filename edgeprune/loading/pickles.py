@@ -71,6 +71,7 @@ def unpickle(path: Path, allowed: Allowed, *, trust: bool = False) -> object:
     Raises:
         ModelRefused: The file names something else, is damaged, or is no torch file.
     """
+    _require_intact(path)
     if trust:
         return _trusted(path, allowed)
     names = tuple(dict.fromkeys(_names_in(path)))
@@ -82,6 +83,29 @@ def unpickle(path: Path, allowed: Allowed, *, trust: bool = False) -> object:
     except Exception as error:  # a hostile file may make the unpickler fail in any way
         raise ModelRefused(_diagnosis(path, names, allowed, str(error))) from error
     return _without_placeholders(loaded)
+
+
+def _require_intact(path: Path) -> None:
+    """Refuse an archive that is damaged, or holds more than its size.
+
+    Raises:
+        ModelRefused: Names the member.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.file_size > member.compress_size:
+                    raise ModelRefused(
+                        f"'{path}' holds compressed data ({member.filename}), which torch.save "
+                        "never writes: it is not unpacked"
+                    )
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, EOFError) as error:
+        raise ModelRefused(f"'{path}' is damaged: {error}") from error
+    if damaged is not None:
+        raise ModelRefused(f"'{path}' is damaged: the checksum of {damaged} does not fit")
 
 
 class _Placeholder:
