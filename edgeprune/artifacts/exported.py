@@ -37,8 +37,9 @@ class ExportedModel:
         opset: Opset of the default operator domain; None where the file is not ONNX.
         bytes: Size of the file.
         sha256: Digest of the file, in hexadecimal.
-        parity: LatencyComparison with PyTorch.
+        parity: Comparison with PyTorch.
         notes: Fallbacks that had to be taken, for people; empty when all went well.
+        flushed: How many subnormal weights were set to zero, which CPUs are slow with.
     """
 
     path: Path
@@ -47,3 +48,4 @@ class ExportedModel:
     sha256: str
     parity: Parity
     notes: tuple[str, ...] = ()
+    flushed: int = 0

@@ -19,6 +19,7 @@ from edgeprune.export.calling import in_eval_mode
 from edgeprune.export.exporters import write
 from edgeprune.export.parity import TOLERANCE, check, in_onnxruntime
 from edgeprune.export.simplify import simplify
+from edgeprune.export.subnormals import flush_subnormals
 from edgeprune.random_inputs import random_inputs
 from edgeprune.whole_file import writing
 
@@ -86,8 +87,11 @@ class OnnxTarget:
         """
         report = progress or no_progress
 
+        flushed = 0
+
         def verified(draft: Path) -> Parity:
-            _finish(draft, metadata)
+            nonlocal flushed
+            flushed = _finish(draft, metadata)
             return self._parity(draft, module, input, seed)
 
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +106,7 @@ class OnnxTarget:
         report(1.0, "exported")
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        return ExportedModel(path, opset, len(content), digest, parity, (*notes, *more))
+        return ExportedModel(path, opset, len(content), digest, parity, (*notes, *more), flushed)
 
     def _parity(self, draft: Path, module: nn.Module, input: InputSpec, seed: int) -> Parity:  # noqa: A002
         """Compare ONNX Runtime's outputs with PyTorch's on random inputs."""
@@ -162,8 +166,10 @@ def _first_verified(
     return draft, parity, (note, *notes)
 
 
-def _finish(draft: Path, metadata: Mapping[str, str]) -> None:
+def _finish(draft: Path, metadata: Mapping[str, str]) -> int:
     """Write the origin into the file, drop the exporter's debugging notes, and check the file.
+
+    Subnormal weights are set to zero; how many there were is returned.
 
     The notes hold the source lines, and so the paths, of the machine that exported the file.
 
@@ -174,6 +180,7 @@ def _finish(draft: Path, metadata: Mapping[str, str]) -> None:
     model.producer_name = "edgeprune"
     model.producer_version = _own_version()
     graph = model.graph
+    flushed = flush_subnormals(graph)
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]
         part.doc_string = ""
@@ -183,6 +190,7 @@ def _finish(draft: Path, metadata: Mapping[str, str]) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as cause:
         raise VerificationFailed(f"the exported file is no valid ONNX model: {cause}") from cause
     onnx.save(model, draft)
+    return flushed
 
 
 def _own_version() -> str:

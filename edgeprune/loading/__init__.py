@@ -75,6 +75,7 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
         The network on the CPU, in eval mode, float32, checked with a forward pass.
 
     Raises:
+        ModelUnsupported: A weight is no finite number.
         UsageError: The path is missing, or ``--arch`` or ``--input`` is needed or does not fit.
         ModelRefused: The file is unreadable, of another kind, or would run code.
     """

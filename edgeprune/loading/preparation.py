@@ -52,7 +52,8 @@ def prepared(network: nn.Module) -> nn.Module:
     """Bake parametrizations, convert to float32, set eval mode; in place.
 
     Raises:
-        ModelUnsupported: A parametrization cannot be baked; the message names the layer.
+        ModelUnsupported: A parametrization cannot be baked, or a weight is no finite number; the
+            message names the layer.
     """
     network.eval()  # first: spectral normalisation changes state when read in training mode
     for name, module in network.named_modules():
@@ -62,7 +63,27 @@ def prepared(network: nn.Module) -> nn.Module:
         for name, value in vars(module).items():
             if isinstance(value, Tensor) and value.is_floating_point():
                 vars(module)[name] = value.detach().float()
+    _require_finite(network)
     return network
+
+
+def _require_finite(network: nn.Module) -> None:
+    """Refuse a network whose weights are not numbers: nothing that it computes means anything.
+
+    Raises:
+        ModelUnsupported: Names the tensor.
+    """
+    for name, parameter in network.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            what = "NaN" if bool(torch.isnan(parameter).any()) else "infinite values"
+            raise ModelUnsupported(
+                f"'{name}' holds {what}: the training diverged, or the file is damaged"
+            )
+    for name, buffer in network.named_buffers():
+        if bool(torch.isnan(buffer).any()):
+            raise ModelUnsupported(
+                f"'{name}' holds NaN: the training diverged, or the file is damaged"
+            )
 
 
 def digest(network: nn.Module) -> str:

@@ -62,7 +62,8 @@ def _export_one(target: Target, seed: int, log: StageLog, job: ExportJob) -> Exp
         exported = target(network.module, network.input, path, metadata, stage.progress, seed)
         parity = exported.parity
         differs = f"largest relative difference {parity.max_rel_diff:.1e} on {parity.n} inputs"
-        stage.detail = "; ".join((differs, *exported.notes))
+        flushed = (f"{exported.flushed} subnormal weights set to zero",) if exported.flushed else ()
+        stage.detail = "; ".join((differs, *flushed, *exported.notes))
         stage.status = "degraded" if exported.notes else "ok"
     return exported
 
