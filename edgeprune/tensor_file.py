@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from typing import IO, TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
@@ -39,9 +41,15 @@ def write(tensors: Mapping[str, Tensor], texts: Mapping[str, str], path: Path) -
         tensors: Contiguous tensors on the CPU, none a view of another.
         texts: Texts for the header, by name.
         path: File to write; its folder exists.
+
+    Raises:
+        OSError: The disk is full, or the file cannot be written.
     """
     with writing(path) as draft:
-        save_file(dict(tensors), draft, {**texts, MARK: DIGEST, DIGEST: BLANK})
+        try:
+            save_file(dict(tensors), draft, {**texts, MARK: DIGEST, DIGEST: BLANK})
+        except SafetensorError as error:
+            raise _as_os_error(error, path) from error
         with draft.open("rb+") as file:
             _put_header(file, BLANK)
             _put_header(file, _digest(file))
@@ -72,6 +80,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as opened:
         # Copied: kernels may round otherwise where weights lie in memory as they do in the file.
         return {key: opened.get_tensor(key).clone() for key in opened.keys()}, texts  # noqa: SIM118
+
+
+def _as_os_error(error: SafetensorError, path: Path) -> Exception:
+    """The system's error, which the library hands on as text: "(os error 28)"."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1])), str(path)) if found else error
 
 
 def _fits(path: Path, texts: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import importlib
 import os
 import signal
@@ -19,7 +20,7 @@ import click
 
 from edgeprune import distributed
 from edgeprune.cli.console import Settings, common_options, report_bug, report_error
-from edgeprune.errors import DeviceFailed, EdgepruneError
+from edgeprune.errors import DeviceFailed, EdgepruneError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 """Exit code that a shell reports for a program that a closed pipe ended."""
+
+REFUSED_BY_THE_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+    *(errno.EACCES, errno.EPERM, errno.EIO),
+)
+"""Errors of the system that are none of ours: a full disk, a folder that may not be written."""
 
 RESUMABLE = "the same command with --resume goes on from what recovery has done so far"
 
@@ -176,6 +183,10 @@ def _ended(error: BaseException, settings: Settings) -> int:
     if isinstance(error, EdgepruneError):
         report_error(str(error), error if settings.verbose else None)
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in REFUSED_BY_THE_DISK:
+        where = f" (writing '{error.filename}')" if error.filename else ""
+        report_error(f"{error.strerror}{where}", error if settings.verbose else None)
+        return UsageError.exit_code
     report_bug(error, verbose=settings.verbose)
     return EdgepruneError.exit_code
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from edgeprune import units
@@ -61,3 +63,21 @@ def fraction(flag: str, text: str) -> float:
         return units.parse_share(text)
     except ValueError:
         raise UsageError(f"--{flag} {text}: expected a fraction such as 1% or 0.01") from None
+
+
+def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
+    """Read finite numbers as one types them, separated by commas; a std is above 0.
+
+    Raises:
+        UsageError: Names the flag.
+    """
+    if text is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--{flag} {text}: expected numbers separated by commas") from None
+    if not all(map(math.isfinite, numbers)) or (flag == "std" and min(numbers) <= 0):
+        positive = " above 0" if flag == "std" else ""
+        raise UsageError(f"--{flag} {text}: expected finite numbers{positive}")
+    return numbers

@@ -21,6 +21,7 @@ from edgeprune.cli.measuring import (
     chosen_runtimes,
     device_option,
     fraction,
+    numbers,
     runtime_option,
     threads_option,
     within_option,
@@ -152,8 +153,8 @@ def source(given: Flags) -> SourceModel:
         allow=tuple(given["allow"]),
         trust=given["trust"],
         input_shapes=tuple(map(parse_shape, given["input_"])),
-        mean=_numbers("mean", given["mean"]),
-        std=_numbers("std", given["std"]),
+        mean=numbers("mean", given["mean"]),
+        std=numbers("std", given["std"]),
     )
     loaded = load(given["model"], options)
     if not options.input_shapes:
@@ -282,15 +283,6 @@ def bench_settings(given: Flags) -> BenchSettings | None:
 def shape_text(shape: tuple[int, ...]) -> str:
     """A shape as one types it: 1x3x224x224."""
     return "x".join(map(str, shape))
-
-
-def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--{flag} {text}: expected numbers separated by commas") from None
 
 
 def _many(group: Any) -> bool:

@@ -16,6 +16,7 @@ from edgeprune.cli import resuming
 from edgeprune.cli.console import settings, typed_command, warn
 from edgeprune.cli.options import BUDGETS, chosen_budget, shape_text
 from edgeprune.errors import UsageError
+from edgeprune.text_file import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel
 
 RECIPE = "recipe.yaml"
+RECIPE_LIMIT = 1 << 20
 RUNS = Path("runs")
 GRANTS = ("trust", "allow", "arch", "arch_arg")
 """What lets code of somebody run; a recipe is data, and cannot."""
@@ -151,6 +153,16 @@ def warn_of_grants(path: Path, recipe: Mapping[str, Any]) -> None:
             warn(f"'{path}' sets {key}, which no recipe can grant: pass --{key} if you mean it")
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Reads plain values; without aliases, by which a few lines can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("a recipe has no aliases (*name)")
+        return super().compose_node(parent, index)
+
+
 def read_recipe(path: Path) -> dict[str, Any]:
     """The settings in a recipe.
 
@@ -158,10 +170,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
         UsageError: If the file is missing or is not a mapping.
     """
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the recipe '{path}': {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = read_bytes(path, "the recipe", limit=RECIPE_LIMIT).decode()
+        settings = yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UsageError(f"'{path}' is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(settings, dict):
         raise UsageError(f"'{path}' is not a recipe: expected one setting a line")

@@ -30,14 +30,19 @@ TORCHVISION_SIZES = {"torchvision.models.inception": 299}  # all others: 224
 AXES = {nn.Conv1d: "L", nn.Conv2d: "HxW", nn.Conv3d: "DxHxW"}
 
 
+SHOWN = 60
+"""So many characters of a flag are repeated."""
+
+
 def parse_shape(text: str) -> Shape:
     """Parse a shape such as ``1x3x224x224`` or ``1,3,224,224``.
 
     Raises:
         UsageError: The text is no shape, or the batch is not 1.
     """
-    if not re.fullmatch(r"\s*\d+(\s*[x×,]\s*\d+)+\s*", text, re.IGNORECASE):
-        raise UsageError(f"--input {text}: it must be a shape such as 1x3x224x224")
+    if not re.fullmatch(r"\s*\d{1,9}(\s*[x×,]\s*\d{1,9})+\s*", text, re.IGNORECASE):
+        shown = text if len(text) < SHOWN else f"{text[:SHOWN]}…"
+        raise UsageError(f"--input {shown}: it must be a shape such as 1x3x224x224")
     shape = tuple(int(number) for number in re.findall(r"\d+", text))
     _check_batch(shape)
     return shape

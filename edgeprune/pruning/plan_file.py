@@ -9,6 +9,7 @@ import msgspec
 
 from edgeprune.artifacts import KeptChannels, PruningPlan
 from edgeprune.errors import UsageError
+from edgeprune.text_file import read_bytes
 from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -52,10 +53,8 @@ def read(path: Path) -> PruningPlan:
         UsageError: If the file is missing, or is no plan; names what is wrong with it.
     """
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
-    except OSError as error:
-        raise UsageError(f"cannot read the plan '{path}': {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        file = msgspec.json.decode(read_bytes(path, "the plan"), type=_File)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"'{path}' is not a pruning plan: {error}") from error
     if file.schema_version != 1:
         raise UsageError(f"'{path}' has schema version {file.schema_version}, expected 1")

@@ -11,6 +11,7 @@ import msgspec
 
 from edgeprune.errors import UsageError
 from edgeprune.report.document import FILE_NAME, SCHEMA_VERSION, ReportDocument
+from edgeprune.text_file import read_bytes
 from edgeprune.whole_file import write_whole
 
 
@@ -29,7 +30,7 @@ def decode(source: bytes | str | os.PathLike[str]) -> ReportDocument:
     name, data = ("report", source) if isinstance(source, bytes) else _read(Path(source))
     try:
         content = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{name} is not JSON: {error}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version is None:
@@ -58,10 +59,7 @@ def as_dict(document: ReportDocument) -> dict[str, Any]:
 
 def _read(path: Path) -> tuple[str, bytes]:
     file = path / FILE_NAME if path.is_dir() else path
-    try:
-        return str(file), file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    return str(file), read_bytes(file, "the report")
 
 
 def _plain(value: object) -> object:

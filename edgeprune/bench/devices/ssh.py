@@ -93,8 +93,8 @@ class SshDevice:
         Raises:
             UsageError: When it is no such address.
         """
-        url = urlsplit(f"ssh://{address}")
         try:
+            url = urlsplit(f"ssh://{address}")
             port = url.port
         except ValueError as error:
             raise UsageError(f"ssh://{address}: {error}") from None

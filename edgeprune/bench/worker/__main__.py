@@ -35,6 +35,7 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,8 +73,16 @@ def main() -> None:
     print(json.dumps({"latency_s": latency, **bench.ready, **bench.stop()}, indent=2))
 
 
+def end_with_parent(parent: int) -> None:
+    """End this process once its parent is gone, whatever a model makes it do."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def serve() -> int:
     """Answer requests until one asks to stop; returns the exit code."""
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a runtime prints of its own accord must not come between the answers
     bench: Bench | None = None

@@ -1,0 +1,161 @@
+"""Bad input ends in one line with its exit code, within bounds, and is never called a bug."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import zoo
+from invocation import CHAIN_SHAPE, edgeprune
+from torch import nn
+
+from edgeprune.bench import worker
+from edgeprune.blueprint import file as stored_networks
+from edgeprune.errors import ModelRefused, UsageError
+from edgeprune.layer_names import require_tree
+from edgeprune.text_file import read_bytes
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--std", "0,0,0"), "--std"),
+        (("--std", "1,nan,1"), "--std"),
+        (("--mean", "inf"), "--mean"),
+        (("--input", "1x" + "9" * 5000), "--input"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_name_their_flag(
+    flags: tuple[str, str], named: str, chain: Path
+) -> None:
+    ran = edgeprune(
+        "inspect", chain, *(("--input", CHAIN_SHAPE) if named != "--input" else ()), *flags
+    )
+    assert ran.code == 2
+    assert ran.error.startswith(f"error: {named}")
+    assert len(ran.error) < 300
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    ran = edgeprune("doctor", "--device", "ssh://[::1")
+    assert ran.code == 2
+    assert "ssh://[::1" in ran.error
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "no aliases"),
+        ("trust: " + "[" * 5000, "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+        ("- 1\n", "one setting a line"),
+    ],
+)
+def test_a_recipe_is_small_and_plain(text: str | bytes, what: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_bytes(text if isinstance(text, bytes) else text.encode())
+    ran = edgeprune("compress", "nothing.pt", "--recipe", recipe)
+    assert ran.code == 2
+    assert what in ran.error
+
+
+def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"12345")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UsageError, match="not a regular file"):
+            read_bytes(path, "the plan")
+    with pytest.raises(UsageError, match="larger than"):
+        read_bytes(tmp_path / "large", "the plan", limit=4)
+    with pytest.raises(UsageError, match="No such file"):
+        read_bytes(tmp_path / "missing", "the plan")
+    for command in (("check",), ("compress", "x.pt", "--recipe")):
+        assert edgeprune(*command, tmp_path / "pipe").code == 2
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"[" * 100_000, b"{}", b"null", b""])
+def test_a_report_that_is_none_is_a_usage_error(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_bytes(data)
+    assert edgeprune("check", tmp_path / "report.json").code == 2
+
+
+def test_a_network_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.ReLU(), nn.Sequential())
+    network[1]._modules["again"] = network
+    with pytest.raises(ModelRefused, match="contains itself"):
+        require_tree(network, "it")
+    torch.save(network, tmp_path / "cycle.pt")
+    assert edgeprune("inspect", tmp_path / "cycle.pt", "--input", CHAIN_SHAPE).code == 4
+
+
+def test_a_layer_used_in_many_places_is_no_cycle() -> None:
+    shared: nn.Module = nn.ReLU()
+    for _ in range(60):  # 2⁶⁰ ways lead to the first
+        shared = nn.Sequential(shared, shared)
+    require_tree(shared, "it")
+
+
+@pytest.mark.parametrize("place", ["_modules", "_parameters", "_buffers"])
+def test_a_module_without_its_parts_is_refused(place: str, tmp_path: Path) -> None:
+    network = zoo.build("chain")
+    vars(network[0])[place] = None
+    torch.save(network, tmp_path / "broken.pt")
+    ran = edgeprune("inspect", tmp_path / "broken.pt", "--input", CHAIN_SHAPE)
+    assert ran.code == 4
+    assert "is damaged" in ran.error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EFBIG])
+def test_a_disk_that_takes_no_more_is_named_whatever_stage_it_meets(
+    number: int, chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_tensors: object, path: Path, *_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(stored_networks.tensor_file, "save_file", full)
+    ran = edgeprune("prune", chain, "--input", CHAIN_SHAPE, "-o", tmp_path / "run")
+    assert ran.code == 2
+    assert os.strerror(number) in ran.error
+    assert "compressed.safetensors" in ran.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_ends_with_its_parent() -> None:
+    """The parent is killed; nobody tells the worker."""
+    program = (
+        "import subprocess, sys, time;"
+        f"child = subprocess.Popen([sys.executable, {str(Path(worker.__file__).parent)!r}],"
+        " stdin=subprocess.PIPE, stdout=subprocess.DEVNULL);"
+        "print(child.pid, flush=True); time.sleep(600)"
+    )
+    held, kept = os.pipe()  # so that the worker's input does not end with its parent
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, pass_fds=(held, kept)
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        time.sleep(0.5)
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    for _ in range(300):
+        if not Path(f"/proc/{child}").exists() or "Z" in state_of(child):
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the worker is still there")
+    os.close(held)
+    os.close(kept)
+
+
+def state_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
