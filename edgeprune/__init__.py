@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import ImageQuality
+    from edgeprune.artifacts import ImageKind, ImageQuality
     from edgeprune.bench import BenchSettings
     from edgeprune.bench import compare as benchmark
     from edgeprune.export import OnnxTarget
@@ -49,6 +49,7 @@ __all__ = [
     "Folder",
     "Generated",
     "Given",
+    "ImageKind",
     "ImageQuality",
     "Inversion",
     "Lbyl",
@@ -85,6 +86,7 @@ _HOMES = {
     "Folder": "images.folder",
     "Generated": "images.synthesis.generator",
     "Given": "images.given",
+    "ImageKind": "artifacts",
     "ImageQuality": "artifacts",
     "Inversion": "images.synthesis.inversion",
     "Lbyl": "recovery.closed_form.lbyl",

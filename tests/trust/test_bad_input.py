@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -21,6 +23,9 @@ from edgeprune.blueprint import file as stored_networks
 from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.layer_names import require_tree
 from edgeprune.text_file import read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -127,35 +132,51 @@ def test_a_disk_that_takes_no_more_is_named_whatever_stage_it_meets(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_ends_with_its_parent() -> None:
-    """The parent is killed; nobody tells the worker."""
+ENDLESS = """
+from pathlib import Path
+
+class Adapter:
+    def __init__(self, threads):
+        Path(__file__).with_name("busy").touch()
+        while True:
+            pass
+"""
+
+
+def test_a_worker_that_never_answers_ends_with_its_parent(tmp_path: Path) -> None:
+    """The parent is killed; nobody tells the worker, and it listens to nobody."""
+    (tmp_path / "endless_adapter.py").write_text(ENDLESS)
+    request = {"runtime": "endless", "adapter": str(tmp_path / "endless_adapter.py"), "model": "x"}
     program = (
         "import subprocess, sys, time;"
         f"child = subprocess.Popen([sys.executable, {str(Path(worker.__file__).parent)!r}],"
-        " stdin=subprocess.PIPE, stdout=subprocess.DEVNULL);"
+        " stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True);"
+        f"child.stdin.write({json.dumps(request)!r} + chr(10)); child.stdin.flush();"
         "print(child.pid, flush=True); time.sleep(600)"
     )
-    held, kept = os.pipe()  # so that the worker's input does not end with its parent
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, pass_fds=(held, kept)
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        time.sleep(0.5)
+        assert came((tmp_path / "busy").exists)
+        assert state_of(child) in "RSD"
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    for _ in range(300):
-        if not Path(f"/proc/{child}").exists() or "Z" in state_of(child):
-            break
+    assert came(lambda: state_of(child) in "ZX")
+
+
+def came(condition: Callable[[], bool]) -> bool:
+    """Whether something happens while one may wait for it."""
+    for _ in range(600):
+        if condition():
+            return True
         time.sleep(0.1)
-    else:
-        pytest.fail("the worker is still there")
-    os.close(held)
-    os.close(kept)
+    return False
 
 
 def state_of(process: int) -> str:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return "Z"
+        return "X"

@@ -82,14 +82,14 @@ def end_with_parent(parent: int) -> None:
 
 def serve() -> int:
     """Answer requests until one asks to stop; returns the exit code."""
-    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
+    parent = os.getppid()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a runtime prints of its own accord must not come between the answers
     bench: Bench | None = None
     for line in sys.stdin:
         try:
             request = json.loads(line)
-            answer = bench.answer(request) if bench else (bench := Bench(request)).ready
+            answer = bench.answer(request) if bench else (bench := Bench(request, parent)).ready
         except Exception as error:
             answer = {"error": one_line(error)}
         print(json.dumps(answer), file=answers, flush=True)
@@ -107,11 +107,13 @@ def one_line(error: Exception) -> str:
 class Bench:
     """A loaded model, warm, with its inputs; ``ready`` answers the first request."""
 
-    def __init__(self, request: dict[str, Any]) -> None:
+    def __init__(self, request: dict[str, Any], parent: int | None = None) -> None:
         threads = int(request.get("threads", 1))
         around = machine.facts()
         # first of all: the threads of the runtime inherit it
         around["pinned"] = machine.pinned(threads, request.get("cores"))
+        if parent is not None:  # from here on, so that the thread stays on the same cores
+            threading.Thread(target=end_with_parent, args=(parent,), daemon=True).start()
         name = request.get("runtime") or "onnxruntime"
         adapter = Path(request.get("adapter") or adapter_beside(name))
         self._runtime = started(adapter, threads, request.get("options") or {})
