@@ -190,9 +190,8 @@ def timed(before: Path, pairs: int) -> dict[str, object]:
                 model = str(where / "examples" / "cifar10_resnet.pt")
                 command = [sys.executable, "-m", "edgeprune", "compress", model, "--target", "onnx"]
                 start = time.perf_counter()
-                subprocess.run(
-                    [*command, *settings], env=environment(where), check=True, cwd=folder
-                )
+                ran = {"env": environment(where), "cwd": folder, "stdout": subprocess.DEVNULL}
+                subprocess.run([*command, *settings], check=True, **ran)
                 seconds[key].append(time.perf_counter() - start)
     for key, values in seconds.items():
         if values:
