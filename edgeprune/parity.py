@@ -48,13 +48,10 @@ class OutputComparison:
 
     Args:
         name: Name of the output, for the error.
-        tie: How close to the largest channel counts as equally large, relative to the largest
-            magnitude of that reference. Larger: more forgiving.
     """
 
-    def __init__(self, name: str = "output", *, tie: float = TIE) -> None:
+    def __init__(self, name: str = "output") -> None:
         self._name = name
-        self._tie = tie
         self._largest_diff = 0.0
         self._scale = 0.0
         self._agreeing = 0
@@ -83,7 +80,7 @@ class OutputComparison:
         self._largest_diff = max(self._largest_diff, diff)
         self._scale = max(self._scale, scale)
         if wanted.ndim > 1 and wanted.shape[1] > 1:
-            agrees = _same_winner(wanted, got, slack=self._tie * scale)
+            agrees = _same_winner(wanted, got, slack=TIE * scale)
             self._agreeing += int(agrees.sum())
             self._positions += agrees.size
 
@@ -143,9 +140,9 @@ class NetworkComparison:
         )
 
 
-def compare(reference: Array, candidate: Array, *, tie: float = TIE) -> Closeness:
+def compare(reference: Array, candidate: Array) -> Closeness:
     """Closeness of one pair of outputs; see ``OutputComparison``."""
-    comparison = OutputComparison(tie=tie)
+    comparison = OutputComparison()
     comparison.add(reference, candidate)
     return comparison.result()
 

@@ -9,25 +9,13 @@ from onnx import TensorProto, helper
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from traced_zoo import Calls
 
 from edgeprune.artifacts import InputSpec
 from edgeprune.costs import count, count_onnx
 from edgeprune.errors import ModelUnsupported
 
 FLOAT_BYTES = 4
-
-
-class Calls(nn.Module):
-    """A network that is one function, with parts."""
-
-    def __init__(self, function, **parts):
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, *inputs):
-        return self.function(self, *inputs)
 
 
 def costs(module, *shapes):

@@ -139,7 +139,7 @@ def _measured(
     models: Sequence[Path], settings: bench.BenchSettings, progress: Progress
 ) -> tuple[tuple[Measurement, ...], RatioInterval | None]:
     if len(models) == 1:
-        return (bench.measure_alone(models[0], settings, progress).measurement,), None
+        return (bench.measure(models[0], settings, progress),), None
     found = bench.compare(models[0], models[1], settings, progress)
     return (found.original, found.compressed), found.latency
 

@@ -63,11 +63,11 @@ def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> Re
     """
     from edgeprune.pipeline.compress import compress
 
-    state = state_of(destination(given, source.name))
-    config = replace(config, workspace=state)
+    target = destination(given, source.name)
+    config = replace(config, workspace=state_of(target))
     if not distributed.first():
         return compress(source, None, config).document
-    with new_run(given, source.name) as new:
+    with new_run(given, target) as new:
         with progress_bar() as stages:
             report = compress(
                 source, None, config, directory=new.folder, stages=stages, command=typed_command()

@@ -41,20 +41,19 @@ class NewRun:
 
 
 @contextmanager
-def new_run(given: Mapping[str, Any], name: str) -> Iterator[NewRun]:
+def new_run(given: Mapping[str, Any], target: Path) -> Iterator[NewRun]:
     """A folder to write into, which becomes the run directory if the block succeeds.
 
     Args:
-        given: The command's flags; ``output`` and ``overwrite`` count.
-        name: Name of the model, for the default directory.
+        given: The command's flags; ``resume`` and ``overwrite`` count.
+        target: The directory, from ``destination``.
 
     Yields:
         The run; it gets another ``directory`` if another process creates its own meanwhile.
 
     Raises:
-        UsageError: If the directory exists and may not be replaced.
+        UsageError: If nothing can be written beside it.
     """
-    target = destination(given, name)
     made = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
 from edgeprune.errors import ModelUnsupported, VerificationFailed
 from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
+from edgeprune.loading.run_directory import WEIGHTS
 from edgeprune.pipeline import export_and_measure
 from edgeprune.pipeline.config import CompressConfig
 from edgeprune.pipeline.result import CompressionReport, RunFolder
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from edgeprune.recovery import RecoveryContext
 
 
-WEIGHTS = "compressed.safetensors"
 SHORT = (
     "the images synthesized for {} do not match the original's BatchNorm statistics; "
     "trust the result as far as --eval or your own images show"

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from edgeprune.artifacts import no_progress
 from edgeprune.report.document import Stage
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Status: TypeAlias = Literal["ok", "degraded", "skipped", "failed"]
 
 def no_stages(stage: str) -> Progress:
     """A listener for runs that nobody watches."""
-    return lambda share, doing: None
+    return no_progress
 
 
 class RunningStage:

@@ -78,20 +78,18 @@ class RunResult:
 
 def assemble(run: RunResult) -> document.ReportDocument:
     """The report of a compression run, its gates not judged yet (``gates.judge``)."""
-    before = compare.side(run.original_costs, run.original_file, None)
-    after = compare.side(run.compressed_costs, run.compressed_file, None)
-    interval = None
-    if run.comparison:
-        before = compare.measured(before, run.comparison.original)
-        after = compare.measured(after, run.comparison.compressed)
-        interval = run.comparison.latency
+    found = run.comparison
+    before = compare.side(run.original_costs, run.original_file, found.original if found else None)
+    after = compare.side(
+        run.compressed_costs, run.compressed_file, found.compressed if found else None
+    )
     return document.ReportDocument(
         **_header(run.command, run.seed),
         model=_model(run.source) if run.source else None,
         budget=run.budget,
         original=before,
         compressed=after,
-        ratio=compare.ratios(before, after, interval),
+        ratio=compare.ratios(before, after, found.latency if found else None),
         accuracy=run.accuracy,
         agreement=run.agreement,
         surgery=compare.surgery(run.surgery) if run.surgery else None,

@@ -104,13 +104,13 @@ class _Level:
 
 
 def _level(latency: Latency) -> _Level:
-    sessions = _parts(latency, _session_lengths(latency))
+    sessions = latency.parts(_session_lengths(latency))
     logs = [math.log(stats.quantile(session, stats.P5)) for session in sessions]
     if len(logs) > 1:
         return _Level(
             statistics.fmean(logs), statistics.variance(logs) / len(logs), len(logs) - 1.0
         )
-    blocks = [math.log(stats.median(block)) for block in _parts(latency, latency.blocks)]
+    blocks = [math.log(stats.median(block)) for block in latency.parts(latency.blocks)]
     within = statistics.variance(blocks) / len(blocks) if len(blocks) > 1 else 0.0
     return _Level(logs[0], within + PROCESS_LUCK**2, math.inf)
 
@@ -119,11 +119,6 @@ def _session_lengths(latency: Latency) -> tuple[int, ...]:
     """Samples in each session; one session in reports from before there were several."""
     blocks = iter(latency.blocks)
     return tuple(sum(itertools.islice(blocks, n)) for n in latency.sessions) or (latency.n,)
-
-
-def _parts(latency: Latency, lengths: tuple[int, ...]) -> list[tuple[float, ...]]:
-    samples = iter(latency.samples)
-    return [tuple(itertools.islice(samples, length)) for length in lengths]
 
 
 def _ratio(figure: Figure, now: Side, then: Side) -> float | None:

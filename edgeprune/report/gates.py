@@ -24,7 +24,7 @@ from edgeprune import units
 from edgeprune.errors import UsageError
 from edgeprune.report.document import Gate, ReportDocument
 from edgeprune.report.files import as_dict
-from edgeprune.report.paths import ALIASES, BASELINE, dimension, filled_by, numeric_paths
+from edgeprune.report.paths import ALIASES, BASELINE, dimension, filled_by, lies_in, numeric_paths
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -86,7 +86,7 @@ def require(expressions: Sequence[str], absent: Sequence[str]) -> None:
     """
     for text in expressions:
         for path in needs(text):
-            if any(path == part or path.startswith(f"{part}.") for part in absent):
+            if any(lies_in(path, part) for part in absent):
                 raise _unfilled(text, path, filled_by(path))
 
 

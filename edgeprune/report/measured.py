@@ -5,6 +5,7 @@ Part of the schema in ``document.py``; the same rules hold.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,11 @@ class Latency:
     blocks: tuple[int, ...]
     sessions: tuple[int, ...] = ()
     p5: float | None = None
+
+    def parts(self, lengths: tuple[int, ...]) -> list[tuple[float, ...]]:
+        """The samples, cut into consecutive parts of such lengths."""
+        samples = iter(self.samples)
+        return [tuple(itertools.islice(samples, length)) for length in lengths]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,14 @@ def dimension(path: str) -> str:
 def filled_by(path: str) -> str:
     """What the user can do about a null at ``path``."""
     for part, advice in FILLED_BY.items():
-        if path == part or path.startswith(f"{part}."):
+        if lies_in(path, part):
             return advice
     return "only a compress run fills it"
+
+
+def lies_in(path: str, part: str) -> bool:
+    """Whether a path is ``part`` of the report, or leads to something in it."""
+    return path == part or path.startswith(f"{part}.")
 
 
 def _numbers(schema: type, prefix: str) -> Iterator[str]:

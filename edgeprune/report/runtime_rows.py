@@ -34,10 +34,10 @@ def runtime_rows(report: ReportDocument) -> Iterator[tuple[str, ...]]:
 def emulation_complaint(report: ReportDocument) -> str:
     """What is wrong with outputs on an emulated processor; empty when nothing is."""
     counted = [side.instructions for side in (report.original, report.compressed) if side]
-    differences = [each.host_max_rel_diff for each in counted if each]
-    if None in differences:
+    worst = _worst([each.host_max_rel_diff for each in counted if each])
+    if worst is None:
         how = "are not finite"
-    elif (worst := max(filter(None, differences), default=0.0)) > TOLERANCE:
+    elif worst > TOLERANCE:
         how = f"differ by {units.difference(worst)} of their largest"
     else:
         return ""
@@ -72,4 +72,9 @@ def _differ(parity: RuntimeParity | None) -> str:
     if parity is None:
         return units.UNKNOWN
     found = [each.max_rel_diff for each in (parity.original, parity.compressed) if each]
-    return units.difference(None if None in found else max(filter(None, found), default=0.0))
+    return units.difference(_worst(found))
+
+
+def _worst(differences: list[float | None]) -> float | None:
+    """The largest difference; None where one is not finite."""
+    return None if None in differences else max(filter(None, differences), default=0.0)

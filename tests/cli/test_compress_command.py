@@ -262,7 +262,7 @@ def test_the_old_run_comes_back_when_the_new_one_cannot_take_its_place(
 ) -> None:
     @contextmanager
     def vanishing() -> Iterator[None]:
-        with new_run({"output": here / "run", "overwrite": True}, "chain") as run:
+        with new_run({"overwrite": True}, here / "run") as run:
             yield
             run.folder.rmdir()
 

@@ -7,22 +7,10 @@ import torch
 import zoo
 from torch import nn
 from torch.nn import functional as F
+from traced_zoo import Calls
 
 from edgeprune.artifacts.recorded import ROOT, TensorView
 from edgeprune.graph.recording import trace_operators
-
-
-class Calls(nn.Module):
-    """A network that is one function, with parts."""
-
-    def __init__(self, function, **parts):
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, *inputs):
-        return self.function(self, *inputs)
 
 
 def ran(function, *shapes, **parts):

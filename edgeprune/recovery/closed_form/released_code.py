@@ -53,8 +53,7 @@ def spread(
     Raises:
         UsageError: If the channels are not made by one convolution and one BatchNorm.
     """
-    made = _unfolded(filters)
-    gain, zero = made.scale / made.var, made.mean - made.var * made.shift / made.scale
+    made, gain, zero = _unfolded(filters)
     staying, zeros = made.gram[kept][:, kept], zero[kept]
     rows = []
     for p in removed:
@@ -87,8 +86,7 @@ def merge(
     Raises:
         UsageError: If the channels are not made by one convolution and one BatchNorm.
     """
-    made = _unfolded(filters)
-    gain, zero = made.scale / made.var, made.mean - made.var * made.shift / made.scale
+    made, gain, zero = _unfolded(filters)
     norms = made.gram.diagonal().sqrt()
     length = norms[removed][:, None] / norms[kept]
     cosine = made.gram[removed][:, kept] / (norms[removed][:, None] * norms[kept])
@@ -124,10 +122,12 @@ def require_unfolded(traced: TracedModel, plan: PruningPlan) -> None:
                 )
 
 
-def _unfolded(filters: ComposedFilters) -> Unfolded:
-    if filters.unfolded is None:
+def _unfolded(filters: ComposedFilters) -> tuple[Unfolded, Tensor, Tensor]:
+    """The convolution and the BatchNorm, g and h, (C,) each."""
+    made = filters.unfolded
+    if made is None:
         raise UsageError("the released codes know only a convolution with its BatchNorm")
-    return filters.unfolded
+    return made, made.scale / made.var, made.mean - made.var * made.shift / made.scale
 
 
 def _finite(coefficients: Tensor) -> Tensor:

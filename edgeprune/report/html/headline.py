@@ -126,7 +126,7 @@ def made_with(report: ReportDocument) -> str:
     parts = (
         known.get("cpu"),
         known.get("runtime"),
-        None if threads is None else f"{threads} thread{'' if threads == 1 else 's'}",
+        None if threads is None else sentences.number(threads, "thread"),
         f"edgeprune {report.edgeprune}",
         report.created,
     )

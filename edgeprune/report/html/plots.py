@@ -134,8 +134,7 @@ def _distribution(axes: Axes, known: list[tuple[Series, Latency]]) -> None:
 
 def _over_time(axes: Axes, known: list[tuple[Series, Latency]]) -> None:
     for one, latency in known:
-        samples = iter(latency.samples)
-        medians = [stats.median(tuple(itertools.islice(samples, n))) for n in latency.blocks]
+        medians = [stats.median(block) for block in latency.parts(latency.blocks)]
         axes.plot(
             medians, color=one.colour, label=one.label, linewidth=1, marker="o", markersize=2.5
         )
