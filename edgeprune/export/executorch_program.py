@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from edgeprune.errors import DeviceFailed, ModelUnsupported, first_line
+from edgeprune.export.calling import without_logging
 from edgeprune.export.programs import ProgramTarget
 
 if TYPE_CHECKING:
@@ -65,11 +65,6 @@ class ExecuTorchTarget(ProgramTarget):
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the warnings and log messages of ExecuTorch."""
-    silenced_below = logging.root.manager.disable
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            logging.disable(logging.CRITICAL)
-            yield
-    finally:
-        logging.disable(silenced_below)
+    with warnings.catch_warnings(), without_logging():
+        warnings.simplefilter("ignore")
+        yield

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.errors import ModelUnsupported
-from edgeprune.export.calling import Flat, input_names, named_outputs
+from edgeprune.export.calling import Flat, input_names, named_outputs, without_logging
 from edgeprune.layer_names import require_plain
 
 if TYPE_CHECKING:
@@ -172,18 +172,16 @@ def _write_older(job: _Job, path: Path) -> None:
 def _quiet() -> Iterator[None]:
     """Send output, warnings and log messages of the block to the logger, at DEBUG level."""
     printed = io.StringIO()
-    silenced_below = logging.root.manager.disable
     try:
         with (
             redirect_stdout(printed),
             redirect_stderr(printed),
             warnings.catch_warnings(record=True) as warned,
+            without_logging(),
         ):
             warnings.simplefilter("always")
-            logging.disable(logging.CRITICAL)
             yield
     finally:
-        logging.disable(silenced_below)
         for text in (printed.getvalue().strip(), *(str(each.message) for each in warned)):
             if text:
                 logger.debug("message of the exporter: %s", text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import onnx
 import torch
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 OPSETS = range(9, 27)
 """Opsets that PyTorch's exporters write and ONNX Runtime runs."""
+
+Verified = TypeVar("Verified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +89,17 @@ class OnnxTarget:
         """
         report = progress or no_progress
 
-        flushed = 0
-
-        def verified(draft: Path) -> Parity:
-            nonlocal flushed
-            flushed = _finish(draft, metadata)
-            return self._parity(draft, module, input, seed)
+        def verified(draft: Path) -> tuple[Parity, int, int]:
+            opset, flushed = _finish(draft, metadata)
+            return self._parity(draft, module, input, seed), opset, flushed
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
             report(0.0, "writing ONNX")
             drafts, notes = self._drafts(module, input, Path(folder), report)
             report(0.6, "comparing ONNX Runtime with PyTorch")
-            draft, parity, more = _first_verified(drafts, verified)
-            opset = self._opset_of(draft)
+            draft, (parity, opset, flushed), more = _first_verified(drafts, verified)
+            self._require_opset(opset)
             with writing(path) as whole:
                 draft.replace(whole)
         report(1.0, "exported")
@@ -139,22 +138,23 @@ class OnnxTarget:
         problem = simplify(plain, simple)
         return ([simple, plain], notes) if problem is None else ([plain], (*notes, problem))
 
-    def _opset_of(self, draft: Path) -> int:
-        """Opset of the default domain; it must be the requested one."""
-        imports = onnx.load(draft).opset_import
-        opset: int = next(each.version for each in imports if each.domain in ("", "ai.onnx"))
+    def _require_opset(self, opset: int) -> None:
+        """Refuse another opset than the requested one."""
         if self.opset is not None and opset != self.opset:
             raise UsageError(
                 f"this version of PyTorch writes opset {opset} and not {self.opset}: "
                 "choose another one"
             )
-        return opset
 
 
 def _first_verified(
-    drafts: list[Path], verified: Callable[[Path], Parity]
-) -> tuple[Path, Parity, tuple[str, ...]]:
-    """The first draft that passes, and notes on those before it; raises if the last fails."""
+    drafts: list[Path], verified: Callable[[Path], Verified]
+) -> tuple[Path, Verified, tuple[str, ...]]:
+    """The first draft that passes, what ``verified`` found, and notes on the drafts before it.
+
+    Raises:
+        VerificationFailed: If the last fails.
+    """
     first, *others = drafts
     try:
         return first, verified(first), ()
@@ -162,16 +162,17 @@ def _first_verified(
         if not others:
             raise
         note = f"not simplified: after simplification, {failure}"
-    draft, parity, notes = _first_verified(others, verified)
-    return draft, parity, (note, *notes)
+    draft, found, notes = _first_verified(others, verified)
+    return draft, found, (note, *notes)
 
 
-def _finish(draft: Path, metadata: Mapping[str, str]) -> int:
+def _finish(draft: Path, metadata: Mapping[str, str]) -> tuple[int, int]:
     """Write the origin into the file, drop the exporter's debugging notes, and check the file.
 
-    Subnormal weights are set to zero; how many there were is returned.
-
     The notes hold the source lines, and so the paths, of the machine that exported the file.
+
+    Returns:
+        The opset of the default domain, and the number of subnormal weights, now zero.
 
     Raises:
         VerificationFailed: If the file is no valid ONNX model.
@@ -190,7 +191,8 @@ def _finish(draft: Path, metadata: Mapping[str, str]) -> int:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as cause:
         raise VerificationFailed(f"the exported file is no valid ONNX model: {cause}") from cause
     onnx.save(model, draft)
-    return flushed
+    opsets = (each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    return next(opsets), flushed
 
 
 def _own_version() -> str:

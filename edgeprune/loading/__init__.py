@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from edgeprune import blueprint
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.blueprint import Allowed
 from edgeprune.errors import ModelUnsupported, UsageError
@@ -83,7 +84,8 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
     kind = recognise(path)
     if kind == "run":
         file = weights_file(path)
-        network, stored = load_run(file, options.allow), stored_input(file)
+        run = blueprint.read(file)
+        network, stored = run.network(Allowed(options.allow)), stored_input(run, file)
         name = path.resolve().name if path.is_dir() else path.stem
     else:
         network, stored, name = _network(path, kind, options), None, path.stem

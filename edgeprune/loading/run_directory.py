@@ -43,13 +43,13 @@ def weights_file(path: str | Path) -> Path:
     return file
 
 
-def stored_input(file: Path) -> InputSpec:
-    """Inputs of the network in a compressed.safetensors.
+def stored_input(run: blueprint.StoredNetwork, file: Path) -> InputSpec:
+    """Inputs of the network that was read from a compressed.safetensors.
 
     Raises:
         ModelRefused: The description of the input is missing or damaged.
     """
     try:
-        return msgspec.json.decode(blueprint.read(file).notes["input"], type=InputSpec)
+        return msgspec.json.decode(run.notes["input"], type=InputSpec)
     except (KeyError, msgspec.MsgspecError) as error:
         raise ModelRefused(f"'{file}' does not say what its network takes: {error!r}") from error

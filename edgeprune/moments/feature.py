@@ -32,6 +32,11 @@ class Moments:
         """Variance of each channel, (C,)."""
         return self.cov.diagonal()
 
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation of each channel, (C,); a variance that rounding made negative is 0."""
+        return self.variance.clamp_min(0).sqrt()
+
     def scaled(self, gain: Tensor | float) -> Moments:
         """Moments after multiplication of each channel by its gain, (C,) or one for all."""
         gains = torch.as_tensor(gain).to(self.mean)
@@ -68,8 +73,7 @@ class FeatureMoments:
         """Moments of the tensor itself."""
         if self.curve is None:
             return self.origin
-        std = self.origin.variance.clamp_min(0).sqrt()
-        expansion = expand(self.curve, self.origin.mean, std)
+        expansion = expand(self.curve, self.origin.mean, self.origin.std)
         return Moments(
             expansion.mean,
             covariance(expansion, correlation(self.origin.cov)),

@@ -41,21 +41,6 @@ def relu(values: Tensor) -> Tensor:
     return values.relu()
 
 
-def moments_through(curve: Curve, mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of ``curve(n)`` for jointly Gaussian n.
-
-    Args:
-        curve: Element-wise function; ``relu`` itself is solved in closed form.
-        mean: Means of n, (C,), float64.
-        cov: Covariance of n, (C, C), float64; a channel without variance is a constant.
-
-    Returns:
-        Means (C,) and covariance (C, C) of ``curve(n)``; the variances are exact.
-    """
-    expansion = expand(curve, mean, cov.diagonal().clamp_min(0).sqrt())
-    return expansion.mean, covariance(expansion, correlation(cov))
-
-
 @dataclass(frozen=True, slots=True)
 class Expansion:
     """A function of Gaussian channels in normalised Hermite polynomials.

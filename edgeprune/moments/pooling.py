@@ -90,17 +90,15 @@ def _largest(call: Call, window: Sequence[int], stride: Sequence[int]) -> Featur
         feature = FeatureMoments(feature.moments)
     origin = feature.origin
     raised, remaining = spatial.largest_of(window, origin.decay)
-    std = origin.variance.clamp_min(0).sqrt()
     decay = spatial.window_decay(window, origin.decay, stride[-1])
-    made = Moments(origin.mean + raised * std, origin.cov * remaining, decay)
+    made = Moments(origin.mean + raised * origin.std, origin.cov * remaining, decay)
     return replace(feature, origin=made)
 
 
 def _never_falls(curve: Curve, origin: Moments) -> bool:
     """Whether a larger value never gives a smaller one, for any channel."""
     nodes = torch.linspace(-REACH, REACH, NODES).to(origin.mean)
-    std = origin.variance.clamp_min(0).sqrt()
-    values: Tensor = curve(origin.mean[:, None] + std[:, None] * nodes)
+    values: Tensor = curve(origin.mean[:, None] + origin.std[:, None] * nodes)
     return bool((values.diff(dim=1) >= -1e-12).all())
 
 

@@ -152,10 +152,12 @@ def cost_model(traced: TracedModel, costs: Costs) -> CostModel:
     """
     groups = traced.prunable
     layers = list(dict.fromkeys(member.layer for group in groups for member in group.members))
-    shares = _shares(traced, groups, layers)
+    module = traced.source.module
+    modules = dict(module.named_modules())
+    shares = _shares(module, modules, groups, layers)
     macs_by_layer = {layer.name: float(layer.macs) for layer in costs.layers}
     macs = np.array([macs_by_layer.get(name, 0.0) for name in layers])
-    counts = [_parameters(traced.source.module, name) for name in layers]
+    counts = [_parameters(module, modules, name) for name in layers]
     weights, biases = np.array(counts, dtype=np.float64).reshape(-1, 2).T
     prices: dict[str, Price] = {
         "macs": MacsPrice(shares, macs, costs.macs - float(macs.sum())),
@@ -168,22 +170,25 @@ def cost_model(traced: TracedModel, costs: Costs) -> CostModel:
 
 
 def _shares(
-    traced: TracedModel, groups: Sequence[ChannelGroup], layers: Sequence[str]
+    module: nn.Module,
+    modules: Mapping[str, nn.Module],
+    groups: Sequence[ChannelGroup],
+    layers: Sequence[str],
 ) -> LayerShares:
     rows = {name: row for row, name in enumerate(layers)}
     sides = {side: np.zeros((len(layers), len(groups))) for side in ("out", "in")}
     for column, group in enumerate(groups):
         for member in group.members:
             indices = sum(len(channel) for channel in member.channels)
-            size = _channels(traced.source.module, member.layer, member.side)
+            size = _channels(module, modules, member.layer, member.side)
             sides[member.side][rows[member.layer], column] += indices / group.width / size
     full = np.array([group.width for group in groups], dtype=np.float64)
     return LayerShares(full, sides["out"], sides["in"])
 
 
-def _channels(module: nn.Module, layer: str, side: Side) -> int:
+def _channels(module: nn.Module, modules: Mapping[str, nn.Module], layer: str, side: Side) -> int:
     """How many channels a layer, or a parameter, has on one side."""
-    owner = dict(module.named_modules()).get(layer)
+    owner = modules.get(layer)
     if owner is None:
         return module.get_parameter(layer).numel()
     width = width_of(owner, side)
@@ -192,9 +197,9 @@ def _channels(module: nn.Module, layer: str, side: Side) -> int:
     return width
 
 
-def _parameters(module: nn.Module, layer: str) -> tuple[int, int]:
+def _parameters(module: nn.Module, modules: Mapping[str, nn.Module], layer: str) -> tuple[int, int]:
     """Parameters that scale with both sides, and with the output side only."""
-    owner = dict(module.named_modules()).get(layer)
+    owner = modules.get(layer)
     if owner is None:
         return 0, module.get_parameter(layer).numel()
     total = sum(parameter.numel() for parameter in owner.parameters(recurse=False))

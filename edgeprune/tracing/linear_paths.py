@@ -28,9 +28,18 @@ class LinearPaths:
         self._nodes = nodes
         self._known: dict[Node, LinearPath | None] = {}
 
-    def read_by(self, consumer: Node) -> LinearPath | None:
-        """The path on the input of ``consumer``; None where it is not a linear one."""
-        return self._of_inputs(consumer)
+    def read_by(self, node: Node) -> LinearPath | None:
+        """The path on the input of ``node``; None where it is not a linear one."""
+        inputs = [given for given in node.inputs if given in self._nodes and not _is_weight(given)]
+        operation = str(getattr(node.module, "_grad_fn", ""))
+        if len(inputs) == 1:
+            return self._of(inputs[0])
+        if operation.startswith("AddBackward"):
+            terms = tuple(self._of(given) for given in inputs)
+            return Sum(tuple(t for t in terms if t)) if terms and all(terms) else None
+        if operation.startswith("MulBackward"):
+            return self._of_product(inputs)
+        return None
 
     def _of(self, node: Node) -> LinearPath | None:
         """The path on the output of a node of the group."""
@@ -45,22 +54,10 @@ class LinearPaths:
         if node.type == OPTYPE.BN and node.module.running_mean is None:
             return None  # normalised by each batch's own statistics
         if node.type in (OPTYPE.BN, OPTYPE.DEPTHWISE_CONV):
-            of = self._of_inputs(node)
+            of = self.read_by(node)
             wrapper = BatchNormed if node.type == OPTYPE.BN else Depthwise
             return None if of is None else wrapper(self._graph.name_of(node), of)
-        return self._of_inputs(node) if node.type in PASSED else None
-
-    def _of_inputs(self, node: Node) -> LinearPath | None:
-        inputs = [given for given in node.inputs if given in self._nodes and not _is_weight(given)]
-        operation = str(getattr(node.module, "_grad_fn", ""))
-        if len(inputs) == 1:
-            return self._of(inputs[0])
-        if operation.startswith("AddBackward"):
-            terms = tuple(self._of(given) for given in inputs)
-            return Sum(tuple(t for t in terms if t)) if terms and all(terms) else None
-        if operation.startswith("MulBackward"):
-            return self._of_product(inputs)
-        return None
+        return self.read_by(node) if node.type in PASSED else None
 
     def _of_product(self, inputs: list[Node]) -> LinearPath | None:
         """A parameter scales its channels; a sigmoid gate passes as a constant."""

@@ -78,7 +78,7 @@ def lock_reason(
     if any(node in graph.outputs and graph.name_of(node) not in consumers for node in nodes):
         return "its channels are the network's output"
     for node in nodes:
-        reason = _node_reason(graph, group, node)
+        reason = _node_reason(graph, node)
         if reason is not None:
             return reason
     for member in group.members:
@@ -94,7 +94,7 @@ def _owns_channels(layer: nn.Module) -> bool:
     return any(True for tensors in own for _ in tensors)
 
 
-def _node_reason(graph: DependencyGraph, group: ChannelGroup, node: Node) -> str | None:
+def _node_reason(graph: DependencyGraph, node: Node) -> str | None:
     """Reasons that lie in the kind of one operation."""
     layer, module = graph.name_of(node), node.module
     if node in graph.splits_channels:

@@ -14,8 +14,8 @@ from edgeprune.moments.gaussian import (
     CLOSEST,
     correlation,
     correlation_through,
+    covariance,
     expand,
-    moments_through,
     relu,
 )
 
@@ -43,6 +43,12 @@ def random_gaussian(channels: int, seed: int, factors: int = 4) -> tuple[Tensor,
     own = torch.rand(channels, generator=generator, dtype=torch.float64)
     cov = loading @ loading.T / factors + torch.diag(0.3 * own)
     return torch.randn(channels, generator=generator, dtype=torch.float64), cov
+
+
+def moments_through(curve, mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of ``curve(n)`` for jointly Gaussian n."""
+    expansion = expand(curve, mean, cov.diagonal().clamp_min(0).sqrt())
+    return expansion.mean, covariance(expansion, correlation(cov))
 
 
 def lowest_eigenvalue(cov: Tensor) -> float:
