@@ -296,6 +296,8 @@ def test_counting_a_file_imports_no_torch(tmp_path):
     path = onnx_file(tmp_path / "m.onnx", [made], {"a": (1, 3)}, {"y": (1, 3)})
     script = (
         "import sys; from pathlib import Path; from edgeprune.costs import count_onnx; "
-        "count_onnx(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+        "count_onnx(Path(sys.argv[1])); print('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", script, str(path)], check=True, timeout=60)
+    command = [sys.executable, "-c", script, str(path)]
+    ran = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert ran.stdout.strip() == "False"

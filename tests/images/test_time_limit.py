@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from fake_clock import FakeClock
 from synthesized import original
 
 from edgeprune import training
@@ -27,19 +28,6 @@ if TYPE_CHECKING:
 MODEL, _ = original("chain")
 
 
-class FakeClock:
-    """A clock that stands still until it is advanced."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
 @dataclass(frozen=True)
 class Slow:
     """A user's source, which takes a millisecond an image."""
@@ -51,7 +39,7 @@ class Slow:
     def __call__(
         self, original: SourceModel, count: int, seed: int, progress: Progress | None = None
     ) -> tuple[Tensor, ...]:
-        self.clock.advance(1e-3 * count)
+        self.clock.sleep(1e-3 * count)
         return PinkNoise()(original, count, seed)
 
 
@@ -60,7 +48,7 @@ def test_what_is_left_of_a_time_goes_down_as_the_clock_goes_on() -> None:
     limit = TimeLimit(5.0, training.join(), clock)
     left = [limit.left()]
     for _ in range(3):
-        clock.advance(2.0)
+        clock.sleep(2.0)
         left.append(limit.left())
     assert left == [5.0, 3.0, 1.0, -1.0]
     assert TimeLimit(float("inf"), training.join(), clock).left() == float("inf")
@@ -97,7 +85,7 @@ def test_synthesis_makes_as_many_batches_as_it_has_time_for(
     limit = 30.0 * (batches + 0.5)  # time for half a batch more, at 30 s a batch
     limited = replace(source, seconds=limit)
     began = clock()
-    (some,) = limited(MODEL, 160, 3, lambda share, _: clock.advance(30.0 / source.steps))
+    (some,) = limited(MODEL, 160, 3, lambda share, _: clock.sleep(30.0 / source.steps))
     assert len(some) == 16 * batches
     assert clock() - began <= limit
     assert some.isfinite().all()

@@ -169,4 +169,5 @@ def test_nothing_is_downloaded(monkeypatch):
         raise AssertionError("a download")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", forbidden)
-    build("torchvision:lraspp_mobilenet_v3_large", {"num_classes": 2})
+    network = build("torchvision:lraspp_mobilenet_v3_large", {"num_classes": 2})
+    assert network.classifier.low_classifier.out_channels == 2

@@ -6,6 +6,7 @@ from functools import cache, partial
 import pytest
 import torch
 import zoo
+from students import same
 from torch import nn
 from traced_zoo import plan_without, random_plan, source_of, traced, traced_network, unchanged
 
@@ -33,11 +34,6 @@ CLOSED = {"nm": NeuronMerging(), "lbyl": Lbyl(), "analytic": Analytic()}
 @cache
 def cut(name):
     return prune(traced(name), random_plan(traced(name), 6, most=0.8))
-
-
-def same(module, other):
-    after = other.state_dict()
-    return all(torch.equal(after[key], value) for key, value in module.state_dict().items())
 
 
 def choice_of(step):

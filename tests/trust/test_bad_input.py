@@ -101,10 +101,14 @@ def test_a_network_that_contains_itself_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_layer_used_in_many_places_is_no_cycle() -> None:
-    shared: nn.Module = nn.ReLU()
+    first = nn.ReLU()
+    shared: nn.Module = first
     for _ in range(60):  # 2⁶⁰ ways lead to the first
         shared = nn.Sequential(shared, shared)
     require_tree(shared, "it")
+    first._modules["again"] = shared
+    with pytest.raises(ModelRefused, match="contains itself"):
+        require_tree(shared, "it")
 
 
 @pytest.mark.parametrize("place", ["_modules", "_parameters", "_buffers"])

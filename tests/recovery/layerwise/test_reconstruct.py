@@ -1,11 +1,11 @@
 """Reconstruct: exact where that is possible, harmless where there is nothing to mend."""
 
 import digits as digits_files
-import numpy as np
 import pytest
 import torch
 import zoo
 from doubled_channels import distance, doubles, give_doubles
+from students import accuracy, halved, of_digits, same
 from torch import nn
 from traced_zoo import (
     Calls,
@@ -18,7 +18,7 @@ from traced_zoo import (
     unchanged,
 )
 
-from edgeprune.artifacts import InputSpec, KeptChannels, PruningPlan, SourceModel
+from edgeprune.artifacts import InputSpec, PruningPlan
 from edgeprune.images.given import Given
 from edgeprune.pruning import prune
 from edgeprune.recovery.closed_form.analytic import Analytic
@@ -29,11 +29,6 @@ from edgeprune.tracing import trace
 IMAGES = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 REAL = Given((IMAGES,), "of a camera")
 BOTH = {"procedural": Reconstruct(images=8), "real": Reconstruct(source=REAL)}
-
-
-def same(module, other):
-    after = other.state_dict()
-    return all(torch.equal(after[key], value) for key, value in module.state_dict().items())
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -158,20 +153,9 @@ def test_smaller_images_are_more(side, images):
 # --- a trained network ----------------------------------------------------------------------------
 
 
-def accuracy(module):
-    return np.mean(digits_files.guesses(module) == digits_files.pictures()[3])
-
-
 def test_on_a_trained_network_images_help_and_real_ones_more(digits):
-    spec = InputSpec(((1, 1, 8, 8),), (digits_files.MEAN,), (digits_files.STD,))
-    model = trace(SourceModel(digits.module, spec, "digits", "0" * 64))
-    draw = torch.Generator().manual_seed(0)
-    entries = [
-        KeptChannels(g.name, g.width, tuple(torch.randperm(g.width, generator=draw)[: g.width // 2]
-                     .sort().values.tolist()))
-        for g in model.prunable
-    ]  # fmt: skip
-    pruned = prune(model, PruningPlan(tuple(entries), "0" * 64, {}))
+    model = of_digits(digits.module)
+    pruned = halved(model)
     real = torch.from_numpy(digits_files.normalised(digits_files.pictures()[0]))[:200]
     methods = (Reconstruct(images=64), Reconstruct(source=Given((real,))))
     none = accuracy(pruned.module)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import zoo
 from fake_clock import replace_clocks
-from students import DIGIT, feature_error, halved, is_bare, of_digits, same, tiny
+from students import DIGIT, accuracy, feature_error, halved, is_bare, of_digits, same, tiny
 from torch import nn
 from traced_zoo import Calls, outputs, random_plan, traced, traced_network, unchanged
 
@@ -196,10 +196,6 @@ def test_progress_ends_with_the_whole():
 
 
 # --- a trained network ----------------------------------------------------------------------------
-
-
-def accuracy(module):
-    return np.mean(digits_files.guesses(module) == digits_files.pictures()[3])
 
 
 def test_on_a_trained_network_features_come_nearer_on_images_never_seen(digits):
