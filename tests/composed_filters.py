@@ -2,15 +2,28 @@
 
 import torch
 from torch import nn
+from traced_zoo import source_of
 
 from edgeprune.artifacts import BatchNormed, Depthwise, Filters, Scaled, Sum
 from edgeprune.recovery.closed_form.composed_filters import FilterComposer
+from edgeprune.tracing import trace
 
 
 def filters_of(model, group, consumer):
     found = next(g for g in model.groups if g.name == group)
     reads = next(m.reads for m in found.having("consumer") if m.layer == consumer)
     return found, reads, FilterComposer(model.source.module, found).compose(reads)
+
+
+def filters_read(network, inputs=3):
+    """What layer 3 of a network for (1, inputs, 8, 8) reads of layer 0."""
+    return filters_of(trace(source_of(network, (1, inputs, 8, 8))), "0", "3")[2]
+
+
+def split(channels, stay, seed):
+    """Indices of the channels that stay, drawn at random, and of the others; ascending."""
+    order = torch.randperm(channels, generator=torch.Generator().manual_seed(seed))
+    return order[:stay].sort().values, order[stay:].sort().values
 
 
 def composed(module, group, signal):

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 from runtimes import SUFFIX, Row, earlier, interval, matching, median_s, work
 
 from edgeprune import bench, parity
+from edgeprune.artifacts import no_progress
 from edgeprune.bench import instructions, pairing, sessions
 from edgeprune.bench.devices import LocalDevice, QemuArm64Device, SshDevice, arm64_root
 
@@ -129,13 +130,13 @@ def side_by_side(model: Path, seconds: float) -> Row:
         settings = [bench.BenchSettings(device=each) for each in (LocalDevice(), there)]
 
         def start(number: int, cores: list[int] | None) -> Worker:
-            return bench.start_worker(model, settings[number], silent, cores=cores)
+            return bench.start_worker(model, settings[number], no_progress, cores=cores)
 
         series = sessions.gather(
             partial(pairing.run_session, start, len(settings)),
             seconds=seconds,
             within=settings[0].within,
-            progress=silent,
+            progress=no_progress,
         )
         differ = apart(model, there)
     here, over_ssh = ([asdict(one) for one in side] for side in sides(series))
@@ -241,10 +242,6 @@ def ratio_line(model: Path, rows: list[Row]) -> list[str]:
     places = ("here", "over ssh")
     found = [matching(rows, {"what": place, "model": model.name})[0] for place in places]
     return [model.stem, *(row.get("why_not") or interval(row["latency"]) for row in found)]
-
-
-def silent(share: float, doing: str) -> None:
-    """Report progress to nobody."""
 
 
 if __name__ == "__main__":

@@ -14,21 +14,18 @@ from replay import Replay
 from scipy.stats import binomtest, gamma
 
 from edgeprune import bench
+from edgeprune.artifacts import no_progress
 from edgeprune.bench import sessions
 from edgeprune.errors import DeviceFailed, DeviceLost
 
 SETTINGS = {"seconds": 1e9, "within": 0.01}
 
 
-def silent(share, doing):
-    pass
-
-
 def gather(figures, **settings):
     """Sessions that give these figures, in order."""
     given = iter(figures)
     run_session = lambda number: SimpleNamespace(figure=next(given))  # noqa: E731
-    return sessions.gather(run_session, **{**SETTINGS, "progress": silent, **settings})
+    return sessions.gather(run_session, **{**SETTINGS, "progress": no_progress, **settings})
 
 
 PSEUDOMEDIAN = gamma(8).median() / 2
@@ -119,7 +116,7 @@ def test_a_first_session_that_took_long_shortens_no_series():
         return SimpleNamespace(figure=0.01 * number)
 
     series = sessions.gather(
-        run_session, seconds=7.0, within=1e-9, progress=silent, clock=lambda: now[0]
+        run_session, seconds=7.0, within=1e-9, progress=no_progress, clock=lambda: now[0]
     )
     assert len(series.sessions) == 7
 

@@ -16,9 +16,10 @@ from digits import Digits, guesses, normalised, pictures
 from fake_clock import replace_clocks
 from sklearn.metrics import accuracy_score
 from torch import nn
+from traced_zoo import unchanged
 
 import edgeprune as ep
-from edgeprune.artifacts import InputSpec, PrunedModel
+from edgeprune.artifacts import InputSpec, PrunedModel, no_progress
 from edgeprune.errors import UsageError
 from edgeprune.graph import recording
 from edgeprune.moments import propagation
@@ -175,37 +176,30 @@ def test_a_stage_that_is_not_asked_for_is_skipped() -> None:
     assert found.document.recovery == ()
 
 
+def require_refused_at_once(message: str, **settings: Any) -> None:
+    """A run with such settings ends before any stage has started."""
+    started: list[str] = []
+
+    def listen(stage: str) -> Any:
+        started.append(stage)
+        return no_progress
+
+    with pytest.raises(UsageError, match=message):
+        ep.compress(zoo.build("chain"), zoo.INPUT_SHAPE, quick(**settings), stages=listen)
+    assert started == []
+
+
 @pytest.mark.parametrize(
     "expression",
     ["accuracy.drop > 1%", "agreement.recovered < 0.9", "parity.max_rel_diff > 0.1",
      "size.ratio > 0.9", "latency.ratio.high > 0.8", "ratio.peak_rss > 1"],
 )  # fmt: skip
 def test_gates_on_what_will_not_be_known_stop_the_run_before_it_starts(expression: str) -> None:
-    started: list[str] = []
-
-    def listen(stage: str) -> Any:
-        started.append(stage)
-        return lambda share, doing: None
-
-    with pytest.raises(UsageError, match="gate"):
-        ep.compress(
-            zoo.build("chain"), zoo.INPUT_SHAPE, quick(fail_if=(expression,)), stages=listen
-        )
-    assert started == []
+    require_refused_at_once("gate", fail_if=(expression,))
 
 
 def test_images_that_do_not_fit_stop_the_run_before_it_starts(digits: Digits) -> None:
-    started: list[str] = []
-
-    def listen(stage: str) -> Any:
-        started.append(stage)
-        return lambda share, doing: None
-
-    with pytest.raises(UsageError, match="10 classes"):
-        ep.compress(
-            zoo.build("chain"), zoo.INPUT_SHAPE, quick(eval_images=digits.images), stages=listen
-        )
-    assert started == []
+    require_refused_at_once("10 classes", eval_images=digits.images)
 
 
 def chain(**changes: Any) -> ep.CompressionReport:
@@ -274,13 +268,11 @@ def test_a_workspace_spares_what_was_done_before(tmp_path: Path) -> None:
 def test_a_survey_changes_nothing() -> None:
     module = zoo.build("residual")
     wrapped = ep.wrap(module, zoo.INPUT_SHAPE)
-    before = {name: tensor.clone() for name, tensor in wrapped.module.state_dict().items()}
-    traced, costs = ep.survey(wrapped)
+    with unchanged(wrapped.module):
+        traced, costs = ep.survey(wrapped)
     assert traced.prunable
     assert costs.macs > 0
     assert wrapped.input == InputSpec((zoo.INPUT_SHAPE,))
-    for name, tensor in wrapped.module.state_dict().items():
-        assert torch.equal(tensor, before[name])
 
 
 def test_the_original_is_recorded_once_and_its_moments_propagated_once(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import zoo
-from composed_filters import composed, filters_of
+from composed_filters import composed, filters_of, filters_read, split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -28,11 +28,6 @@ def conv_and_norm(channels, *, inputs=3, kernel=3, bias=False, affine=True, seed
             nn.init.normal_(norm.weight)
             nn.init.normal_(norm.bias)
         return nn.Sequential(conv, norm, nn.ReLU(), nn.Conv2d(channels, 4, 1))
-
-
-def filters_read(network, inputs=3):
-    model = trace(source_of(network, (1, inputs, 8, 8)))
-    return filters_of(model, "0", "3")[2]
 
 
 def raw_space(network):
@@ -64,11 +59,6 @@ def solved_one_by_one(network, kept, removed, constant_weight, ridge):
         )
         rows.append(ratio * torch.linalg.solve(matrix, target))
     return torch.stack(rows)
-
-
-def split(channels, stay, seed):
-    order = torch.randperm(channels, generator=torch.Generator().manual_seed(seed))
-    return order[:stay].sort().values, order[stay:].sort().values
 
 
 @pytest.mark.parametrize(("constant_weight", "ridge"), WEIGHTS)

@@ -5,12 +5,11 @@ import math
 import pytest
 import torch
 import zoo
-from composed_filters import composed, filters_of
+from composed_filters import composed, filters_of, filters_read
 from torch import nn
-from traced_zoo import source_of, traced
+from traced_zoo import traced
 
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
-from edgeprune.tracing import trace
 
 
 def merged_by_hand(filters, constants, kept, removed, method, normed):
@@ -67,10 +66,6 @@ def norm_network(seed=0):
         nn.init.normal_(network[1].weight)
         nn.init.normal_(network[1].bias)
         return zoo.calibrated(network, torch.randn(8, 3, 8, 8))
-
-
-def filters_read(network):
-    return filters_of(trace(source_of(network, (1, 3, 8, 8))), "0", "3")[2]
 
 
 KEPT, REMOVED = torch.arange(0, 16, 2), torch.arange(1, 16, 2)

@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from composed_filters import filters_of
+from composed_filters import filters_of, filters_read, split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from traced_zoo import outputs, plan_without, source_of, traced, unchanged
+from traced_zoo import outputs, plan_without, traced, unchanged
 
 from edgeprune.errors import UsageError
 from edgeprune.pruning import prune
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
-from edgeprune.tracing import trace
 
-SHAPE = (1, 3, 8, 8)
 METHODS = [Lbyl(released=True), NeuronMerging(released=True)]
 
 
@@ -29,10 +27,6 @@ def conv_and_norm(channels, *, bias=False, seed=0):
             nn.init.normal_(value)
         norm.running_var.uniform_(0.2, 3.0)
         return nn.Sequential(conv, norm, nn.ReLU(), nn.Conv2d(channels, 4, 1)).eval()
-
-
-def filters_read(network):
-    return filters_of(trace(source_of(network, SHAPE)), "0", "3")[2]
 
 
 def parts(network):
@@ -88,11 +82,6 @@ def merged_by_hand(network, kept, removed, threshold, balance):
         if not threshold or 1 - angles[best] >= threshold:
             result[row, best] = coefficients[best]
     return result
-
-
-def split(channels, stay, seed):
-    order = torch.randperm(channels, generator=torch.Generator().manual_seed(seed))
-    return order[:stay].sort().values, order[stay:].sort().values
 
 
 SPLITS = {"channels": st.integers(2, 16), "stay": st.integers(1, 15), "seed": st.integers(0, 99)}
