@@ -16,10 +16,47 @@ layer or file, what to do next.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 def first_line(error: BaseException) -> str:
-    """What a stranger's error says first; its kind where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """What a stranger's error says first; its kind where it says nothing, or cannot."""
+    try:
+        said = str(error).splitlines()
+    except Exception:  # its __str__ is a stranger's too
+        said = []
+    return (said or [type(error).__name__])[0] or type(error).__name__
+
+
+@contextmanager
+def failing_as(failure: Callable[[str], Exception], what: str = "") -> Iterator[None]:
+    """Run a stranger's code: a network's forward, its attributes, the state in its file.
+
+    Whatever ends it is the stranger's fault and becomes ``failure``, SystemExit included: it must
+    not end our process as if the work were done. Errors of our own, Ctrl-C and what must pass
+    through any handler stay what they are.
+
+    Args:
+        failure: Makes the error from a message.
+        what: What could not be done, to begin the message: "cannot trace the network".
+    """
+    try:
+        yield
+    except (EdgepruneError, KeyboardInterrupt, Unstoppable):
+        raise
+    except BaseException as error:
+        said, kind = first_line(error), type(error).__name__
+        if said != kind and not isinstance(error, RuntimeError | ValueError):
+            said = f"{kind}: {said}"  # "'weight'" alone says nothing
+        raise failure(f"{what}: {said}" if what else said) from error
+
+
+class Unstoppable(BaseException):
+    """Passes through every handler of a network's forward: time is up."""
 
 
 class EdgepruneError(Exception):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.nn import functional as F
 
-from edgeprune.errors import ModelRefused, UsageError
+from edgeprune.errors import ModelRefused, UsageError, failing_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,10 +89,8 @@ class Allowed:
         for file in self.files():
             if module == file.stem:
                 return import_file(file)
-        try:
+        with failing_as(ModelRefused, f"the model file names {module!r}, which does not load"):
             return import_named(module) if self.names(module) else importlib.import_module(module)
-        except ImportError as error:
-            raise ModelRefused(f"the model file names {module!r}, but: {error}") from error
 
     def _from_scripts(self, qualname: str) -> object:
         for file in self.files():
@@ -148,12 +146,11 @@ def import_file(file: Path) -> ModuleType:
         raise UsageError(f"there is no Python file '{file}'")
     module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
     try:
-        with searching(path.parent, first=True):
+        failing = failing_as(UsageError, f"'{file}' failed when imported")
+        with failing, searching(path.parent, first=True):
             spec.loader.exec_module(module)
-    except BaseException as error:
+    except BaseException:
         del sys.modules[path.stem]
-        if isinstance(error, Exception):
-            raise UsageError(f"'{file}' failed when imported: {error!r}") from error
         raise
     return module
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -20,7 +20,7 @@ import click
 
 from edgeprune import distributed
 from edgeprune.cli.console import Settings, common_options, report_bug, report_error
-from edgeprune.errors import DeviceFailed, EdgepruneError, UsageError
+from edgeprune.errors import DeviceFailed, EdgepruneError, UsageError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,11 +29,8 @@ INTERRUPTED = 130
 CLOSED_PIPE = 141
 """Exit code that a shell reports for a program that a closed pipe ended."""
 
-REFUSED_BY_THE_DISK = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
-    *(errno.EACCES, errno.EPERM, errno.EIO),
-)
-"""Errors of the system that are none of ours: a full disk, a folder that may not be written."""
+LAST_STREAM = 2
+"""Number of standard error."""
 
 RESUMABLE = "the same command with --resume goes on from what recovery has done so far"
 
@@ -132,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 standalone_mode=False,
                 obj=settings,
             )
-        except (Exception, KeyboardInterrupt) as error:
+        except BaseException as error:  # SystemExit too: a network's code may raise it
             code = _ended(error, settings)
             if settings.resumable and code != INTERRUPTED and not settings.quiet:
                 click.echo(RESUMABLE, err=True)
@@ -145,8 +142,27 @@ def _own_process() -> None:
     SIGTERM, as CI sends it, unwinds like Ctrl-C, so that drafts are removed. OpenMP's threads sleep
     while they wait: by default they spin, and take cores from other programs.
     """
+    _complete_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded, which reads it
+
+
+def _complete_streams() -> None:
+    """Let messages go nowhere that have nowhere to go, as under cron, and any character pass.
+
+    A closed stream's number would be given to the next file opened, and messages be written there.
+    """
+    with contextlib.suppress(OSError):
+        while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
+            pass
+        os.close(number)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
@@ -183,12 +199,23 @@ def _ended(error: BaseException, settings: Settings) -> int:
     if isinstance(error, EdgepruneError):
         report_error(str(error), error if settings.verbose else None)
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in REFUSED_BY_THE_DISK:
-        where = f" (writing '{error.filename}')" if error.filename else ""
-        report_error(f"{error.strerror}{where}", error if settings.verbose else None)
+    if refused := _refused_by_the_machine(error):
+        report_error(refused, error if settings.verbose else None)
         return UsageError.exit_code
     report_bug(error, verbose=settings.verbose)
     return EdgepruneError.exit_code
+
+
+def _refused_by_the_machine(error: BaseException) -> str | None:
+    """What the machine has not enough of, or does not let us do; None if something else is wrong.
+
+    A full disk, a folder that may not be written, a file that vanished, memory used up.
+    """
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in first_line(error):
+        return f"this machine has not enough memory: {first_line(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f" (at '{error.filename}')" if error.filename else "")
+    return None
 
 
 def _ours(error: ModuleNotFoundError) -> bool:

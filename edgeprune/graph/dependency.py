@@ -23,7 +23,7 @@ from torch_pruning._helpers import GroupItem as GraphItem
 from torch_pruning.dependency.node import Node
 from torch_pruning.ops import OPTYPE
 
-from edgeprune.errors import ModelUnsupported, first_line
+from edgeprune.errors import ModelUnsupported, Unstoppable, failing_as
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -85,17 +85,14 @@ def build(module: nn.Module, inputs: Sequence[Tensor]) -> DependencyGraph:
         returned.extend(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor))
         return returned
 
-    try:
-        with torch.enable_grad(), _quiet():
-            graph.build_dependency(
-                module,
-                tuple(inputs),
-                forward_fn=lambda network, given: network(*given),  # the default calls it twice
-                output_transform=remember,
-                verbose=False,
-            )
-    except Exception as cause:  # whatever a stranger's forward raises
-        raise ModelUnsupported(f"cannot trace the network: {first_line(cause)}") from cause
+    with failing_as(ModelUnsupported, "cannot trace the network"), torch.enable_grad(), _quiet():
+        graph.build_dependency(
+            module,
+            tuple(inputs),
+            forward_fn=lambda network, given: network(*given),  # the default calls it twice
+            output_transform=remember,
+            verbose=False,
+        )
     gradients = {tensor.grad_fn for tensor in returned}
     graph.outputs = {node for node in graph.module2node.values() if node.grad_fn in gradients}
     live = _leaf_ids(gradients)
@@ -188,8 +185,8 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-class _TooSlow(BaseException):
-    """Not an Exception, so that no handler in a network's forward swallows it."""
+class _TooSlow(Unstoppable):
+    """Tracing has taken too long."""
 
 
 def _splits_channels(node: Node) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from edgeprune.blueprint.allowed import import_file, import_named
-from edgeprune.errors import UsageError
+from edgeprune.errors import UsageError, failing_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,12 +45,9 @@ def build(arch: str, arguments: Mapping[str, object]) -> nn.Module:
         factory, defaults = _torchvision(name)
     else:
         factory, defaults = _factory(source, name), {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the random weights, which are replaced
-            network = factory(**(defaults | dict(arguments)))
-    except Exception as error:  # a user's factory may fail in any way
-        raise UsageError(f"--arch {arch} failed: {error!r}") from error
+    with failing_as(UsageError, f"--arch {arch} failed"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the random weights, which are replaced
+        network = factory(**(defaults | dict(arguments)))
     if not isinstance(network, nn.Module):
         raise UsageError(f"--arch {arch} made a {type(network).__name__}, not an nn.Module")
     return network
@@ -89,10 +86,8 @@ def _factory(source: str, name: str) -> Callable[..., object]:
     if source.endswith(".py"):
         module = import_file(Path(source))
     else:
-        try:
+        with failing_as(UsageError, f"--arch: cannot import {source!r}"):
             module = import_named(source)
-        except Exception as error:  # importing runs the user's code
-            raise UsageError(f"--arch: cannot import {source!r}: {error!r}") from error
     factory: Any = module
     for part in name.split("."):
         factory = getattr(factory, part, None)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from edgeprune.errors import UsageError
+from edgeprune.errors import EdgepruneError, UsageError, failing_as, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,11 +160,15 @@ def _failure(network: nn.Module, shapes: tuple[Shape, ...]) -> str | None:
     some = next(network.parameters(), None)
     device = some.device if some is not None else torch.device("cpu")
     try:
-        with torch.no_grad():
+        with torch.no_grad(), failing_as(_DoesNotRun):
             network(*(torch.zeros(shape, device=device) for shape in shapes))
-    except Exception as error:  # a user's forward may fail in any way
-        return (str(error) or repr(error)).partition("\n")[0]
+    except (_DoesNotRun, EdgepruneError) as error:
+        return first_line(error)
     return None
+
+
+class _DoesNotRun(Exception):
+    """The network's forward failed."""
 
 
 def _check_batch(shape: Shape) -> None:

@@ -16,12 +16,14 @@ import pytest
 import torch
 import zoo
 from invocation import CHAIN_SHAPE, edgeprune
+from report_examples import full
 from torch import nn
 
 from edgeprune.bench import worker
 from edgeprune.blueprint import file as stored_networks
 from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.layer_names import require_tree
+from edgeprune.report.files import decode, save
 from edgeprune.text_file import read_bytes
 
 if TYPE_CHECKING:
@@ -134,6 +136,77 @@ def test_a_disk_that_takes_no_more_is_named_whatever_stage_it_meets(
     assert os.strerror(number) in ran.error
     assert "compressed.safetensors" in ran.error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("closed", [(2,), (0, 2), (0, 1, 2)])
+def test_a_missing_stream_is_no_failure(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """As under cron; what is opened next does not get the stream's number."""
+    save(full(), tmp_path / "report.json")
+    command = [sys.executable, "-m", "edgeprune", "check", str(tmp_path / "report.json")]
+    flags = ["--fail-if", "macs.ratio > 2", "--write", "json", str(tmp_path / "copy.json")]
+    ran = subprocess.run(
+        [*command, *flags],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: [os.close(number) for number in closed],
+        check=False,
+    )
+    assert ran.returncode == 0
+    assert ("passed" in ran.stdout) == (1 not in closed)
+    assert decode(tmp_path / "copy.json").gates[0].passed
+
+
+class Raising(nn.Module):
+    """Raises whatever it was told to, when it runs."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 3)
+        self.error = error
+
+    def forward(self, _: torch.Tensor) -> torch.Tensor:
+        raise RAISED[self.error]
+
+
+class Silent(Exception):
+    """Cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class Stubborn(BaseException):
+    """Passes through handlers of Exception."""
+
+
+RAISED: dict[str, BaseException] = {
+    "exit": SystemExit(0),
+    "stubborn": Stubborn("no"),
+    "generator": GeneratorExit(),
+    "memory": MemoryError(),
+    "recursion": RecursionError("deep"),
+    "silent": Silent(),
+    "empty": Exception(),
+    "lines": Exception("\n\none\ntwo"),
+    "foreign": UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"),
+    "ours": ModelRefused("as if it were ours"),
+    "os": OSError(5, "Input/output error"),
+    "assertion": AssertionError(),
+}
+
+
+@pytest.mark.parametrize("error", RAISED)
+@pytest.mark.parametrize("command", ["inspect", "export"])
+def test_whatever_a_networks_forward_raises_is_its_fault(
+    command: str, error: str, tmp_path: Path
+) -> None:
+    torch.save(Raising(error), tmp_path / "raising.pt")
+    output = ("-o", tmp_path / "out") if command == "export" else ()
+    flags = ("--input", CHAIN_SHAPE, "--allow", __name__, *output)
+    ran = edgeprune(command, tmp_path / "raising.pt", *flags)
+    assert ran.code in (2, 4, 5)
+    assert len(ran.error.splitlines()) <= 2
+    assert not (tmp_path / "out").exists()
 
 
 ENDLESS = """
