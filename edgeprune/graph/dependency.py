@@ -4,31 +4,36 @@ Which channels depend on which is Torch-Pruning's to find (Fang et al., "DepGrap
 Structural Pruning", arXiv:2301.12900); which of them go is decided elsewhere, and whether the cut
 was right is proved elsewhere. Here its sharp edges are covered: the graph is traced with
 gradients enabled and a batch of two, a view that splits the channel axis does not crash it, and
-tracing is limited in time.
+what it looks up by walking through lists is looked up by hash, so that deep networks take time in
+proportion to their depth.
 """
 
 from __future__ import annotations
 
-import ctypes
-import threading
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch_pruning
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch_pruning._helpers import GroupItem as GraphItem
+from torch_pruning._helpers import UnwrappedParameters, _HybridIndex
+from torch_pruning.dependency.dependency import Dependency
 from torch_pruning.dependency.node import Node
-from torch_pruning.ops import OPTYPE
+from torch_pruning.ops import OPTYPE, module2type
+from torch_pruning.pruner.function import PrunerBox
 
-from edgeprune.errors import ModelUnsupported, Unstoppable, failing_as
+from edgeprune.errors import ModelUnsupported, VerificationFailed, failing_as, first_line
+from edgeprune.graph.shared_parameters import sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["OPTYPE", "DependencyGraph", "GraphItem", "Node", "build", "cut", "groups", "time_limit"]
+    from edgeprune.artifacts import Side
+
+__all__ = ["OPTYPE", "DependencyGraph", "GraphItem", "Node", "cut", "groups"]
 
 
 PRODUCERS = (OPTYPE.CONV, OPTYPE.DEPTHWISE_CONV, OPTYPE.LINEAR)
@@ -42,13 +47,53 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
         outputs: Nodes whose value the network returns.
         splits_channels: Nodes after which channel indices mean nothing: views with more dimensions
             than images have, as channel shuffle takes.
-        live: Names of the parameters that take part in inference.
+        bare: Names of the parameters that no known layer owns.
+        sharing: For each module that shares a parameter with another, that one's name.
     """
 
     model: nn.Module
     outputs: set[Node]
     splits_channels: set[Node]
-    live: set[str]
+    bare: Collection[str]
+    sharing: Mapping[nn.Module, str]
+
+    def trace(self, module: nn.Module, inputs: Sequence[Tensor]) -> None:
+        """Run ``module``, whose parameters must all require gradients, and read its graph.
+
+        Args:
+            module: A copy of the network: its mode is changed.
+            inputs: One tensor for each positional input, batch of two.
+
+        Raises:
+            ModelUnsupported: If the network cannot be traced.
+        """
+        returned: list[Tensor] = []
+
+        def remember(output: object) -> object:
+            returned.extend(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor))
+            return returned
+
+        failing = failing_as(ModelUnsupported, "cannot trace the network")
+        with failing, torch.enable_grad(), _quiet():
+            self.build_dependency(
+                module,
+                tuple(inputs),
+                forward_fn=lambda network, given: network(*given),  # the default calls it twice
+                output_transform=remember,
+                verbose=False,
+            )
+        gradients = {tensor.grad_fn for tensor in returned}
+        self.outputs = {node for node in self.module2node.values() if node.grad_fn in gradients}
+        self.sharing = sharing(module)
+
+    @property
+    def extent(self) -> str:
+        """How much there is to trace, in words; none of it before the network has run."""
+        nodes = list(getattr(self, "module2node", {}).values())
+        layers = sum(node.type in PRODUCERS for node in nodes)
+        couplings = sum(len(node.dependencies) for node in nodes)
+        found = f"{layers} layers, {len(nodes)} operations, {couplings} couplings"
+        return f"{found}, attention among them" if any(map(_attends, nodes)) else found
 
     def _build_dependency(self, module2node: dict[object, Node]) -> None:
         split = {node for node in module2node.values() if _splits_channels(node)}
@@ -58,46 +103,26 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
             node.type = OPTYPE.ELEMENTWISE  # its own index arithmetic would fail on these
         super()._build_dependency(module2node)
 
+    def _detect_unwrapped_parameters(
+        self, given: object
+    ) -> tuple[dict[nn.Parameter, str], list[UnwrappedParameters]]:
+        """Parameters that no known layer owns: their names, and the axis that would shrink."""
+        owned = {
+            id(parameter)
+            for layer in self.model.modules()
+            if module2type(layer) != OPTYPE.ELEMENTWISE
+            for parameter in layer.parameters()
+        }
+        names = {p: name for name, p in self.model.named_parameters() if id(p) not in owned}
+        self.bare = set(names.values())
+        axes = {parameter: _channel_axis(parameter) for parameter in names}
+        return names, [UnwrappedParameters(p, axis) for p, axis in axes.items() if axis is not None]
+
     def name_of(self, node: Node) -> str:
         """Dotted name of a node's module or parameter; what the operation is, without one."""
         if node.type == OPTYPE.PARAMETER:
             return str(self._param_to_name[node.module])
         return str(self._module2name.get(node.module, node.module))
-
-
-def build(module: nn.Module, inputs: Sequence[Tensor]) -> DependencyGraph:
-    """Trace ``module``, whose parameters must all require gradients, into a dependency graph.
-
-    Args:
-        module: A copy of the network: its mode is changed, and :func:`cut` will cut it.
-        inputs: One tensor for each positional input, batch of two.
-
-    Returns:
-        The graph, bound to ``module``.
-
-    Raises:
-        ModelUnsupported: If the network cannot be traced.
-    """
-    graph = DependencyGraph()
-    returned: list[Tensor] = []
-
-    def remember(output: object) -> object:
-        returned.extend(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor))
-        return returned
-
-    with failing_as(ModelUnsupported, "cannot trace the network"), torch.enable_grad(), _quiet():
-        graph.build_dependency(
-            module,
-            tuple(inputs),
-            forward_fn=lambda network, given: network(*given),  # the default calls it twice
-            output_transform=remember,
-            verbose=False,
-        )
-    gradients = {tensor.grad_fn for tensor in returned}
-    graph.outputs = {node for node in graph.module2node.values() if node.grad_fn in gradients}
-    live = _leaf_ids(gradients)
-    graph.live = {name for name, value in module.named_parameters() if id(value) in live}
-    return graph
 
 
 def groups(graph: DependencyGraph) -> Iterator[tuple[Node, Sequence[GraphItem], str | None]]:
@@ -115,11 +140,8 @@ def groups(graph: DependencyGraph) -> Iterator[tuple[Node, Sequence[GraphItem], 
     for root in roots:
         if root.module in seen:
             continue
-        pruner = graph.get_pruner_of_module(root.module)
-        every = list(range(pruner.get_out_channels(root.module)))
         try:
-            with _quiet():
-                items = graph.get_pruning_group(root.module, pruner.prune_out_channels, every).items
+            items = _merged(_dependent(graph, root))
         except Exception as cause:  # it knows convolution chains better than index tricks
             yield root, (), f"dependencies cannot be followed from it ({type(cause).__name__})"
             continue
@@ -129,52 +151,81 @@ def groups(graph: DependencyGraph) -> Iterator[tuple[Node, Sequence[GraphItem], 
         yield root, items, None
 
 
-def cut(graph: DependencyGraph, layer: str, removed: Sequence[int]) -> None:
-    """Remove output channels of ``layer``, and of all that depends on them, from the network.
+def _dependent(graph: DependencyGraph, root: Node) -> list[tuple[Any, tuple[_HybridIndex, ...]]]:
+    """All that must follow when every channel of ``root`` goes, in the order it is met."""
+    pruner = graph.get_pruner_of_module(root.module)
+    cut_root = pruner.prune_out_channels
+    every = tuple(_HybridIndex(i, i) for i in range(pruner.get_out_channels(root.module)))
+    met = [(Dependency(cut_root, cut_root, source=root, target=root), every)]
+    known = {(root, cut_root, every)}
+    visited: set[Node] = set()
+    stack = list(met)
+    while stack:
+        reached, indices = stack.pop()
+        visited.add(reached.target)
+        for dependency in reached.target.dependencies:
+            if not dependency.is_triggered_by(reached.handler):
+                continue
+            mapped = indices
+            for mapping in dependency.index_mapping:
+                mapped = mapped if mapping is None else tuple(mapping(mapped))
+            cut_here = (dependency.target, dependency.handler, mapped)
+            if not mapped or (dependency.target in visited and cut_here in known):
+                continue
+            known.add(cut_here)
+            met.append((dependency, mapped))
+            stack.append((dependency, mapped))
+    return met
+
+
+def _merged(met: Sequence[tuple[Any, tuple[_HybridIndex, ...]]]) -> list[GraphItem]:
+    """One item for each side of a layer; where it was met more than once, with each index once."""
+    merged: dict[object, tuple[Any, tuple[_HybridIndex, ...]]] = {}
+    for dependency, indices in met:
+        key = (dependency.target, dependency.handler)
+        if key in merged:
+            first, so_far = merged[key]
+            roots: dict[int, int] = {}
+            for index in (*so_far, *indices):
+                roots.setdefault(index.idx, index.root_idx)
+            merged[key] = first, tuple(_HybridIndex(*pair) for pair in roots.items())
+        else:
+            merged[key] = dependency, indices
+    items = []
+    for dependency, indices in merged.values():
+        item = GraphItem(dependency, [index.idx for index in indices])
+        item.root_idxs = [index.root_idx for index in indices]
+        items.append(item)
+    return items
+
+
+def cut(module: nn.Module, lost: Mapping[tuple[str, Side], Collection[int]]) -> None:
+    """Remove channels of layers and parameters, in place.
 
     Args:
-        graph: Built on the network to be cut.
-        layer: Dotted name of the group's first layer.
-        removed: Absolute indices of its output channels.
-    """
-    module = graph.model.get_submodule(layer)
-    pruner = graph.get_pruner_of_module(module)
-    with _quiet():
-        graph.get_pruning_group(module, pruner.prune_out_channels, list(removed)).prune()
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt this thread after ``seconds``, between two bytecodes.
-
-    Unlike SIGALRM this works in any thread and on any system. It insists once a second, because
-    the graph's tracer swallows one exception of any kind.
+        module: The network.
+        lost: Indices of the channels that go, by dotted name and side.
 
     Raises:
-        ModelUnsupported: When time is up.
+        VerificationFailed: Names what cannot be cut so.
     """
-    over = threading.Event()
-    thread = ctypes.c_ulong(threading.get_ident())
-
-    def insist() -> None:
-        pause = seconds
-        while not over.wait(pause):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TooSlow))
-            pause = 1.0
-
-    watch = threading.Thread(target=insist, daemon=True)
-    watch.start()
-    try:
-        yield
-    except _TooSlow:
-        raise ModelUnsupported(
-            f"tracing took longer than {seconds:g} s and was stopped; networks with windowed "
-            "attention are not supported"
-        ) from None
-    finally:
-        over.set()
-        watch.join()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)
+    names = {name for name, _ in module.named_modules()}
+    kinds = {name: module2type(module.get_submodule(name)) for name, _ in lost if name in names}
+    for (name, side), channels in lost.items():
+        gone = sorted(channels)
+        pruner = PrunerBox[kinds.get(name, OPTYPE.PARAMETER)]
+        try:
+            if name in names:
+                pruner.pruning_dim = -1  # LayerNorm counts channels last
+                shrink = pruner.prune_in_channels if side == "in" else pruner.prune_out_channels
+                shrink(module.get_submodule(name), gone)
+            else:
+                parent, _, leaf = name.rpartition(".")
+                whole = module.get_parameter(name)
+                pruner.pruning_dim = _channel_axis(whole)
+                setattr(module.get_submodule(parent), leaf, pruner.prune_out_channels(whole, gone))
+        except Exception as cause:  # a layer that it does not know how to cut
+            raise VerificationFailed(f"'{name}' cannot be cut: {first_line(cause)}") from cause
 
 
 @contextmanager
@@ -185,8 +236,30 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-class _TooSlow(Unstoppable):
-    """Tracing has taken too long."""
+def _channel_axis(parameter: Tensor) -> int | None:
+    """The axis that a parameter of no known layer counts channels on: the last that is longer."""
+    longer = [axis for axis, size in enumerate(parameter.shape) if size > 1]
+    return longer[-1] if longer else None
+
+
+def _attends(node: Node) -> bool:
+    """Whether a node is attention, or a softmax that a product of maps reads."""
+    if node.type == OPTYPE.MHA or _is_one_of(node, "ScaledDotProduct"):
+        return True
+    stack, seen = list(node.outputs) if _is_one_of(node, "Softmax") else [], {node}
+    while stack:
+        after = stack.pop()
+        if after in seen or after.type not in (OPTYPE.RESHAPE, OPTYPE.EXPAND, OPTYPE.ELEMENTWISE):
+            continue
+        if _is_one_of(after, "Bmm"):
+            return True
+        seen.add(after)
+        stack.extend(after.outputs)
+    return False
+
+
+def _is_one_of(node: Node, *operations: str) -> bool:
+    return str(getattr(node.module, "_grad_fn", "")).startswith(operations)
 
 
 def _splits_channels(node: Node) -> bool:
@@ -195,17 +268,3 @@ def _splits_channels(node: Node) -> bool:
     return any(len(value.shape) > 4 for value in metadata) and not isinstance(
         node.module, nn.modules.conv._ConvNd | nn.modules.batchnorm._BatchNorm
     )
-
-
-def _leaf_ids(roots: Collection[object]) -> set[int]:
-    """Identities of the leaf tensors that the given gradient functions lead back to."""
-    stack, seen, leaves = [root for root in roots if root is not None], set(), set()
-    while stack:
-        function = stack.pop()
-        if function in seen:
-            continue
-        seen.add(function)
-        if hasattr(function, "variable"):
-            leaves.add(id(function.variable))
-        stack.extend(parent for parent, _ in getattr(function, "next_functions", ()) if parent)
-    return leaves

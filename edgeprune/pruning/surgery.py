@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -16,6 +17,7 @@ from torch import nn
 from edgeprune.artifacts import KeptChannels, PrunedModel, PruningPlan, TracedModel
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.graph import dependency
+from edgeprune.graph.liveness import live_parameters
 from edgeprune.pruning.masking import compare_with_masked
 from edgeprune.random_inputs import random_inputs
 
@@ -53,19 +55,15 @@ def remove_channels(traced: TracedModel, plan: PruningPlan) -> nn.Module:
     replaced by ``nn.Identity``.
 
     Raises:
-        VerificationFailed: If the dependency graph cannot carry out the cut.
+        VerificationFailed: If a layer cannot be cut so.
     """
     module = copy.deepcopy(traced.source.module)
     frozen = {name for name, value in module.named_parameters() if not value.requires_grad}
     for parameter in module.parameters():
         parameter.requires_grad_(True)
-    graph = dependency.build(module, random_inputs(traced.source.input, batch=2))
-    try:
-        for entry in plan.groups:
-            dependency.cut(graph, entry.group, entry.removed)
-    except Exception as cause:  # index arithmetic that meets an operation it does not know
-        raise VerificationFailed(f"'{entry.group}' cannot be cut: {cause}") from cause
-    _drop_unused(module, graph.live)
+    live = live_parameters(module, random_inputs(traced.source.input, batch=2))
+    dependency.cut(module, traced.removed(plan))
+    _drop_unused(module, live)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in frozen)
         parameter.grad = None
@@ -132,9 +130,9 @@ def check_fits(traced: TracedModel, plan: PruningPlan) -> None:
         )
         if not entry.kept or not valid:
             raise UsageError(f"the plan keeps channels of '{entry.group}' that do not exist")
-    names = [entry.group for entry in plan.groups]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    counts = Counter(entry.group for entry in plan.groups)
+    twice = next((name for name, count in counts.items() if count > 1), None)
+    if twice is not None:
         raise UsageError(f"the plan prunes '{twice}' twice")
 
 

@@ -24,11 +24,9 @@ from edgeprune.graph.layers import CHANNEL_LAYERS
 from edgeprune.recovery.kept_channels import kept_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
-    from edgeprune.artifacts import LinearPath, PrunedModel, TracedModel
+    from edgeprune.artifacts import PrunedModel, TracedModel
     from edgeprune.artifacts.recorded import OperatorTrace
 
 
@@ -74,36 +72,37 @@ def block_ends(traced: TracedModel, pruned: PrunedModel, *, normed: bool) -> tup
 
 def _summands(traced: TracedModel) -> set[str]:
     """Layers whose output is added to something."""
-    return {
-        layer
+    found: set[str] = set()
+    seen: set[tuple[int, bool]] = set()
+    stack = [
+        (member.reads, False)
         for group in traced.groups
         for member in group.having("consumer")
         if member.reads is not None
-        for layer in _added(member.reads, inside=False)
-    }
-
-
-def _added(path: LinearPath, *, inside: bool) -> Iterator[str]:
-    """Layers that give the terms of sums in ``path``, itself a term or not."""
-    match path:
-        case Sum(terms):
-            for term in terms:
-                yield from _added(term, inside=True)
-        case Scaled(_, of):
-            yield from _added(of, inside=inside)
-        case BatchNormed(layer, of) | Depthwise(layer, of):
-            if inside:
-                yield layer
-            yield from _added(of, inside=False)
-        case Filters(layer):
-            if inside:
-                yield layer
+    ]
+    while stack:
+        path, added = stack.pop()
+        if (id(path), added) in seen:  # the consumers of a residual stream share most of it
+            continue
+        seen.add((id(path), added))
+        match path:
+            case Sum(terms):
+                stack += [(term, True) for term in terms]
+            case Scaled(_, of):
+                stack.append((of, added))
+            case BatchNormed(layer, of) | Depthwise(layer, of):
+                found |= {layer} if added else set()
+                stack.append((of, False))
+            case Filters(layer):
+                found |= {layer} if added else set()
+    return found
 
 
 def _last_at_each_resolution(record: OperatorTrace, candidates: list[str]) -> set[str]:
     """The candidate that runs last, of those whose outputs have the same height and width."""
+    asked = set(candidates)
     last: dict[tuple[int, ...], str] = {}
     for operation in record.operations:
-        if operation.layer in candidates and operation.writes:
+        if operation.layer in asked and operation.writes:
             last[operation.writes[0].shape[2:]] = operation.layer
     return set(last.values())

@@ -21,6 +21,7 @@ from edgeprune.artifacts import (
 )
 from edgeprune.errors import ModelUnsupported
 from edgeprune.graph import dependency
+from edgeprune.graph.cpu_limit import cpu_limit
 from edgeprune.graph.dependency import OPTYPE, DependencyGraph, GraphItem, Node
 from edgeprune.graph.recording import operators_of
 from edgeprune.random_inputs import random_inputs
@@ -54,7 +55,7 @@ def trace(
     Args:
         source: The network; it is copied, not changed.
         keep: Globs of dotted layer names whose output channels stay, with all coupled to them.
-        time_limit_s: Give up after so long; index arithmetic of windowed attention never ends.
+        time_limit_s: CPU seconds after which to give up; there is index arithmetic without end.
 
     Returns:
         All groups, locked ones with their reason.
@@ -68,12 +69,21 @@ def trace(
         parameter.requires_grad_(True)
     kept_layers = matching_layers(module, keep)
     order = {name: place for place, (name, _) in enumerate(module.named_modules())}
-    with dependency.time_limit(time_limit_s):
-        graph = dependency.build(module, random_inputs(source.input, batch=2))
-        groups = [
-            _group(graph, items, kept_layers, order) if why is None else _lost(graph, root, why)
-            for root, items, why in dependency.groups(graph)
-        ]
+    graph = DependencyGraph()
+    groups: list[ChannelGroup] = []
+
+    def too_slow() -> str:
+        return (
+            f"tracing '{source.name}' took more than {time_limit_s:g} s of CPU time and was "
+            f"stopped: {graph.extent}; {len(groups)} channel groups found by then"
+        )
+
+    with cpu_limit(time_limit_s, too_slow):
+        graph.trace(module, random_inputs(source.input, batch=2))
+        for root, items, why in dependency.groups(graph):
+            groups.append(
+                _group(graph, items, kept_layers, order) if why is None else _lost(graph, root, why)
+            )
     if not groups:
         raise ModelUnsupported(
             f"'{source.name}' has no convolution or linear layer that tracing can see"

@@ -13,6 +13,7 @@ from edgeprune.graph.dependency import OPTYPE, DependencyGraph, Node
 
 GATES = ("SigmoidBackward", "HardsigmoidBackward")
 PASSED = (OPTYPE.ELEMENTWISE, OPTYPE.RESHAPE, OPTYPE.PRELU, OPTYPE.CONCAT)
+FOLLOWED = (*PASSED, OPTYPE.BN, OPTYPE.DEPTHWISE_CONV)
 
 
 class LinearPaths:
@@ -30,46 +31,65 @@ class LinearPaths:
 
     def read_by(self, node: Node) -> LinearPath | None:
         """The path on the input of ``node``; None where it is not a linear one."""
-        inputs = [given for given in node.inputs if given in self._nodes and not _is_weight(given)]
-        operation = str(getattr(node.module, "_grad_fn", ""))
-        if len(inputs) == 1:
-            return self._of(inputs[0])
-        if operation.startswith("AddBackward"):
-            terms = tuple(self._of(given) for given in inputs)
-            return Sum(tuple(t for t in terms if t)) if terms and all(terms) else None
-        if operation.startswith("MulBackward"):
-            return self._of_product(inputs)
-        return None
+        for source in self._sources(node):
+            self._follow(source)
+        return self._read(node)
 
-    def _of(self, node: Node) -> LinearPath | None:
-        """The path on the output of a node of the group."""
-        if node not in self._known:
-            self._known[node] = None  # a layer used twice would lead back to itself
-            self._known[node] = self._traced(node)
-        return self._known[node]
+    def _follow(self, last: Node) -> None:
+        """Find the path on the output of a node, and before it those that it is made of.
 
-    def _traced(self, node: Node) -> LinearPath | None:
+        A stack of our own, for Python's ends within a few hundred layers.
+        """
+        stack = [] if last in self._known else [last]
+        while stack:
+            node = stack[-1]
+            self._known.setdefault(node, None)  # a layer used twice would lead back to itself
+            behind = self._sources(node) if node.type in FOLLOWED else []
+            unknown = next((source for source in behind if source not in self._known), None)
+            if unknown is not None:
+                stack.append(unknown)
+            else:
+                self._known[stack.pop()] = self._made(node)
+
+    def _made(self, node: Node) -> LinearPath | None:
+        """The path on the output of a node whose sources are known."""
         if node.type in (OPTYPE.CONV, OPTYPE.LINEAR):
             return Filters(self._graph.name_of(node))
+        of = self._read(node) if node.type in FOLLOWED else None
+        if of is None or node.type in PASSED:
+            return of
         if node.type == OPTYPE.BN and node.module.running_mean is None:
             return None  # normalised by each batch's own statistics
-        if node.type in (OPTYPE.BN, OPTYPE.DEPTHWISE_CONV):
-            of = self.read_by(node)
-            wrapper = BatchNormed if node.type == OPTYPE.BN else Depthwise
-            return None if of is None else wrapper(self._graph.name_of(node), of)
-        return self.read_by(node) if node.type in PASSED else None
+        wrapper = BatchNormed if node.type == OPTYPE.BN else Depthwise
+        return wrapper(self._graph.name_of(node), of)
 
-    def _of_product(self, inputs: list[Node]) -> LinearPath | None:
-        """A parameter scales its channels; a sigmoid gate passes as a constant."""
-        factors = [given for given in inputs if not _is_gate(given)]
+    def _sources(self, node: Node) -> list[Node]:
+        """The nodes whose channels a node reads; none where it joins them in no linear way."""
+        inputs = self._inputs(node)
+        if len(inputs) == 1 or _does(node, "AddBackward"):
+            return inputs
+        if not _does(node, "MulBackward"):
+            return []
+        factors = [given for given in inputs if not _does(given, *GATES)]  # a gate is a constant
         scales = [given for given in factors if given.type == OPTYPE.PARAMETER]
         others = [given for given in factors if given.type != OPTYPE.PARAMETER]
-        if len(others) != 1 or len(scales) > 1:
+        return others if len(others) == 1 and len(scales) <= 1 else []
+
+    def _read(self, node: Node) -> LinearPath | None:
+        """The path on the input of a node whose sources are known."""
+        paths = [self._known[source] for source in self._sources(node)]
+        terms = tuple(path for path in paths if path is not None)
+        if not terms or len(terms) < len(paths):
             return None
-        of = self._of(others[0])
-        if of is None or not scales:
-            return of
-        return Scaled(self._graph.name_of(scales[0]), of)
+        if len(terms) > 1:
+            return Sum(terms)
+        scales = [given for given in self._inputs(node) if given.type == OPTYPE.PARAMETER]
+        if len(self._inputs(node)) == 1 or not scales:
+            return terms[0]
+        return Scaled(self._graph.name_of(scales[0]), terms[0])
+
+    def _inputs(self, node: Node) -> list[Node]:
+        return [given for given in node.inputs if given in self._nodes and not _is_weight(given)]
 
 
 def _is_weight(node: Node) -> bool:
@@ -77,5 +97,6 @@ def _is_weight(node: Node) -> bool:
     return not node.inputs and node.type in (OPTYPE.ELEMENTWISE, OPTYPE.RESHAPE)
 
 
-def _is_gate(node: Node) -> bool:
-    return str(getattr(node.module, "_grad_fn", "")).startswith(GATES)
+def _does(node: Node, *operations: str) -> bool:
+    """Whether a node's operation is one of those, by the beginnings of autograd's names."""
+    return str(getattr(node.module, "_grad_fn", "")).startswith(operations)

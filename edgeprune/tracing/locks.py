@@ -10,14 +10,14 @@ import difflib
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from edgeprune.errors import UsageError
 from edgeprune.graph.dependency import OPTYPE, DependencyGraph, Node
 from edgeprune.graph.layers import group_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from torch import nn
 
     from edgeprune.artifacts import ChannelGroup, Member
 
@@ -106,7 +106,7 @@ def _node_reason(graph: DependencyGraph, node: Node) -> str | None:
         return f"parameter '{layer}' ({shape}) does not say which of its axes counts channels"
     if node.type == OPTYPE.DEPTHWISE_CONV and module.in_channels != module.out_channels:
         return f"'{layer}' has several input channels for each of its filters"
-    shared = _shared_with(graph.model, module) if isinstance(module, nn.Module) else None
+    shared = graph.sharing.get(module)
     if shared is not None:
         return f"'{layer}' and '{shared}' share a parameter"
     return None
@@ -138,18 +138,9 @@ def _is_grouped(graph: DependencyGraph, member: Member) -> bool:
 
 def _size(graph: DependencyGraph, member: Member) -> int:
     """Number of the layer's own channels on the side that the group uses."""
-    if member.role == "parameter" and member.layer in graph._param_to_name.values():
+    if member.layer in graph.bare:
         return int(graph.model.get_parameter(member.layer).numel())
     module = graph.model.get_submodule(member.layer)
     if member.role == "consumer":
         return int(graph.get_in_channels(module))
     return int(graph.get_out_channels(module))
-
-
-def _shared_with(model: nn.Module, module: nn.Module) -> str | None:
-    """Name of another module that owns one of this module's parameters."""
-    own = {id(parameter) for parameter in module.parameters(recurse=False)}
-    for name, other in model.named_modules():
-        if other is not module and own & {id(p) for p in other.parameters(recurse=False)}:
-            return str(name)
-    return None

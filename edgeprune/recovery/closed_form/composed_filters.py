@@ -115,21 +115,30 @@ class FilterComposer:
     def __init__(self, module: nn.Module, group: ChannelGroup) -> None:
         self._module = module
         self._group = group
+        self._members = {(each.layer, each.role): each for each in reversed(group.members)}
         self._known: dict[int, ComposedFilters] = {}
 
     def compose(self, path: LinearPath) -> ComposedFilters:
         """Compose the filters along ``path``; each part only once, however often it is read."""
-        key = id(path)
-        if key not in self._known:
-            self._known[key] = self._compose(path)
-        return self._known[key]
+        stack = [path]  # our own: Python's ends within a few hundred layers
+        while stack:
+            unknown = [part for part in _parts(stack[-1]) if id(part) not in self._known]
+            if unknown:
+                stack += unknown
+            else:
+                part = stack.pop()
+                if id(part) not in self._known:
+                    self._known[id(part)] = self._composed(part)
+        return self._known[id(path)]
 
-    def _compose(self, path: LinearPath) -> ComposedFilters:
+    def _composed(self, path: LinearPath) -> ComposedFilters:
+        """Compose a path whose parts are known."""
         if isinstance(path, Filters):
             return self._filters(path.layer)
+        parts = [self._known[id(part)] for part in _parts(path)]
         if isinstance(path, Sum):
-            return _summed([self.compose(term) for term in path.terms])
-        composed = self.compose(path.of)
+            return _summed(parts)
+        composed = parts[0]
         if isinstance(path, BatchNormed):
             normed = self._normed(composed, path.layer)
             if isinstance(path.of, Filters):
@@ -191,8 +200,15 @@ class FilterComposer:
 
     def _of_channels(self, layer: str, role: Role, values: Tensor) -> Tensor:
         """A layer's values in the order of the group's channels."""
-        member = next(m for m in self._group.having(role) if m.layer == layer)
-        return values.detach().double()[own_indices(member).to(values.device)]
+        indices = own_indices(self._members[layer, role])
+        return values.detach().double()[indices.to(values.device)]
+
+
+def _parts(path: LinearPath) -> tuple[LinearPath, ...]:
+    """What a path is made of."""
+    if isinstance(path, Sum):
+        return path.terms
+    return () if isinstance(path, Filters) else (path.of,)
 
 
 def _scaled(composed: ComposedFilters, gain: Tensor) -> ComposedFilters:
