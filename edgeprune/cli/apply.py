@@ -10,6 +10,7 @@ import click
 from edgeprune.cli import options
 from edgeprune.cli.compress import finish, run
 from edgeprune.cli.console import common_options, warn
+from edgeprune.errors import ModelRefused
 
 
 @click.command("apply")
@@ -22,14 +23,20 @@ from edgeprune.cli.console import common_options, warn
     options.MEASURING,
     options.JUDGING,
     options.OUTPUT,
-)
+    click.option("--other-weights", is_flag=True,
+                 help="Replay the plan on other weights than it was made for, such as retrained "
+                      "ones."),
+)  # fmt: skip
 @common_options
-def command(plan: Path, **given: Any) -> None:
+def command(plan: Path, *, other_weights: bool, **given: Any) -> None:
     """Replay PLAN, a plan.json, on MODEL: remove the same channels, without search."""
     from edgeprune.pruning import plan_file
 
     saved = plan_file.read(plan)
     source = options.source(given)
     if saved.model_sha256 != source.sha256:
-        warn(f"'{plan}' was made for other weights than those of '{given['model']}'")
+        found = f"'{plan}' was made for other weights than those of '{given['model']}'"
+        if not other_weights:
+            raise ModelRefused(f"{found}: pass --other-weights if that is meant")
+        warn(found)
     finish(run(source, options.config(given, plan=saved), given), given)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli.console import common_options
+from edgeprune.cli.console import common_options, warn
 from edgeprune.cli.rendering import baseline_option, with_baseline, write, write_option
 from edgeprune.errors import GateFailed
 from edgeprune.report import gates, rows
-from edgeprune.report.files import decode
+from edgeprune.report.files import complaint, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,6 +73,8 @@ def command(
     itself records are repeated.
     """
     document = with_baseline(decode(report), baseline)
+    if changed := complaint(report):
+        warn(changed)
     judged = gates.judge(document, fail_if) if fail_if else document
     if not write(judged, output["write"]):
         show = _as_json if output["as_json"] else _as_text

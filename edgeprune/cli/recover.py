@@ -10,7 +10,7 @@ from edgeprune.cli import options
 from edgeprune.cli.compress import finish, run
 from edgeprune.cli.console import common_options
 from edgeprune.cli.run_directory import RECIPE, read_recipe, warn_of_grants
-from edgeprune.errors import UsageError
+from edgeprune.errors import ModelRefused, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def command(run_directory: Path, **given: Any) -> None:
     source = options.source(given)
     saved = plan_file.read(run_directory / plan_file.FILE_NAME)
     if saved.model_sha256 != source.sha256:
-        raise UsageError(
+        raise ModelRefused(
             f"'{given['model']}' holds other weights than those that '{run_directory}' pruned"
         )
     config = options.config(given, plan=saved, target=None, bench=None)
@@ -40,7 +40,7 @@ def command(run_directory: Path, **given: Any) -> None:
 
 def _loading(run_directory: Path) -> dict[str, Any]:
     """Options in RUN's recipe that load the original, by parameter name."""
-    recipe = read_recipe(run_directory / RECIPE)
+    recipe = read_recipe(run_directory / RECIPE, unchanged=True)
     warn_of_grants(run_directory / RECIPE, recipe)
     if "model" not in recipe:
         raise UsageError(f"'{run_directory / RECIPE}' does not say where the original is")

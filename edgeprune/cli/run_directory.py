@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from edgeprune import checksum
 from edgeprune.cli import resuming
 from edgeprune.cli.console import settings, typed_command, warn
 from edgeprune.cli.options import BUDGETS, chosen_budget, shape_text
-from edgeprune.errors import UsageError
+from edgeprune.errors import ModelRefused, UsageError
+from edgeprune.printable import printable
+from edgeprune.report.environment import version
 from edgeprune.text_file import read_bytes
 
 if TYPE_CHECKING:
@@ -118,8 +121,10 @@ def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) ->
     if "macs" in given:
         kind, amount = chosen_budget(given)
         settings[kind] = amount
-    text = f"# settings of: {typed_command()}\n{yaml.safe_dump(settings)}"
-    (folder / RECIPE).write_text(text, encoding="utf-8")
+    command = printable(typed_command(), keep="")
+    head = f"# {checksum.KEY}: {checksum.BLANK}\n# edgeprune {version()}, settings of: {command}\n"
+    text = checksum.filled_in(f"{head}{yaml.safe_dump(settings)}".encode())
+    (folder / RECIPE).write_bytes(text)
 
 
 def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -162,15 +167,22 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path, *, unchanged: bool = False) -> dict[str, Any]:
     """The settings in a recipe.
+
+    Args:
+        path: The file.
+        unchanged: Whether it must be as edgeprune wrote it; else a user may have edited it.
 
     Raises:
         UsageError: If the file is missing or is not a mapping.
+        ModelRefused: If it was changed and must not be.
     """
+    text = read_bytes(path, "the recipe", limit=RECIPE_LIMIT)
+    if unchanged and checksum.is_changed(text):
+        raise ModelRefused(checksum.complaint(path))
     try:
-        text = read_bytes(path, "the recipe", limit=RECIPE_LIMIT).decode()
-        settings = yaml.load(text, _PlainLoader)
+        settings = yaml.load(text.decode(), _PlainLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UsageError(f"'{path}' is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(settings, dict):

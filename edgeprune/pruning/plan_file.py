@@ -1,4 +1,7 @@
-"""PruningPlan ↔ plan.json: a plan that can be read, kept under version control, and replayed."""
+"""PruningPlan ↔ plan.json: a plan that can be read, kept under version control, and replayed.
+
+A plan may be written by hand: the digest of the file is checked where there is one.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgeprune import checksum
 from edgeprune.artifacts import KeptChannels, PruningPlan
-from edgeprune.errors import UsageError
+from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.text_file import read_bytes
 from edgeprune.whole_file import write_whole
 
@@ -31,6 +35,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     model_sha256: str
     versions: dict[str, str]
     groups: tuple[_Group, ...]
+    file_sha256: str = ""
 
 
 def write(plan: PruningPlan, path: Path) -> None:
@@ -43,7 +48,8 @@ def write(plan: PruningPlan, path: Path) -> None:
             "versions": plan.versions,
         }
     ).decode()
-    write_whole(path, f'{head[:-1]},\n "groups": [\n{groups}\n ]}}\n'.encode())
+    text = f'{head[:-1]},\n "groups": [\n{groups}\n ],\n "{checksum.KEY}": "{checksum.BLANK}"}}\n'
+    write_whole(path, checksum.filled_in(text.encode()))
 
 
 def read(path: Path) -> PruningPlan:
@@ -51,13 +57,17 @@ def read(path: Path) -> PruningPlan:
 
     Raises:
         UsageError: If the file is missing, or is no plan; names what is wrong with it.
+        ModelRefused: If it was changed after it was written.
     """
+    text = read_bytes(path, "the plan")
     try:
-        file = msgspec.json.decode(read_bytes(path, "the plan"), type=_File)
+        file = msgspec.json.decode(text, type=_File)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"'{path}' is not a pruning plan: {error}") from error
     if file.schema_version != 1:
         raise UsageError(f"'{path}' has schema version {file.schema_version}, expected 1")
+    if checksum.is_changed(text):
+        raise ModelRefused(checksum.complaint(path))
     groups = tuple(KeptChannels(g.group, g.width, g.kept) for g in file.groups)
     return PruningPlan(groups, file.model_sha256, file.versions, file.schema_version)
 

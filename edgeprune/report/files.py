@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from edgeprune import checksum
 from edgeprune.errors import UsageError
 from edgeprune.report.document import FILE_NAME, SCHEMA_VERSION, ReportDocument
 from edgeprune.text_file import read_bytes
@@ -19,6 +20,12 @@ def encode(document: ReportDocument) -> bytes:
     """The document as indented JSON, keys in the order of the schema, numbers in rows."""
     compact = msgspec.json.encode(document, enc_hook=_plain, order="deterministic")
     return _NUMBERS.sub(_one_line, msgspec.json.format(compact, indent=2)) + b"\n"
+
+
+def with_digest(document: ReportDocument) -> bytes:
+    """The content of report.json: the document, and as its last key a digest of the whole."""
+    digest = f',\n  "{checksum.KEY}": "{checksum.BLANK}"\n}}\n'.encode()
+    return checksum.filled_in(encode(document).removesuffix(b"\n}\n") + digest)
 
 
 def decode(source: bytes | str | os.PathLike[str]) -> ReportDocument:
@@ -46,9 +53,15 @@ def decode(source: bytes | str | os.PathLike[str]) -> ReportDocument:
         raise UsageError(f"{name} is not a complete edgeprune report: {error}") from error
 
 
+def complaint(source: Path) -> str | None:
+    """What to say of a report that was changed after it was written; UsageError if unreadable."""
+    name, text = _read(source)
+    return checksum.complaint(name) if checksum.is_changed(text) else None
+
+
 def save(document: ReportDocument, path: Path) -> None:
     """Write report.json to ``path``; a crash leaves the old file or the new one, never half."""
-    write_whole(path, encode(document))
+    write_whole(path, with_digest(document))
 
 
 def as_dict(document: ReportDocument) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from edgeprune.choices import Choices
 from edgeprune.report import rows
 from edgeprune.report.benchmark_json import as_benchmark_json
 from edgeprune.report.document import FILE_NAME, ReportDocument
-from edgeprune.report.files import encode, save
+from edgeprune.report.files import save, with_digest
 from edgeprune.report.junit import as_junit
 from edgeprune.report.sentences import tone
 from edgeprune.whole_file import write_whole
@@ -64,7 +64,7 @@ def as_html(report: ReportDocument) -> str:
 
 def as_json(report: ReportDocument) -> str:
     """report.json."""
-    return encode(report).decode()
+    return with_digest(report).decode()
 
 
 def _table(section: Section) -> Table:

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import onnx
 import pytest
 import torch
 from invocation import CHAIN_SHAPE, QUICK, Ran, edgeprune
 
 import edgeprune as ep
 from edgeprune.cli.run_directory import new_run
+from edgeprune.report.environment import version
 from edgeprune.report.files import decode
 
 if TYPE_CHECKING:
@@ -290,3 +292,22 @@ def test_images_that_cannot_be_read_stop_the_run_before_it_starts(chain: Path, h
     assert "sub-folder" in ran.error
     assert "trace" not in ran.err
     assert prune(chain, "--eval", "nowhere").code == 2
+
+
+def test_every_file_of_a_run_says_or_is_said_what_it_is_and_who_wrote_it(
+    whole_line: Any,
+) -> None:
+    folder: Path = whole_line.directory
+    report = json.loads((folder / "report.json").read_text())
+    assert report["edgeprune"] == version()
+    for side in ("original", "compressed"):
+        file = folder / f"{side}.onnx"
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == report[side]["onnx"]["sha256"]
+        model = onnx.load(file)
+        assert (model.producer_name, model.producer_version) == ("edgeprune", version())
+        said = {each.key: each.value for each in model.metadata_props}
+        assert said["source_sha256"] == report["model"]["sha256"]
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["model_sha256"] == report["model"]["sha256"]
+    assert plan["versions"]
+    assert f"edgeprune {version()}" in (folder / "recipe.yaml").read_text()

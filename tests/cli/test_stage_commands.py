@@ -72,10 +72,16 @@ def test_apply_replays_a_plan_to_the_same_weights(chain: Path, pruned_chain: Pat
     assert decode(Path("applied")).recovery == ()
 
 
-def test_apply_on_other_weights_warns(pruned_chain: Path, here: Path, monkeypatch: Any) -> None:
+def test_apply_on_other_weights_wants_a_word(
+    pruned_chain: Path, here: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setattr("edgeprune.export.onnx.OnnxTarget.__call__", interrupted)
     torch.save(zoo.build("chain", seed=1), "other.pt")
     ran = apply(pruned_chain / "plan.json", Path("other.pt"))
+    assert ran.code == 4
+    assert "other weights" in ran.error
+    assert "--other-weights" in ran.error
+    ran = apply(pruned_chain / "plan.json", Path("other.pt"), "--other-weights")
     assert "warning: " in ran.err
     assert "other weights" in ran.err
     assert "export original" in ran.err  # so the plan was carried out
@@ -88,7 +94,7 @@ def interrupted(*_: object, **__: object) -> None:
 
 def test_apply_on_another_architecture_is_refused(pruned_chain: Path, here: Path) -> None:
     torch.save(nn.Sequential(zoo.conv_bn(3, 16), zoo.head(16)).eval(), "other.pt")
-    ran = apply(pruned_chain / "plan.json", Path("other.pt"))
+    ran = apply(pruned_chain / "plan.json", Path("other.pt"), "--other-weights")
     assert ran.code == 2
     assert "the plan" in ran.error
     assert not (here / "applied").exists()
@@ -124,7 +130,7 @@ def test_recover_refuses_when_the_original_changed(here: Path) -> None:
     assert edgeprune("prune", "net.pt", "--input", CHAIN_SHAPE, "-o", "run").code == 0
     torch.save(zoo.build("chain", seed=1), "net.pt")
     ran = edgeprune("recover", "run", "-o", "again")
-    assert ran.code == 2
+    assert ran.code == 4
     assert "other weights" in ran.error
     Path("net.pt").unlink()
     assert edgeprune("recover", "run", "-o", "again").code == 2
