@@ -26,6 +26,7 @@ from torch_pruning.ops import OPTYPE, module2type
 from torch_pruning.pruner.function import PrunerBox
 
 from edgeprune.errors import ModelUnsupported, VerificationFailed, failing_as, first_line
+from edgeprune.graph.liveness import nothing_saved
 from edgeprune.graph.shared_parameters import sharing
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]
             return returned
 
         failing = failing_as(ModelUnsupported, "cannot trace the network")
-        with failing, torch.enable_grad(), _quiet():
+        with failing, torch.enable_grad(), nothing_saved(), _quiet():
             self.build_dependency(
                 module,
                 tuple(inputs),

@@ -12,6 +12,7 @@ from edgeprune.errors import ModelUnsupported, failing_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
 
 @torch.enable_grad()
@@ -25,10 +26,15 @@ def live_parameters(module: nn.Module, inputs: Sequence[Tensor]) -> set[str]:
     Raises:
         ModelUnsupported: If the network fails.
     """
-    with failing_as(ModelUnsupported, "cannot run the network"):
+    with failing_as(ModelUnsupported, "cannot run the network"), nothing_saved():
         returned = pytree.tree_leaves(module.eval()(*inputs))
     leaves = _leaf_ids(value.grad_fn for value in returned if isinstance(value, Tensor))
     return {name for name, value in module.named_parameters() if id(value) in leaves}
+
+
+def nothing_saved() -> AbstractContextManager[None]:
+    """Keep no activation for a backward pass, which never comes: only the graph is read."""
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, lambda nothing: nothing)
 
 
 def _leaf_ids(roots: Iterable[object]) -> set[int]:

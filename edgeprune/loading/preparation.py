@@ -21,6 +21,9 @@ from edgeprune.errors import ModelUnsupported
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PART = 1 << 22
+"""Elements that are looked at together."""
+
 WRAPPERS = {  # class → the attribute that holds the network
     "torch.nn.parallel.data_parallel.DataParallel": "module",
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
@@ -74,7 +77,7 @@ def _require_finite(network: nn.Module) -> None:
         ModelUnsupported: Names the tensor.
     """
     for name, parameter in network.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
+        if not _all_finite(parameter):
             what = "NaN" if bool(torch.isnan(parameter).any()) else "infinite values"
             raise ModelUnsupported(
                 f"'{name}' holds {what}: the training diverged, or the file is damaged"
@@ -84,6 +87,12 @@ def _require_finite(network: nn.Module) -> None:
             raise ModelUnsupported(
                 f"'{name}' holds NaN: the training diverged, or the file is damaged"
             )
+
+
+def _all_finite(tensor: Tensor) -> bool:
+    """Whether all are numbers, looked at in parts: each needs as much memory again."""
+    flat = tensor.detach().reshape(-1)
+    return all(bool(torch.isfinite(part).all()) for part in torch.split(flat, PART))
 
 
 def digest(network: nn.Module) -> str:

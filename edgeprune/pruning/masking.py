@@ -12,7 +12,7 @@ would count. Its masked counterpart is therefore computed by type, over the chan
 
 from __future__ import annotations
 
-import copy
+from contextlib import nullcontext
 from math import isfinite
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,8 +22,10 @@ from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
-from edgeprune.errors import VerificationFailed, first_line
+from edgeprune.errors import ModelUnsupported, VerificationFailed, failing_as
 from edgeprune.graph.layers import CHANNEL_LAYERS, channel_axis
+from edgeprune.graph.light_copy import light_copy
+from edgeprune.pruning.double_precision import DoublePrecision
 from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
@@ -58,13 +60,12 @@ def compare_with_masked(
     try:
         expected, exempt = _masked_original(traced, plan, inputs, torch.float64)
         dtype = torch.float64
-    except RuntimeError:  # a forward that insists on single precision
-        expected, exempt = _masked_original(traced, plan, inputs, torch.float32)
+    except Exception:  # a forward that insists on single precision, in whatever words
+        with failing_as(ModelUnsupported, "cannot run the network with masked channels"):
+            expected, exempt = _masked_original(traced, plan, inputs, torch.float32)
         dtype = torch.float32
-    try:
-        actual = _outputs(copy.deepcopy(pruned), inputs, dtype, {})
-    except Exception as cause:  # whatever a stranger's forward raises when shapes are wrong
-        raise VerificationFailed(f"the pruned network does not run: {first_line(cause)}") from cause
+    with failing_as(VerificationFailed, "the pruned network does not run"):
+        actual = _outputs(light_copy(pruned), inputs, dtype, {})
     differences = {
         layer: _largest_difference(outputs, actual.get(layer, []))
         for layer, outputs in expected.items()
@@ -84,7 +85,7 @@ def _masked_original(
 ) -> tuple[Outputs, tuple[str, ...]]:
     """Outputs of the original under the masks of ``plan``, and the layers computed by type."""
     lost = traced.removed(plan)
-    original = copy.deepcopy(traced.source.module)
+    original = light_copy(traced.source.module)
     modules = dict(original.named_modules())
     exempt = []
     for (layer, side), channels in lost.items():
@@ -121,7 +122,8 @@ def _outputs(
     for name, layer in module.named_modules():
         if isinstance(layer, COMPARED):
             layer.register_forward_hook(recorder(name))
-    returned = module.eval().to(dtype)(*(value.to(dtype) for value in inputs))
+    with DoublePrecision() if dtype == torch.float64 else nullcontext():
+        returned = module.eval()(*(value.to(dtype) for value in inputs))
     seen[OUTPUT] = [leaf for leaf in pytree.tree_leaves(returned) if isinstance(leaf, Tensor)]
     return seen
 

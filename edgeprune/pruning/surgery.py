@@ -7,7 +7,6 @@ bisection, so that one partition the graph misreads does not spoil the rest.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from torch import nn
 from edgeprune.artifacts import KeptChannels, PrunedModel, PruningPlan, TracedModel
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.graph import dependency
+from edgeprune.graph.light_copy import detach_from, light_copy
 from edgeprune.graph.liveness import live_parameters
 from edgeprune.pruning.masking import compare_with_masked
 from edgeprune.random_inputs import random_inputs
@@ -57,13 +57,14 @@ def remove_channels(traced: TracedModel, plan: PruningPlan) -> nn.Module:
     Raises:
         VerificationFailed: If a layer cannot be cut so.
     """
-    module = copy.deepcopy(traced.source.module)
+    module = light_copy(traced.source.module)
     frozen = {name for name, value in module.named_parameters() if not value.requires_grad}
     for parameter in module.parameters():
         parameter.requires_grad_(True)
     live = live_parameters(module, random_inputs(traced.source.input, batch=2))
     dependency.cut(module, traced.removed(plan))
     _drop_unused(module, live)
+    detach_from(traced.source.module, module)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in frozen)
         parameter.grad = None

@@ -6,7 +6,6 @@ nothing after this stage needs the graph to know what shrinks with what.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from math import lcm
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from edgeprune.errors import ModelUnsupported
 from edgeprune.graph import dependency
 from edgeprune.graph.cpu_limit import cpu_limit
 from edgeprune.graph.dependency import OPTYPE, DependencyGraph, GraphItem, Node
+from edgeprune.graph.light_copy import light_copy
 from edgeprune.graph.recording import operators_of
 from edgeprune.random_inputs import random_inputs
 from edgeprune.tracing.linear_paths import LinearPaths
@@ -64,7 +64,7 @@ def trace(
         ModelUnsupported: If the network cannot be traced, or has no channel groups.
         UsageError: If a glob of ``keep`` matches no layer.
     """
-    module = copy.deepcopy(source.module)
+    module = light_copy(source.module)
     for parameter in module.parameters():
         parameter.requires_grad_(True)
     kept_layers = matching_layers(module, keep)

@@ -162,12 +162,11 @@ def test_the_proof_changes_neither_network(name):
 
 
 def test_a_forward_that_insists_on_single_precision_is_proved_in_it():
-    network = Calls(
-        lambda net, x: net.head(net.body(x) * torch.ones(1, dtype=torch.float32)),
-        body=zoo.conv_bn(3, 16), head=zoo.head(16),
-    )  # fmt: skip
-    insisting = Calls(lambda net, x: net.inner(x.float()), inner=network)
-    model = traced_network(insisting)
+    def insist(net, x):
+        assert x.dtype == torch.float32
+        return net.head(net.body(x))
+
+    model = traced_network(Calls(insist, body=zoo.conv_bn(3, 16), head=zoo.head(16)))
     assert model.prunable
     proof = prune(model, trial_plan(model)).surgery
     assert proof.max_rel_diff <= 1e-5
