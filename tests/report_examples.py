@@ -72,7 +72,9 @@ def note(text: str) -> tuple[Note, ...]:
 
 
 def full_run() -> assemble.RunResult:
-    source = SimpleNamespace(name="tinynet", sha256="feed", input=InputSpec(((1, 3, 32, 32),)))
+    source = SimpleNamespace(
+        name="tinynet", sha256="feed", notes=(), input=InputSpec(((1, 3, 32, 32),))
+    )
     return assemble.RunResult(
         command="edgeprune compress tinynet.pt",
         seed=7,

@@ -38,6 +38,7 @@ class SourceModel:
         input: What it takes.
         name: Short name for files and reports.
         sha256: Digest of the weights, in hexadecimal.
+        notes: What its user should know of how it was read; empty when nothing was chosen.
         record: Every operator that it runs; None until it is traced.
     """
 
@@ -45,4 +46,5 @@ class SourceModel:
     input: InputSpec
     name: str
     sha256: str
+    notes: tuple[str, ...] = ()
     record: OperatorTrace | None = field(default=None, compare=False, repr=False)

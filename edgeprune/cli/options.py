@@ -64,6 +64,9 @@ LOADING = (
     *GRANTING,
     click.option("--mean", metavar="0.485,...", help="Mean of the input's channels."),
     click.option("--std", metavar="0.229,...", help="Standard deviation of the input's channels."),
+    click.option("--entry", metavar="NAME",
+                 help="Entry of a checkpoint, or prefix of its names, that holds the network. "
+                      "[default: averaged weights, else the usual one]"),
 )  # fmt: skip
 
 PRUNING = (
@@ -150,6 +153,7 @@ def source(given: Flags) -> SourceModel:
     options = LoadOptions(
         arch=given["arch"],
         arch_args=dict(map(parse_arch_arg, given["arch_arg"])),
+        entry=given["entry"],
         allow=tuple(given["allow"]),
         trust=given["trust"],
         input_shapes=tuple(map(parse_shape, given["input_"])),
@@ -157,6 +161,8 @@ def source(given: Flags) -> SourceModel:
         std=numbers("std", given["std"]),
     )
     loaded = load(given["model"], options)
+    for note in loaded.notes:
+        say(note)
     if not options.input_shapes:
         say(f"input: {', '.join(map(shape_text, loaded.input.shapes))} (pass --input to change)")
     if given.get("eval_") or given.get("images"):

@@ -44,6 +44,6 @@ def _loading(run_directory: Path) -> dict[str, Any]:
     warn_of_grants(run_directory / RECIPE, recipe)
     if "model" not in recipe:
         raise UsageError(f"'{run_directory / RECIPE}' does not say where the original is")
-    names = {"model": "model", "input": "input_", "mean": "mean", "std": "std"}
-    empty = {"input_": (), "mean": None, "std": None}
+    names = {"model": "model", "input": "input_", "mean": "mean", "std": "std", "entry": "entry"}
+    empty = {"input_": (), "mean": None, "std": None, "entry": None}
     return empty | {names[key]: value for key, value in recipe.items() if key in names}

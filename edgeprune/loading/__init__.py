@@ -1,17 +1,17 @@
 """A model file, or a network in memory → SourceModel, without running code from the file.
 
-recognise.py      what kind of file it is, by content
-pickles.py        .pt and .pth: only allowed classes, no call
-state_dicts.py    weights alone, fitted into a network
-factories.py      the network for them: --arch
-run_directory.py  what edgeprune itself wrote
-preparation.py    wrappers off, re-parametrizations baked in, float32, eval mode; the digest
-input_shape.py    shapes and normalisation of the network's inputs
+recognise.py           what kind of file it is, by content
+pickles.py             .pt and .pth: only allowed classes, no call; refused_names.py says why not
+checkpoint_entries.py  which entry of a checkpoint is the network: averaged weights first
+state_dicts.py         weights alone, fitted into a network by name (state_dict_names.py)
+factories.py           the network for them: --arch
+run_directory.py       what edgeprune itself wrote
+preparation.py         wrappers off, re-parametrizations baked in, float32, eval mode; the digest
+input_shape.py         shapes and normalisation of the network's inputs
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,15 +21,16 @@ from torch import nn
 from edgeprune import blueprint
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.blueprint import Allowed
-from edgeprune.errors import ModelUnsupported, UsageError
+from edgeprune.errors import UsageError
 from edgeprune.layer_names import require_plain
+from edgeprune.loading.checkpoint_entries import chosen_entry
 from edgeprune.loading.factories import build, parse_arch_arg
 from edgeprune.loading.input_shape import example_shapes, input_spec, parse_shape
 from edgeprune.loading.pickles import unpickle
-from edgeprune.loading.preparation import copyable, digest, prepared, unwrapped
+from edgeprune.loading.preparation import copied, digest, prepared, unwrapped
 from edgeprune.loading.recognise import recognise
 from edgeprune.loading.run_directory import load_run, stored_input, weights_file
-from edgeprune.loading.state_dicts import contents, fill, tensors_of
+from edgeprune.loading.state_dicts import fill, tensors_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,8 @@ class LoadOptions:
         arch: Factory of the network for a file of weights alone: ``torchvision:NAME``,
             ``pkg.mod:factory`` or ``path/to/file.py:factory``.
         arch_args: Keyword arguments of the factory.
+        entry: Entry of a checkpoint, or prefix of its names, that holds the network; None:
+            averaged weights, else the usual one.
         allow: Modules, or Python files, whose classes the file may name.
         trust: Unpickle any class that the file names; its code runs.
         input_shapes: One shape for each positional input; empty: inferred.
@@ -58,6 +61,7 @@ class LoadOptions:
 
     arch: str | None = None
     arch_args: Mapping[str, object] = field(default_factory=dict)
+    entry: str | None = None
     allow: tuple[str, ...] = ()
     trust: bool = False
     input_shapes: tuple[tuple[int, ...], ...] = ()
@@ -82,13 +86,14 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
     """
     path, options = Path(path), options or LoadOptions()
     kind = recognise(path)
+    notes: tuple[str, ...] = ()
     if kind == "run":
         file = weights_file(path)
         run = blueprint.read(file)
         network, stored = run.network(Allowed(options.allow)), stored_input(run, file)
         name = path.resolve().name if path.is_dir() else path.stem
     else:
-        network, stored, name = _network(path, kind, options), None, path.stem
+        (network, notes), stored, name = _network(path, kind, options), None, path.stem
         require_plain(network, f"'{path}'")
         network = prepared(network)
     wanted = options
@@ -99,7 +104,8 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
             mean=options.mean or stored.mean,
             std=options.std or stored.std,
         )
-    return _source(network, input_spec(network, wanted.input_shapes, wanted.mean, wanted.std), name)
+    spec = input_spec(network, wanted.input_shapes, wanted.mean, wanted.std)
+    return replace(_source(network, spec, name), notes=notes)
 
 
 def wrap(
@@ -131,30 +137,34 @@ def wrap(
     """
     inner = unwrapped(module)
     require_plain(inner, type(inner).__name__)
-    try:
-        network = prepared(copy.deepcopy(inner, copyable(inner)))
-    except (RuntimeError, TypeError) as error:
-        raise ModelUnsupported(f"{type(inner).__name__} cannot be copied: {error}") from error
+    network = prepared(copied(inner))
     spec = input_spec(network, example_shapes(example_input), mean, std)
-    return _source(network, spec, name or type(inner).__name__)
+    return _source(network, spec, name or type(network).__name__)
 
 
 def _source(network: nn.Module, spec: InputSpec, name: str) -> SourceModel:
     return SourceModel(network, spec, name, digest(network))
 
 
-def _network(path: Path, kind: Kind, options: LoadOptions) -> nn.Module:
+def _network(path: Path, kind: Kind, options: LoadOptions) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network in a file, and what the user should know of how it was found there."""
     if kind == "safetensors":
-        found: nn.Module | Mapping[str, object] = tensors_of(path)
+        loaded: object = tensors_of(path)
     else:
-        found = contents(unpickle(path, Allowed(options.allow), trust=options.trust), path)
-    if isinstance(found, nn.Module):
+        loaded = unpickle(path, Allowed(options.allow), trust=options.trust)
+    found = chosen_entry(loaded, path, options.entry)
+    further = None if found.path == options.entry else options.entry
+    if isinstance(found.content, nn.Module):
         if options.arch is not None:
             raise UsageError(f"'{path}' holds a whole network: leave out --arch")
-        return unwrapped(found)
+        if further is not None:
+            raise UsageError(f"'{path}' has no entry '{further}' that holds a network")
+        return unwrapped(found.content), found.notes
     if options.arch is None:
         raise UsageError(
             f"'{path}' holds weights without a network: pass --arch torchvision:NAME, "
             "--arch pkg.mod:factory or --arch path/to/file.py:factory"
         )
-    return fill(build(options.arch, options.arch_args), found, f"'{path}'", options.arch)
+    network = build(options.arch, options.arch_args)
+    notes = fill(network, found.content, f"'{path}'", options.arch, further)
+    return network, (*found.notes, *notes)

@@ -25,6 +25,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from edgeprune.blueprint.allowed import FUNCTIONAL, is_value_class
 from edgeprune.errors import ModelRefused, ModelUnsupported
+from edgeprune.loading import compiled
 from edgeprune.loading.pickle_machine import BadPickle, require_keys
 from edgeprune.loading.stored_tensors import DTYPES, Shown, Storage, are_sizes
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeprune.blueprint import Allowed
+    from edgeprune.loading.refused_names import RefusedNames
 
 PLAIN_OBJECTS: dict[str, type] = {
     "argparse.Namespace": argparse.Namespace,
@@ -70,7 +72,7 @@ class TorchObjects:
         allowed: Modules whose classes the file may name.
         shown: Makes the tensors.
         storage: Finds a storage by the key that the program has for it.
-        refusal: The message for a name that is not allowed.
+        refused: Collects the names that are not allowed.
     """
 
     def __init__(
@@ -78,9 +80,9 @@ class TorchObjects:
         allowed: Allowed,
         shown: Shown,
         storage: Callable[[object], Storage],
-        refusal: Callable[[str, str], str],
+        refused: RefusedNames,
     ) -> None:
-        self._allowed, self._shown, self.stored, self._refusal = allowed, shown, storage, refusal
+        self._allowed, self._shown, self.stored, self._refused = allowed, shown, storage, refused
         self._names: dict[tuple[str, str], object] = {}
 
     def named(self, module: str, name: str) -> object:
@@ -104,10 +106,18 @@ class TorchObjects:
             return getattr(torch, name)
         if full in ("torch.Tensor", "torch._tensor.Tensor"):
             return Tensor
-        try:
-            return self._allowed.resolve(module, name)
-        except ModelRefused:
-            raise ModelRefused(self._refusal(module, name)) from None
+        return self._of_a_network(module, name)
+
+    def _of_a_network(self, module: str, name: str) -> object:
+        """A class or a function that is allowed, or what stands in its place."""
+        instead = compiled.stand_in(f"{module}.{name}")
+        if instead is None:
+            try:
+                return self._allowed.resolve(module, name)
+            except ModelRefused:
+                self._refused.add(module, name)
+                instead = compiled.nothing
+        return Call(name, instead)
 
     def called(self, function: object, arguments: tuple[object, ...]) -> object:
         """What the call would give; refused if it is none of the few."""
@@ -129,8 +139,8 @@ class TorchObjects:
 
     def built(self, made: object, state: object) -> object:
         """The object with its fields set."""
-        if isinstance(made, np.dtype):
-            return _of_this_machine(made, state)
+        if isinstance(made, compiled.Nothing | np.dtype):
+            return _of_this_machine(made, state) if isinstance(made, np.dtype) else made
         if isinstance(made, functools.partial):
             return _partial(state)
         if not isinstance(state, dict) or not all(type(name) is str for name in state):

@@ -1,12 +1,13 @@
 """A loaded network → the same network in the form that every later stage expects.
 
-Wrappers (DataParallel, torch.compile, averaged models) are taken off, weight normalisation and
-similar parametrizations are baked into plain weights; then float32 and eval mode. The digest
-identifies the weights.
+Wrappers (DataParallel, torch.compile, averaged models) are taken off, around it and inside; weight
+normalisation and similar parametrizations are baked into plain weights; then float32 and eval mode.
+The digest identifies the weights.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from edgeprune.errors import ModelUnsupported
+from edgeprune.loading.quantized_layers import require_float
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,25 @@ WRAPPERS = {  # class → the attribute that holds the network
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
     "torch.optim.swa_utils.AveragedModel": "module",
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+    "edgeprune.loading.compiled.CompiledPart": "_orig_mod",
 }
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A copy of a network, without the wrappers inside it.
+
+    Raises:
+        ModelUnsupported: The network cannot be copied.
+    """
+    memo: dict[int, object] = _copies_of_results(network)
+    try:
+        for part in network.modules():
+            if (inner := unwrapped(part)) is not part:
+                memo[id(part)] = copy.deepcopy(inner, memo)
+        return copy.deepcopy(network, memo)
+    except (RuntimeError, TypeError) as error:
+        kind = type(network).__name__
+        raise ModelUnsupported(f"{kind} cannot be copied: {error}") from error
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
@@ -45,19 +65,22 @@ def unwrapped(network: nn.Module) -> nn.Module:
     return network
 
 
-def copyable(network: nn.Module) -> dict[int, object]:
+def _copies_of_results(network: nn.Module) -> dict[int, object]:
     """Copies of the tensors that deepcopy refuses, those with a gradient function, as its memo."""
     values = (value for module in network.modules() for value in vars(module).values())
     return {id(v): v.detach().clone() for v in values if isinstance(v, Tensor) and not v.is_leaf}
 
 
 def prepared(network: nn.Module) -> nn.Module:
-    """Bake parametrizations, convert to float32, set eval mode; in place.
+    """Take off wrappers inside, bake parametrizations, convert to float32, set eval mode; in place.
 
     Raises:
-        ModelUnsupported: A parametrization cannot be baked, or a weight is no finite number; the
-            message names the layer.
+        ModelUnsupported: A parametrization cannot be baked, a layer is quantized, or a weight is
+            no finite number; the message names the layer.
     """
+    for part in list(network.modules()):
+        part._modules.update({n: unwrapped(c) for n, c in part._modules.items() if c is not None})
+    require_float(network)
     network.eval()  # first: spectral normalisation changes state when read in training mode
     for name, module in network.named_modules():
         _bake(module, name)

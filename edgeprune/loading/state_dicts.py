@@ -1,13 +1,14 @@
-"""Weights alone: found in a checkpoint, and fitted into a network that was built for them.
+"""Weights alone, fitted into a network that was built for them.
 
-Checkpoints wrap weights in a dictionary, and wrappers (DataParallel, Lightning, torch.compile,
-averaged models) put a prefix before every name. Prefixes are taken off only where that makes the
-names fit.
+Names are read as they stand, or without the prefixes and words of wrappers where only that makes
+them fit (``state_dict_names.py``). Whether they fit is for the network's own ``load_state_dict`` to
+say, so names that it translates (weight_norm's older ones, FrozenBatchNorm2d's) are no misfits.
+Nor is the second name of a tensor that the network holds once, nor what inference has no use for
+(``extra_tensors.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,103 +16,158 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from edgeprune.errors import ModelRefused
+from edgeprune import tensor_file
+from edgeprune.errors import ModelRefused, UsageError
+from edgeprune.loading.checkpoint_entries import is_averaged, is_state_dict
+from edgeprune.loading.extra_tensors import COUNTERS, can_be_left
+from edgeprune.loading.state_dict_names import bare, renamings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-WRAPPERS = (
-    *("state_dict", "model", "model_state_dict", "module", "net", "network", "params", "weights"),
-    *("ema", "model_ema", "ema_state_dict", "state_dict_ema", "params_ema"),
-)
-"""Keys of a checkpoint that may hold weights or a network; the first that does wins."""
+    from edgeprune.loading.state_dict_names import Renaming
 
-PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.", "ema.")
-DEEPEST = 3  # wrappers in wrappers
 SHOWN = 3  # names in an error
 
 
-def contents(loaded: object, path: Path) -> nn.Module | Mapping[str, object]:
-    """The network, or the weights, in a loaded object.
-
-    Raises:
-        ModelRefused: The object holds neither.
-    """
-    found = _unwrap(loaded, DEEPEST)
-    if found is not None:
-        return found
-    if isinstance(loaded, Mapping):
-        keys = ", ".join(repr(key) for key in list(loaded)[:SHOWN])
-        what = f"a dictionary with {keys} …" if loaded else "an empty dictionary"
-    else:
-        what = f"a {type(loaded).__name__}"
-    raise ModelRefused(f"'{path}' holds {what}, but neither a network nor its weights")
-
-
 def tensors_of(path: Path) -> Mapping[str, object]:
-    """The weights in a .safetensors file.
+    """The weights in a .safetensors file, shared tensors under all their names.
 
     Raises:
         ModelRefused: The file is damaged or empty.
     """
+    texts = tensor_file.texts_of(path)
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelRefused(f"'{path}' is not a readable .safetensors file: {error}") from error
-    return contents(weights, path)  # type: ignore[return-value]
+    if not is_state_dict(weights):
+        raise ModelRefused(f"'{path}' holds no weights")
+    # save_model writes a shared tensor once, and its other names into the header.
+    shared = {name: weights[kept] for name, kept in texts.items() if kept in weights}
+    return {**shared, **weights}
 
 
-def fill(network: nn.Module, weights: Mapping[str, object], file: str, arch: str) -> nn.Module:
+def fill(
+    network: nn.Module,
+    weights: Mapping[str, object],
+    file: str,
+    arch: str,
+    entry: str | None = None,
+) -> tuple[str, ...]:
     """Put weights into a network, in its own precision.
 
     Args:
         network: Network that is filled in place.
         weights: Weights by name, perhaps with prefixes and in another precision.
-        file: Name of the source of the weights, for an error.
-        arch: Name of the network, for an error.
+        file: Name of the source of the weights, for messages.
+        arch: Name of the network, for messages.
+        entry: Prefix that the user asked for; None: the one that fits.
 
     Returns:
-        The network.
+        What the user should know: the prefix that was taken, the tensors that were left out.
 
     Raises:
         ModelRefused: The weights do not fit; the message names the first few differences.
+        UsageError: They fit under several prefixes.
     """
+    given = {name: each for name, each in weights.items() if isinstance(each, Tensor)}
     wanted = {k: t for k, t in network.state_dict().items() if isinstance(t, Tensor)}
-    given = {k: t for k, t in weights.items() if isinstance(t, Tensor)}
-    candidates = list(_without_prefixes(given, DEEPEST))
-    best = min(candidates, key=lambda candidate: _Misfits.between(candidate, wanted).count)
-    misfits = _Misfits.between(best, wanted)
-    if misfits.count:
+    tried = [_tried(network, given, wanted, each) for each in renamings(given, wanted)]
+    if entry is not None:
+        tried = [each for each in tried if each.how.prefix == f"{bare(entry)}."]
+        if not tried:
+            raise UsageError(f"{file} has no entry or prefix '{entry}'")
+    fitting = [each for each in tried if not each.misfits.count]
+    if not fitting:
+        misfits = min((each.misfits for each in tried), key=lambda each: each.count)
         raise ModelRefused(f"{file} does not fit {arch}: {misfits}")
-    network.load_state_dict(best, strict=False)
-    return network
+    best = _only(fitting, file)
+    network.load_state_dict(best.renamed(given), strict=False)
+    return tuple(_notes(best, fitting, file, arch))
 
 
-def _unwrap(loaded: object, depth: int) -> nn.Module | Mapping[str, object] | None:
-    if isinstance(loaded, nn.Module):
-        return loaded
-    if not isinstance(loaded, Mapping) or depth == 0:
-        return None
-    if _is_state_dict(loaded):
-        return loaded
-    under = (_unwrap(loaded[key], depth - 1) for key in WRAPPERS if key in loaded)
-    return next((found for found in under if found is not None), None)
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What a network says to weights under one reading of their names."""
+
+    how: Renaming
+    misfits: _Misfits
+    left: tuple[str, ...]
+
+    def renamed(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {new: given[name] for name, new in self.how.names.items()}
 
 
-def _is_state_dict(loaded: Mapping[object, object]) -> bool:
-    tensors = sum(isinstance(value, Tensor) for value in loaded.values())
-    others = [key for key, value in loaded.items() if not isinstance(value, Tensor)]
-    return tensors > 0 and all(str(key).endswith("_extra_state") for key in others)
+def _only(fitting: Sequence[_Trial], file: str) -> _Trial:
+    first = fitting[0]
+    if first.how.prefix and not is_averaged(first.how.prefix):
+        prefixes = list(dict.fromkeys(each.how.prefix.rstrip(".") for each in fitting))
+        if len(prefixes) > 1:
+            names = " and ".join(f"'{prefix}'" for prefix in prefixes[:SHOWN])
+            raise UsageError(f"{file} fits under {names}: choose one with --entry")
+    return first
 
 
-def _without_prefixes(weights: dict[str, Tensor], depth: int) -> Iterator[dict[str, Tensor]]:
-    yield weights
-    for prefix in PREFIXES if depth else ():
-        # What lies beside the prefix is the wrapper's own: counters, metrics, a loss.
-        inner = {k.removeprefix(prefix): t for k, t in weights.items() if k.startswith(prefix)}
-        if inner:
-            yield from _without_prefixes(inner, depth - 1)
+def _notes(best: _Trial, fitting: Sequence[_Trial], file: str, arch: str) -> list[str]:
+    notes = []
+    if is_averaged(best.how.prefix):
+        others = [e.how.prefix.rstrip(".") for e in fitting if not is_averaged(e.how.prefix)]
+        hint = f"; --entry {others[0]} takes the others" if others and others[0] else ""
+        notes.append(f"the averaged weights under '{best.how.prefix.rstrip('.')}' are taken{hint}")
+    left = [name for name in best.left if name.rpartition(".")[2] not in COUNTERS]
+    if left:
+        more = " …" if left[SHOWN:] else ""
+        notes.append(
+            f"{len(left)} tensors of {file} that {arch} has no place for are left out: "
+            f"{', '.join(left[:SHOWN])}{more}"
+        )
+    return notes
+
+
+def _tried(
+    network: nn.Module, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], how: Renaming
+) -> _Trial:
+    renamed = {new: given[name] for name, new in how.names.items()}
+    aliases = _aliases(network)
+    try:
+        answer = network.load_state_dict(renamed, strict=False)
+    except Exception as error:  # shapes that differ, or whatever a network's own hooks raise
+        misfits = _Misfits.between(renamed, wanted)
+        return _Trial(how, misfits if misfits.count else _Misfits((), (), (), _first(error)), ())
+    missing, unexpected = _found_by(answer, renamed, wanted)
+    left = tuple(name for name in unexpected if can_be_left(name, network))
+    lost = tuple(
+        name
+        for name in missing
+        if name.rpartition(".")[2] not in COUNTERS and aliases.get(name, set()).isdisjoint(renamed)
+    )
+    odd = unexpected if lost else tuple(name for name in unexpected if name not in left)
+    return _Trial(how, _Misfits(lost, odd, ()), (*how.left, *left))
+
+
+def _found_by(
+    answer: object, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Missing and unexpected names; a network whose own method does not tell is asked by name."""
+    missing = getattr(answer, "missing_keys", [name for name in wanted if name not in given])
+    unexpected = getattr(answer, "unexpected_keys", [name for name in given if name not in wanted])
+    return tuple(missing), tuple(unexpected)
+
+
+def _aliases(network: nn.Module) -> dict[str, set[str]]:
+    """All names of the tensor that a name stands for, by name."""
+    names: dict[int, set[str]] = {}
+    tensors = network.state_dict(keep_vars=True)
+    for name, tensor in tensors.items():
+        names.setdefault(id(tensor), set()).add(name)
+    return {name: names[id(tensor)] for name, tensor in tensors.items()}
+
+
+def _first(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +175,7 @@ class _Misfits:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     misshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    error: str = ""
 
     @classmethod
     def between(cls, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> _Misfits:
@@ -133,7 +190,8 @@ class _Misfits:
 
     @property
     def count(self) -> int:
-        return len(self.missing) + len(self.unexpected) + len(self.misshaped)
+        found = len(self.missing) + len(self.unexpected) + len(self.misshaped)
+        return found or int(bool(self.error))
 
     def __str__(self) -> str:
         shapes = [f"{k} ({have} in the file, not {want})" for k, have, want in self.misshaped]
@@ -146,7 +204,7 @@ class _Misfits:
             )
             if names
         ]
-        return "; ".join(misfits) + self._hint()
+        return ("; ".join(misfits) or self.error) + self._hint()
 
     def _hint(self) -> str:
         rows = {(have[:1], want[:1]) for _, have, want in self.misshaped}

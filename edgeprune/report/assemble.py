@@ -208,6 +208,7 @@ def _environment(measured: LatencyComparison | CountComparison | None) -> dict[s
 
 
 def _notes(run: RunResult) -> Iterator[str]:
+    yield from run.source.notes if run.source else ()
     yield from run.notes
     rolled_back = run.surgery.rolled_back if run.surgery else None
     for group, reason in (rolled_back or {}).items():

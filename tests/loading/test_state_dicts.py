@@ -10,8 +10,9 @@ from torch import nn
 
 from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.loading import LoadOptions, load, parse_arch_arg
+from edgeprune.loading.checkpoint_entries import chosen_entry
 from edgeprune.loading.factories import build
-from edgeprune.loading.state_dicts import contents, fill
+from edgeprune.loading.state_dicts import fill
 
 ARCH = LoadOptions(arch=f"{__name__}:make", input_shapes=(zoo.INPUT_SHAPE,))
 
@@ -66,7 +67,8 @@ def test_a_prefix_that_belongs_to_the_network_stays():
     network = nn.Sequential()
     network.add_module("model", nn.Linear(2, 2))
     given = {"model.weight": torch.ones(2, 2), "model.bias": torch.zeros(2)}
-    assert same(fill(network, given, "w", "net"), given)
+    fill(network, given, "w", "net")
+    assert same(network, given)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -114,7 +116,7 @@ def test_another_number_of_classes_is_guessed(tmp_path):
 
 def test_a_network_in_a_dictionary_in_a_dictionary_is_found(tmp_path):
     network = nn.Linear(2, 2)
-    assert contents({"model": {"model": network}}, tmp_path) is network
+    assert chosen_entry({"model": {"model": network}}, tmp_path).content is network
 
 
 @pytest.mark.parametrize(
