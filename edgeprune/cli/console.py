@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
+from edgeprune.drafts import is_within
 from edgeprune.printable import printable
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ class Settings:
     @property
     def resumable(self) -> bool:
         """Whether there is a state for ``--resume``."""
-        return self.state is not None and any(path.is_file() for path in self.state.rglob("*"))
+        return self.state is not None and any(
+            path.is_file() and not is_within(path.relative_to(self.state))
+            for path in self.state.rglob("*")
+        )
 
 
 def typed_command() -> str:

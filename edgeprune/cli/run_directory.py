@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from edgeprune import checksum
+from edgeprune import checksum, disk
 from edgeprune.cli import resuming
 from edgeprune.cli.console import settings, typed_command, warn
 from edgeprune.cli.options import BUDGETS, chosen_budget, shape_text
+from edgeprune.drafts import drafting, sweep
 from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.printable import printable
 from edgeprune.report.environment import version
 from edgeprune.text_file import read_bytes
+from edgeprune.whole_file import write_whole
+from edgeprune.whole_folder import place_folder, replace_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgeprune.artifacts import SourceModel
 
@@ -58,36 +59,33 @@ def new_run(given: Mapping[str, Any], target: Path) -> Iterator[NewRun]:
         UsageError: If nothing can be written beside it.
     """
     made = [parent for parent in target.parents if not parent.exists()]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise UsageError(f"cannot write into '{target.parent}': {error.strerror}") from error
-    run = NewRun(draft / "run", target)
-    try:
+    with ExitStack() as stack:
+        stack.callback(_remove_empty, made)
+        stack.enter_context(disk.naming(target))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = stack.enter_context(drafting(target))
+        except OSError as error:
+            raise UsageError(disk.refusal(error, target)) from error
+        stack.callback(_discard_state, target)
         resuming.begin(target, resume=bool(given.get("resume")))
+        run = NewRun(draft / "run", target)
         run.folder.mkdir()
         yield run
-        if not given["overwrite"]:
-            run.directory = _unused(target)
-        _put(run, draft / "replaced")
+        _put(run, draft, overwrite=given["overwrite"])
         resuming.discard(target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        if not settings().resumable:
-            resuming.discard(target)  # folders without a file
-        for parent in made:
-            with suppress(OSError):  # it has become the home of a run
-                parent.rmdir()
 
 
 def destination(given: Mapping[str, Any], name: str) -> Path:
-    """The directory of a new run.
+    """The directory of a new run; what killed runs left there is swept.
 
     Raises:
         UsageError: If the directory exists and may not be replaced.
     """
-    target: Path = given["output"] or _unused(RUNS / name)
+    wanted: Path = given["output"] or RUNS / name
+    target = wanted.resolve() if wanted.is_symlink() else wanted
+    sweep(target.parent)
+    target = target if given["output"] else _unused(target)
     if target.exists() and not given["overwrite"]:
         raise UsageError(f"'{target}' exists already: choose another -o, or pass --overwrite")
     if target.exists() and not (target / RECIPE).is_file():
@@ -95,17 +93,28 @@ def destination(given: Mapping[str, Any], name: str) -> Path:
     return target
 
 
-def _put(run: NewRun, old: Path) -> None:
-    """Move the run to its directory; an existing one goes to ``old``, and back on failure."""
-    if not run.directory.exists():
-        run.folder.rename(run.directory)
-        return
-    run.directory.rename(old)
-    try:
-        run.folder.rename(run.directory)
-    except BaseException:
-        old.rename(run.directory)
-        raise
+def _put(run: NewRun, draft: Path, *, overwrite: bool) -> None:
+    """Move the run to its directory, or to one that nobody has taken meanwhile."""
+    wanted = run.directory
+    while True:
+        if overwrite and run.directory.exists():
+            return replace_folder(run.folder, run.directory, draft)
+        try:
+            return place_folder(run.folder, run.directory)
+        except FileExistsError:
+            run.directory = wanted if overwrite else _unused(wanted)
+
+
+def _discard_state(target: Path) -> None:
+    """Remove the folders of a state without a file."""
+    if not settings().resumable:
+        resuming.discard(target)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # it has become the home of a run
+            folder.rmdir()
 
 
 def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) -> None:
@@ -124,7 +133,7 @@ def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) ->
     command = printable(typed_command(), keep="")
     head = f"# {checksum.KEY}: {checksum.BLANK}\n# edgeprune {version()}, settings of: {command}\n"
     text = checksum.filled_in(f"{head}{yaml.safe_dump(settings)}".encode())
-    (folder / RECIPE).write_bytes(text)
+    write_whole(folder / RECIPE, text)
 
 
 def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import onnx
@@ -14,6 +12,7 @@ import torch
 from torch import nn
 
 from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, no_progress
+from edgeprune.drafts import drafting
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode
 from edgeprune.export.exporters import write
@@ -25,6 +24,7 @@ from edgeprune.whole_file import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 OPSETS = range(9, 27)
 """Opsets that PyTorch's exporters write and ONNX Runtime runs."""
@@ -94,9 +94,9 @@ class OnnxTarget:
             return self._parity(draft, module, input, seed), opset, flushed
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+        with drafting(path) as folder:
             report(0.0, "writing ONNX")
-            drafts, notes = self._drafts(module, input, Path(folder), report)
+            drafts, notes = self._drafts(module, input, folder, report)
             report(0.6, "comparing ONNX Runtime with PyTorch")
             draft, (parity, opset, flushed), more = _first_verified(drafts, verified)
             self._require_opset(opset)

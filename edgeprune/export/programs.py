@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from edgeprune.artifacts import ExportedModel, no_progress
+from edgeprune.drafts import drafting
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
 from edgeprune.export.parity import TOLERANCE, check
@@ -83,8 +83,8 @@ class ProgramTarget(ABC):
         progress = progress or no_progress
         program = program_of(module, input)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-            draft = type(path)(folder) / path.name
+        with drafting(path) as folder:
+            draft = folder / path.name
             progress(0.0, f"writing {path.name}")
             self.write(program, metadata, draft)
             progress(0.6, "comparing the file with PyTorch")

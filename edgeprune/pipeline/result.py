@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeprune.drafts import drafting
 from edgeprune.errors import UsageError
+from edgeprune.whole_folder import place_folder
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import PrunedModel
-    from edgeprune.report.document import Ratio, ReportDocument
+    from edgeprune.report.document import Ratio, ReportDocument, Stage
 
 
 class RunFolder:
@@ -54,6 +56,11 @@ class CompressionReport:
         """Compressed / original: MACs, parameters, bytes, latency with its interval."""
         return self.document.ratio
 
+    @property
+    def failure(self) -> Stage | None:
+        """The stage of measuring that failed; None where the run is complete."""
+        return next((stage for stage in self.document.stages if stage.status == "failed"), None)
+
     def save(self, directory: Path | str) -> Path:
         """Put the run's files into ``directory``, all of them or none.
 
@@ -64,7 +71,6 @@ class CompressionReport:
         if target.exists():
             raise UsageError(f"'{target}' exists already: choose another directory")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as draft:
-            copied = shutil.copytree(self.directory, Path(draft) / target.name)
-            copied.rename(target)
+        with drafting(target) as draft:
+            place_folder(shutil.copytree(self.directory, draft / "run"), target)
         return target

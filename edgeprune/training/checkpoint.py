@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgeprune.whole_file import drafts, writing
+from edgeprune.drafts import sweep
+from edgeprune.whole_file import writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,9 +65,10 @@ class Checkpoint:
         return state
 
     def remove(self) -> None:
-        """Delete the files of all processes."""
+        """Delete the files of all processes, and the drafts of those that were killed."""
         own, beside = glob.escape(self.path.name), self.path.parent
-        for file in (self.path, *beside.glob(f"{own}.rank*"), *drafts(self.path)):
+        sweep(beside)
+        for file in (self.path, *beside.glob(f"{own}.rank*")):
             file.unlink(missing_ok=True)
 
 

@@ -60,7 +60,9 @@ def test_nothing_is_left_once_it_is_removed(kept, tmp_path):
     other.write_bytes(b"")
     for rank in (0, 1):
         kept.of_rank(rank).save("this", STATE)
-    kept.path.with_name(".run[1].pt.rank0.7.partial").write_bytes(b"half")
+    draft = kept.path.with_name(".run[1].pt.rank0.draft-0123abc_")  # of a process that was killed
+    draft.mkdir()
+    (draft / "owner.lock").touch()
     kept.remove()
     kept.remove()
     assert list(tmp_path.iterdir()) == [other]

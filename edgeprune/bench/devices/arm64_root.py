@@ -12,14 +12,15 @@ import importlib.metadata
 import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeprune.cache_folder import cache_folder
+from edgeprune.drafts import drafting
 from edgeprune.errors import DeviceFailed
+from edgeprune.whole_folder import place_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,23 +125,19 @@ def build(progress: Progress) -> Arm64Root:
     if target.is_dir():
         return Arm64Root(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
-    try:
-        made = Arm64Root(aside)
+    with drafting(target) as draft:
+        made = Arm64Root(draft / "root")
+        made.folder.mkdir()
         progress(0.0, "fetching Debian packages")
-        _unpack_system(made.system, aside / "apt")
+        _unpack_system(made.system, draft / "apt")
         progress(0.4, "fetching ONNX Runtime")
         _fetch_wheels(made.packages)
         progress(0.9, "compiling the counter")
         _compile_plugin(made)
-        shutil.rmtree(aside / "apt")
-        aside.chmod(0o755)
-        with suppress(OSError):  # another set-up was faster: what it made is the same
-            aside.rename(target)
-        progress(1.0, str(target))
-        return Arm64Root(target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(FileExistsError):  # another set-up was faster: what it made is the same
+            place_folder(made.folder, target)
+    progress(1.0, str(target))
+    return Arm64Root(target)
 
 
 def missing_packages() -> tuple[str, ...]:

@@ -8,18 +8,20 @@ all.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgeprune.cache_folder import cache_folder
+from edgeprune.drafts import drafting
 from edgeprune.errors import DeviceFailed, ModelRefused
+from edgeprune.whole_folder import place_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 MODEL = "model.onnx"
 """The file to convert, in the folder that becomes the conversion."""
@@ -75,8 +77,8 @@ def converted(model: Path, runtime: str, convert: Converter) -> Path:
     if folder.is_dir():
         return folder
     home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".converting-", dir=home) as draft_name:
-        work, draft = Path(draft_name) / "work", Path(draft_name) / "done"
+    with drafting(folder) as aside:
+        work, draft = aside / "work", aside / "done"
         work.mkdir()
         draft.mkdir()
         (work / MODEL).write_bytes(content)
@@ -85,7 +87,8 @@ def converted(model: Path, runtime: str, convert: Converter) -> Path:
             (work / name).rename(draft / name)
         described = {"inputs": inputs, "outputs": outputs}
         (draft / "model.json").write_text(json.dumps(described), encoding="utf-8")
-        _publish(draft, folder)
+        with contextlib.suppress(FileExistsError):  # somebody else has just made the same
+            place_folder(draft, folder)
     return folder
 
 
@@ -137,11 +140,3 @@ def _complaint(output: str) -> str:
 
 
 ERROR_WORDS = ("error", "failed", "not support", "unsupport", "unknown op", "invalid")
-
-
-def _publish(draft: Path, folder: Path) -> None:
-    try:
-        draft.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else somebody else has just made the same
-            raise
