@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
-import io
 import os
 import signal
 import sys
@@ -18,9 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune import distributed
+from edgeprune import disk, distributed
+from edgeprune.cli import streams
 from edgeprune.cli.console import Settings, common_options, report_bug, report_error
-from edgeprune.errors import DeviceFailed, EdgepruneError, UsageError, first_line
+from edgeprune.errors import (
+    DeviceFailed,
+    EdgepruneError,
+    ModelRefused,
+    UsageError,
+    first_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,9 +34,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 """Exit code that a shell reports for a program that a closed pipe ended."""
-
-LAST_STREAM = 2
-"""Number of standard error."""
 
 RESUMABLE = "the same command with --resume goes on from what recovery has done so far"
 
@@ -93,13 +96,25 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
 
+    def make_context(self, *given: Any, **named: Any) -> click.Context:
+        """Read the arguments, and print what they alone ask for."""
+        with _quietly_without_reader():
+            return super().make_context(*given, **named)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; end quietly if the pipe of standard output is closed."""
-        try:
+        """Run the command."""
+        with _quietly_without_reader():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            _discard_output()
-            raise click.exceptions.Exit(CLOSED_PIPE) from None
+
+
+@contextlib.contextmanager
+def _quietly_without_reader() -> Iterator[None]:
+    """End quietly if the pipe of standard output is closed; click would say 1 of it."""
+    try:
+        yield
+    except BrokenPipeError:
+        streams.discard_results()
+        raise click.exceptions.Exit(CLOSED_PIPE) from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -133,36 +148,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _ended(error, settings)
             if settings.resumable and code != INTERRUPTED and not settings.quiet:
                 click.echo(RESUMABLE, err=True)
+        if (lost := streams.flush_results()) and not code:
+            code = CLOSED_PIPE if isinstance(lost, BrokenPipeError) else _ended(lost, settings)
     return code if isinstance(code, int) else 0
 
 
 def _own_process() -> None:
     """Set signals and threads of a process that ``main`` does not share with another program.
 
-    SIGTERM, as CI sends it, unwinds like Ctrl-C, so that drafts are removed. OpenMP's threads sleep
-    while they wait: by default they spin, and take cores from other programs.
+    SIGTERM, as CI sends it, and SIGHUP, as a terminal that closes, unwind like Ctrl-C, so that
+    drafts are removed; nohup has the latter ignored. OpenMP's threads sleep while they wait: by
+    default they spin, and take cores from other programs.
     """
-    _complete_streams()
+    streams.repair()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded, which reads it
-
-
-def _complete_streams() -> None:
-    """Let messages go nowhere that have nowhere to go, as under cron, and any character pass.
-
-    A closed stream's number would be given to the next file opened, and messages be written there.
-    """
-    with contextlib.suppress(OSError):
-        while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
-            pass
-        os.close(number)
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
-            mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
@@ -196,12 +198,12 @@ def _ended(error: BaseException, settings: Settings) -> int:
         return 2
     if isinstance(error, ModuleNotFoundError) and not _ours(error):
         error = _missing(error)
-    if isinstance(error, EdgepruneError):
-        report_error(str(error), error if settings.verbose else None)
-        return error.exit_code
     if refused := _refused_by_the_machine(error):
         report_error(refused, error if settings.verbose else None)
         return UsageError.exit_code
+    if isinstance(error, EdgepruneError):
+        report_error(str(error), error if settings.verbose else None)
+        return error.exit_code
     report_bug(error, verbose=settings.verbose)
     return EdgepruneError.exit_code
 
@@ -209,13 +211,14 @@ def _ended(error: BaseException, settings: Settings) -> int:
 def _refused_by_the_machine(error: BaseException) -> str | None:
     """What the machine has not enough of, or does not let us do; None if something else is wrong.
 
-    A full disk, a folder that may not be written, a file that vanished, memory used up.
+    A full disk, whatever a library says of it, a folder that may not be written, a file that
+    vanished, memory used up.
     """
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in first_line(error):
         return f"this machine has not enough memory: {first_line(error)}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror + (f" (at '{error.filename}')" if error.filename else "")
-    return None
+    if not isinstance(error, ModelRefused) and (full := disk.full(error)):
+        return disk.refusal(full)
+    return disk.refusal(error) if isinstance(error, OSError) and error.strerror else None
 
 
 def _ours(error: ModuleNotFoundError) -> bool:
@@ -229,11 +232,3 @@ def _missing(error: ModuleNotFoundError) -> DeviceFailed:
     )
     failure.__cause__ = error
     return failure
-
-
-def _discard_output() -> None:
-    """Drop buffered output; Python would report an error about it at exit."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):
-        return  # standard output is not a file, as under a test

@@ -96,7 +96,9 @@ def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
         state = "prunable" if reason is None else f"locked: {escape(printable(reason))}"
         shared = len({member.layer for member in group.members})
         groups.add_row(escape(printable(group.name)), str(group.width), str(shared), state)
-    console.print(layers, groups)
+    with console.capture() as captured:  # written by click, which ends quietly where a pipe closes
+        console.print(layers, groups)
+    click.echo(captured.get(), nl=False)
     covered = coverage(traced, costs)
     unused = f", {costs.unused_params:,} more never used" if costs.unused_params else ""
     click.echo(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_run_that_is_ended_exits_with_130_and_leaves_nothing(
     ending: signal.Signals, tmp_path: Path
 ) -> None:
@@ -28,7 +28,7 @@ def test_a_run_that_is_ended_exits_with_130_and_leaves_nothing(
         stderr=subprocess.PIPE,
         text=True,
         # Where tests run in the background of a shell, SIGINT is ignored and children inherit that.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=partial(signal.signal, ending, signal.SIG_DFL),
     )
     with run:
         assert run.stderr is not None
