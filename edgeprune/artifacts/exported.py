@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+ORIGINAL, COMPRESSED = "original.onnx", "compressed.onnx"
+"""Names of the two files in a run directory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:

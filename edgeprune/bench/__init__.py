@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprune import own_files
 from edgeprune.artifacts import LatencyComparison, Measurement, no_progress
 from edgeprune.bench import notes, pairing, sessions, throttling
-from edgeprune.bench.devices import DEVICES, Device, LocalDevice
+from edgeprune.bench.devices import DEVICES, Device, LocalDevice, ReachableDevice
 from edgeprune.bench.runtimes import RUNTIMES
 from edgeprune.bench.worker_process import Worker
 from edgeprune.errors import ModelRefused, UsageError
@@ -45,10 +45,13 @@ __all__ = [
     "measure_alone",
     "outputs",
     "outputs_of_seeds",
+    "reach",
     "start_worker",
 ]
 
 WARM_UP_S = 0.2
+GRACE_S = 15.0
+"""Time for one answer beyond that of the whole measurement: for loading, and for slow models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class BenchSettings:
         device: An instance of one of ``DEVICES``, or a device of your own.
         threads: Number of threads that one inference may use.
         seconds: Time limit of a measurement, the start of its processes included. Larger: surer, up
-            to ``within``. Two sessions are run even if they take longer.
+            to ``within``. Two sessions are run even if they take longer, but a model that does not
+            answer for so long and 15 s more is given up.
         seed: Random seed of the inputs.
         within: Half-width of the latency's 95 % interval, as a fraction, at which a measurement
             ends before its time limit. Smaller: surer, longer.
@@ -208,18 +212,31 @@ def start_worker(
         cores: The cores that the process stays on; None: it chooses.
     """
     progress(0.0, f"loading {model.name}")
-    runtime = RUNTIMES[settings.runtime]
-    request = {
+    own = {"seed": settings.seed, "warmup_s": warm_up_s, "cores": cores}
+    path = str(_prepared(model, settings).resolve())
+    return settings.device.start({**_started(settings), "model": path, **own})
+
+
+def reach(settings: BenchSettings) -> None:
+    """Start the runtime on the device once, before long work.
+
+    Raises:
+        UsageError: When the device cannot take the settings.
+        DeviceFailed: When it cannot be reached, or has no such runtime.
+    """
+    if isinstance(settings.device, ReachableDevice):
+        settings.device.reach(_started(settings))
+
+
+def _started(settings: BenchSettings) -> dict[str, object]:
+    """The part of a request that starts the runtime."""
+    return {
         "runtime": settings.runtime,
-        "adapter": str(runtime.adapter),
-        "model": str(_prepared(model, settings).resolve()),
+        "adapter": str(RUNTIMES[settings.runtime].adapter),
         "threads": settings.threads,
-        "seed": settings.seed,
-        "warmup_s": warm_up_s,
-        "cores": cores,
         "options": {} if settings.arena else {"arena": False},
+        "limit_s": settings.seconds + GRACE_S,
     }
-    return settings.device.start(request)
 
 
 def _prepared(model: Path, settings: BenchSettings) -> Path:

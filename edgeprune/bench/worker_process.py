@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+LIMIT_S = 300.0
+"""The longest wait for one answer where nobody says; seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -73,7 +76,7 @@ class Worker:
     Args:
         command: The command that starts ``worker``, on this machine or on another.
         request: The first request; see ``worker/__main__.py``.
-        limit_s: The longest wait for one answer, in seconds.
+        limit_s: The longest wait for one answer, in seconds; None: what the request says.
 
     Attributes:
         ready: Its state when the model was loaded.
@@ -84,9 +87,10 @@ class Worker:
     """
 
     def __init__(
-        self, command: Sequence[str], request: Mapping[str, object], *, limit_s: float
+        self, command: Sequence[str], request: Mapping[str, object], *, limit_s: float | None = None
     ) -> None:
-        self._limit_s = limit_s
+        self._limit_s = float(str(request.get("limit_s", LIMIT_S) if limit_s is None else limit_s))
+        self._has_model = "model" in request
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
@@ -106,7 +110,7 @@ class Worker:
         self._reader.daemon = True
         self._reader.start()
         try:
-            self.ready = _ready(self._ask(request))
+            self.ready = _ready(self._ask({**request, "limit_s": self._limit_s}))
         except BaseException:
             self.close()
             raise
@@ -172,10 +176,10 @@ class Worker:
             line = self._answers.get(timeout=self._limit_s)
         except queue.Empty:
             self.close()
-            doing = "load the model" if "model" in request else next(iter(request))
+            what = "the model" if self._has_model else "the runtime"
             raise DeviceFailed(
-                f"the worker did not {doing} within {self._limit_s:g} s and was stopped; "
-                "give the device a longer limit_s if the model is that slow"
+                f"{what} did not answer within {self._limit_s:g} s and was stopped; if it is that "
+                "slow, allow more time to measure (bench --seconds, compress --bench-seconds)"
             ) from None
         return self._parsed(line)
 

@@ -10,6 +10,7 @@ import click
 
 from edgeprune import bench
 from edgeprune.artifacts import RuntimeParity
+from edgeprune.artifacts.exported import COMPRESSED, ORIGINAL
 from edgeprune.bench import devices, instructions, on_runtimes
 from edgeprune.cli.check import fail_if_option, raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, typed_command
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 PARITY_INPUTS = 8
 """Inputs on which the two files' outputs are compared."""
 
-MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
+MODEL = click.Path(exists=True, path_type=Path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class Options:
 
 
 @click.command("bench")
-@click.argument("original", type=MODEL, metavar="A.onnx")
+@click.argument("original", type=MODEL, metavar="A.onnx|RUN")
 @click.argument("compressed", type=MODEL, metavar="[B.onnx]", required=False)
 @runtime_option
 @device_option
@@ -97,23 +98,21 @@ class Options:
 def command(original: Path, compressed: Path | None, **flags: object) -> None:
     """Measure latency and memory of A.onnx, or of B.onnx against A.onnx.
 
-    The two take turns in fresh processes, again and again, until the ratio B / A is known well
-    enough or time is up; it comes with its interval.
+    A run directory stands for the two files in it. The two take turns in fresh processes, again and
+    again, until the ratio B / A is known well enough or time is up; it comes with its interval.
     """
-    models = (original, compressed) if compressed else (original,)
+    models = _models(original, compressed)
     runtimes = on_runtimes.chosen(str(flags.pop("runtime")), models)
     options = Options(runtimes=runtimes, **flags)  # type: ignore[arg-type]  # click checked them
     on_runtimes.require(runtimes[0], options.settings.device)
     if options.counted and len(runtimes) > 1:
         raise UsageError(f"instructions are counted on one runtime, not on {', '.join(runtimes)}")
-    lacks = paths.BENCH_LACKS if compressed else paths.BENCH_OF_ONE_LACKS
+    lacks = paths.BENCH_LACKS if len(models) == 2 else paths.BENCH_OF_ONE_LACKS
     lacks += paths.MEASURED if options.counted else paths.COUNTED
     gates.require(options.fail_if, lacks if options.baseline else (*lacks, paths.BASELINE))
     with progress_bar() as stages:
-        if compressed:
-            report = _compared(original, compressed, options, stages)
-        else:
-            report = _alone(original, options, stages)
+        measured = _alone if len(models) == 1 else _compared
+        report = measured(models, options, stages)
         parity = _against_onnxruntime(models, options, stages("parity"))
         others = on_runtimes.further(
             options.runtimes[1:], models, options.settings, stages("runtimes")
@@ -129,7 +128,27 @@ def command(original: Path, compressed: Path | None, **flags: object) -> None:
         raise VerificationFailed(f"{options.runtimes[0]}: {complaint}")
 
 
-def _alone(model: Path, options: Options, stages: Stages) -> ReportDocument:
+def _models(original: Path, compressed: Path | None) -> tuple[Path, ...]:
+    """The files to measure: one, or the original and the compressed.
+
+    Raises:
+        UsageError: A folder is no run directory, or one of two; says what to do.
+    """
+    if original.is_dir() and compressed is None:
+        pair = original / ORIGINAL, original / COMPRESSED
+        for path in pair:
+            if not path.is_file():
+                raise UsageError(f"'{original}' holds no {path.name}: edgeprune compress makes one")
+        return pair
+    models = (original, compressed) if compressed else (original,)
+    for path in models:
+        if path.is_dir():
+            raise UsageError(f"'{path}' is a folder: name a file in it, or one run directory alone")
+    return models
+
+
+def _alone(models: tuple[Path, ...], options: Options, stages: Stages) -> ReportDocument:
+    (model,) = models
     described = model_file.read(model)
     settings = options.settings
     measure = instructions.measure if options.counted else bench.measure_alone
@@ -144,7 +163,8 @@ def _alone(model: Path, options: Options, stages: Stages) -> ReportDocument:
     )
 
 
-def _compared(original: Path, compressed: Path, options: Options, stages: Stages) -> ReportDocument:
+def _compared(models: tuple[Path, ...], options: Options, stages: Stages) -> ReportDocument:
+    original, compressed = models
     described = (model_file.read(original), model_file.read(compressed))
     comparing = instructions.comparing_on(options.settings.device)
     found = comparing(original, compressed, options.settings, stages("bench"))

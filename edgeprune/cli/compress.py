@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shlex
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,10 +15,13 @@ from edgeprune.cli.check import raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, say, typed_command
 from edgeprune.cli.resuming import state_of
 from edgeprune.cli.run_directory import destination, new_run, recipe_option, write_recipe
+from edgeprune.errors import DeviceFailed
 from edgeprune.printable import printable
 from edgeprune.report import formats
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgeprune.artifacts import SourceModel
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pruning import Planned
@@ -56,7 +60,15 @@ def command(**given: Any) -> None:
         finish(run(source, config, given), given)
 
 
-def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> ReportDocument:
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that was written, and its report."""
+
+    directory: Path
+    report: ReportDocument
+
+
+def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> Finished:
     """Compress into a new run directory, and print its path.
 
     With several processes, only the first one writes; the others take part in recovery.
@@ -66,7 +78,7 @@ def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> Re
     target = destination(given, source.name)
     config = replace(config, workspace=state_of(target))
     if not distributed.first():
-        return compress(source, None, config).document
+        return Finished(target, compress(source, None, config).document)
     with new_run(given, target) as new:
         with progress_bar() as stages:
             report = compress(
@@ -76,14 +88,25 @@ def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> Re
         for sheet in sorted(new.folder.glob("images*.png")):
             say(f"{sheet.name} shows images synthesized from the original")
     say(f"wrote {new.directory}")
-    return report.document
+    return Finished(new.directory, report.document)
 
 
-def finish(report: ReportDocument, given: options.Flags) -> None:
-    """Print the report, then raise if a gate has failed."""
+def finish(ended: Finished, given: options.Flags) -> None:
+    """Print the report, then raise if measuring or a gate has failed.
+
+    Raises:
+        DeviceFailed: Measuring failed after all else was done.
+        GateFailed: A gate failed.
+    """
     show = formats.as_json if given["json_"] else formats.as_table
-    click.echo(show(report), nl=False)
-    raise_if_failed(report.gates)
+    click.echo(show(ended.report), nl=False)
+    for stage in ended.report.stages:
+        if stage.status == "failed":
+            raise DeviceFailed(
+                f"{stage.name} failed: {stage.detail}\n'{ended.directory}' is whole but for its "
+                f"measurement, which `edgeprune bench {shlex.quote(str(ended.directory))}` makes"
+            )
+    raise_if_failed(ended.report.gates)
 
 
 def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -> None:

@@ -71,7 +71,7 @@ def compress(
         command: What the user typed, for the report.
 
     Returns:
-        The compressed network and the report.
+        The compressed network and the report; ``failure`` is why measuring alone failed.
 
     Raises:
         EdgepruneError: One of its kinds, see ``errors.py``.
@@ -119,12 +119,12 @@ def _exported(
 def _judged(
     run: assemble.RunResult, config: CompressConfig, folder: Path, log: StageLog
 ) -> document.ReportDocument:
-    """The report, written before what it says may end the run."""
+    """The report, written before what it says may end the run; unmeasured, it has no gates."""
     parity, others = export_and_measure.on_runtimes(
         (run.original_file, run.compressed_file), config, log
     )
     whole = assemble.on_runtimes(assemble.assemble(run), parity, others)
-    report = gates.judge(whole, config.fail_if)
+    report = gates.judge(whole, () if log.failure else config.fail_if)
     formats.write(report, folder)
     if complaint := parity.complaint or emulation_complaint(report):
         raise VerificationFailed(f"{report.environment['runtime']}: {complaint}")
@@ -140,6 +140,7 @@ def _opened(
     gates.require(config.fail_if, config.missing_figures(images))
     context = config.recovery_context(source)
     if distributed.first():
+        export_and_measure.reach(config)
         return images, context, config
     return evaluation.Images(None, None), context, config.recovery_alone
 

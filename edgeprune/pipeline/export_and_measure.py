@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
+from edgeprune import bench
 from edgeprune.artifacts import PrunedModel, RuntimeParity, RuntimeRun, SourceModel
+from edgeprune.artifacts.exported import COMPRESSED, ORIGINAL
 from edgeprune.bench import instructions
 from edgeprune.bench import on_runtimes as runtimes
 from edgeprune.errors import DeviceFailed, ModelUnsupported, VerificationFailed
 from edgeprune.pruning import plan_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from edgeprune.artifacts import CountComparison, ExportedModel, LatencyComparison
     from edgeprune.export import Target
     from edgeprune.pipeline.config import CompressConfig
-    from edgeprune.pipeline.stage_log import StageLog
-
-ORIGINAL = "original.onnx"
-COMPRESSED = "compressed.onnx"
+    from edgeprune.pipeline.stage_log import RunningStage, StageLog
 
 ExportJob: TypeAlias = "tuple[SourceModel | PrunedModel, Path, dict[str, str]]"
 """A network, its file, and what the file says of its origin."""
@@ -68,6 +69,17 @@ def _export_one(target: Target, seed: int, log: StageLog, job: ExportJob) -> Exp
     return exported
 
 
+def reach(config: CompressConfig) -> None:
+    """Find out before long work whether the device and the runtime are there.
+
+    Raises:
+        DeviceFailed: They are not.
+    """
+    if config.bench is not None and config.target is not None:
+        runtimes.require(config.bench.runtime, config.bench.device)
+        bench.reach(config.bench)
+
+
 def measure(
     original: ExportedModel | None,
     compressed: ExportedModel | None,
@@ -78,11 +90,21 @@ def measure(
     if config.bench is None or original is None or compressed is None:
         log.skip("bench")
         return None
-    with log.stage("bench") as stage:
+    measured = None
+    with log.stage("bench") as stage, _marking_failure(stage):
         compare_on_device = instructions.comparing_on(config.bench.device)
         measured = compare_on_device(original.path, compressed.path, config.bench, stage.progress)
         stage.detail = "; ".join(measured.notes)
     return measured
+
+
+@contextmanager
+def _marking_failure(stage: RunningStage) -> Iterator[None]:
+    """Mark a stage as failed where only measuring fails: what was made before stays."""
+    try:
+        yield
+    except DeviceFailed as error:
+        stage.status, stage.detail = "failed", str(error)
 
 
 def on_runtimes(
@@ -90,10 +112,11 @@ def on_runtimes(
 ) -> tuple[RuntimeParity, tuple[RuntimeRun, ...]]:
     """What another runtime computes against ONNX Runtime, and both models on further ones."""
     models = [file.path for file in files if file]
-    if config.bench is None or not models or not config.beyond_onnxruntime:
-        return RuntimeParity(), ()
-    with log.stage("runtimes") as stage:
+    found: tuple[RuntimeParity, tuple[RuntimeRun, ...]] = RuntimeParity(), ()
+    if config.bench is None or not models or not config.beyond_onnxruntime or log.failure:
+        return found
+    with log.stage("runtimes") as stage, _marking_failure(stage):
         parity = runtimes.parity_of(models, config.bench, stage.progress)
-        return parity, runtimes.further(
-            config.further_runtimes, models, config.bench, stage.progress
-        )
+        others = runtimes.further(config.further_runtimes, models, config.bench, stage.progress)
+        found = parity, others
+    return found

@@ -31,7 +31,8 @@ class RunningStage:
     Attributes:
         progress: Told the share done.
         detail: What it came to, for people.
-        status: ``degraded`` where something fell short and the run goes on.
+        status: ``degraded`` where something fell short, ``failed`` where nothing came of it, and
+            the run goes on.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -59,6 +60,11 @@ class StageLog:
         yield running
         seconds = time.perf_counter() - began
         self.records.append(Stage(name, running.status, seconds, running.detail))
+
+    @property
+    def failure(self) -> Stage | None:
+        """The first stage that failed."""
+        return next((stage for stage in self.records if stage.status == "failed"), None)
 
     def skip(self, name: str) -> None:
         """Record a stage that the settings leave out."""

@@ -91,14 +91,14 @@ def test_an_answer_in_another_dialect_is_refused():
 
 
 def test_hanging_at_the_start_ends_at_the_limit():
-    with pytest.raises(DeviceFailed, match=r"did not load the model within 0\.3 s"):
+    with pytest.raises(DeviceFailed, match=r"the model did not answer within 0\.3 s"):
         pretend("time.sleep(60)", limit_s=0.3)
 
 
 def test_hanging_in_a_run_ends_at_the_limit_and_with_it_the_process():
     worker = pretend(f"print('{READY}', flush=True); time.sleep(60)", limit_s=5.0)
     worker._limit_s = 0.3
-    with worker, pytest.raises(DeviceFailed, match=r"did not run within 0\.3 s"):
+    with worker, pytest.raises(DeviceFailed, match=r"the model did not answer within 0\.3 s"):
         worker.run(3)
     assert gone(worker.pid)
 

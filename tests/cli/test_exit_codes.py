@@ -208,20 +208,6 @@ def test_a_runtime_that_fails_ends_with_8(
     assert lines(ran.error) <= 2
 
 
-def test_a_run_whose_measurement_fails_leaves_nothing(
-    chain: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def start(device: LocalDevice, request: Mapping[str, object]) -> Worker:
-        return Worker([sys.executable, "-c", "raise SystemExit(9)"], request, limit_s=60)
-
-    monkeypatch.setattr(LocalDevice, "start", start)
-    flags = ("--input", CHAIN_SHAPE, "--opset", "17", "--macs", "80%", "--recover", "none")
-    ran = edgeprune("compress", chain, *flags)
-    assert ran.code == 8
-    assert "exit code 9" in ran.error
-    assert not Path("runs").exists()
-
-
 def test_only_verbose_shows_where_a_refusal_comes_from() -> None:
     Path("net.pt").write_bytes(b"PK\x03\x04 cut off")
     assert "Traceback" not in edgeprune("inspect", "net.pt").err

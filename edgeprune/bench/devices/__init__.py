@@ -13,7 +13,7 @@ by those on the device, and returns a ``Worker`` that it reaches through a comma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from edgeprune.bench.devices.local import LocalDevice
 from edgeprune.bench.devices.qemu_arm64 import QemuArm64Device
@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
     from edgeprune.bench.worker_process import Worker
 
-__all__ = ["DEVICES", "Device", "LocalDevice", "QemuArm64Device", "SshDevice", "parse"]
+__all__ = [
+    "DEVICES",
+    "Device",
+    "LocalDevice",
+    "QemuArm64Device",
+    "ReachableDevice",
+    "SshDevice",
+    "parse",
+]
 
 
 class Device(Protocol):
@@ -46,6 +54,19 @@ class Device(Protocol):
         Raises:
             DeviceFailed: When the device, the runtime or the model fails; ``DeviceLost`` when it
                 was the connection.
+        """
+
+
+@runtime_checkable
+class ReachableDevice(Device, Protocol):
+    """A device that can be tried before long work; one of your own need not be."""
+
+    def reach(self, request: Mapping[str, object]) -> None:
+        """Find out whether ``start`` will work: a request without a model.
+
+        Raises:
+            UsageError: When it does not do what is asked.
+            DeviceFailed: When the device or the runtime is not there.
         """
 
 

@@ -22,15 +22,20 @@ class LocalDevice:
 
     Attributes:
         python: The interpreter; another one measures with the runtime installed there.
-        limit_s: The longest wait for one answer, in seconds. Larger: slower models (an answer may
-            be three inferences), and a runtime that hangs is noticed later.
+        limit_s: The longest wait for one answer, in seconds; None: the time asked for and some
+            more. Larger: slower models (an answer may be three inferences), and a runtime or a
+            model that hangs is noticed later.
     """
 
     name: ClassVar[str] = "local"
     measures: ClassVar[Literal["latency"]] = "latency"
     python: str = sys.executable
-    limit_s: float = 300.0
+    limit_s: float | None = None
 
     def start(self, request: Mapping[str, object]) -> Worker:
         """Load ``request["model"]`` in a fresh process."""
         return Worker([self.python, str(WORKER)], request, limit_s=self.limit_s)
+
+    def reach(self, request: Mapping[str, object]) -> None:
+        """Start the runtime once."""
+        self.start(request).close()

@@ -41,9 +41,15 @@ class QemuArm64Device:
             UsageError: When another runtime or number of threads is asked for than it has.
             DeviceFailed: When it is not set up (the message says how), or the model fails.
         """
+        return Worker(self._command(request), request, limit_s=self.limit_s)
+
+    def reach(self, request: Mapping[str, object]) -> None:
+        """Look for what is emulated, and whether it does what is asked."""
+        self._command(request)
+
+    def _command(self, request: Mapping[str, object]) -> list[str]:
         if request.get("runtime", RUNTIME) != RUNTIME:
             raise UsageError(f"{self.name} has {RUNTIME} alone, not {request['runtime']}")
         if request.get("threads", 1) != 1:
             raise UsageError(f"{self.name} counts the instructions of one thread: --threads 1")
-        command = arm64_root.find().command(str(WORKER))
-        return Worker(command, request, limit_s=self.limit_s)
+        return arm64_root.find().command(str(WORKER))

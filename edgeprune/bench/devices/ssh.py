@@ -73,7 +73,8 @@ class SshDevice:
         keep: Whether files stay for a next run, a week at most, so that it copies nothing.
         config: An ssh_config file in place of the user's.
         strict: Whether a machine is refused whose frequency governor is not "performance".
-        limit_s: The longest wait for one answer, in seconds. Larger: slower models.
+        limit_s: The longest wait for one answer, in seconds; None: the time asked for and some
+            more. Larger: slower models.
     """
 
     measures: ClassVar[Literal["latency"]] = "latency"
@@ -84,7 +85,7 @@ class SshDevice:
     keep: bool = True
     config: str = ""
     strict: bool = False
-    limit_s: float = 300.0
+    limit_s: float | None = None
 
     @classmethod
     def parse(cls, address: str) -> SshDevice:
@@ -119,6 +120,10 @@ class SshDevice:
         if not self.keep:  # also when the connection breaks: the worker ends, and this goes on
             script += f"; code=$?; rm -rf -- {shlex.quote(visit.folder)}; exit $code"
         return Worker(self._command(script), {**request, **there}, limit_s=self.limit_s)
+
+    def reach(self, request: Mapping[str, object]) -> None:
+        """Connect, and start the runtime there once."""
+        self.start(request).close()
 
     def visit(self, items: Sequence[Item] = (), packages: Sequence[str] = ()) -> Visit:
         """Bring the items that are missing there, and look around.

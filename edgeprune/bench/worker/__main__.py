@@ -9,7 +9,9 @@ prints a JSON summary. Without a model it serves another program: a request is a
 standard input, an answer a line of JSON on standard output.
 
     {"runtime": …, "adapter": …, "model": …, "threads": …, "seed": …, "warmup_s": …, "cores": …,
-     "options": …}     comes first; without an adapter it is RUNTIME_adapter.py beside this folder
+     "limit_s": …, "options": …}
+                       comes first; without an adapter it is RUNTIME_adapter.py beside this folder,
+                       without a model the runtime is started and nothing is loaded
     {"run": n}         n latencies, in seconds
     {"outputs": seed}  what the model computes on inputs drawn with the seed
     {"instructions": n}  instructions of each of n runs, where an emulator counts them
@@ -41,12 +43,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeprune.bench.worker import machine, tensors
+    from edgeprune.bench.worker import leash, machine, tensors
     from edgeprune.bench.worker.tensors import WorkerError
 else:  # beside this file, wherever it was copied
+    import leash
     import machine
     import tensors
     from tensors import WorkerError
+
+MEASURED = (
+    *("load_s", "first_s", "run_s"),
+    *("baseline_rss_bytes", "idle_rss_bytes", "load_peak_rss_bytes"),
+)
+"""What ``ready`` says of a model."""
 
 ASK = 0x1C0DE000000
 """An offset that only ``instructions_so_far`` seeks to."""
@@ -73,25 +82,23 @@ def main() -> None:
     print(json.dumps({"latency_s": latency, **bench.ready, **bench.stop()}, indent=2))
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process once its parent is gone, whatever a model makes it do."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
 def serve() -> int:
     """Answer requests until one asks to stop; returns the exit code."""
     parent = os.getppid()
+    leash.end_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a runtime prints of its own accord must not come between the answers
     bench: Bench | None = None
+    limit_s: float | None = None
     for line in sys.stdin:
         try:
             request = json.loads(line)
+            limit_s = request.get("limit_s", limit_s)
+            leash.end_after(limit_s)
             answer = bench.answer(request) if bench else (bench := Bench(request, parent)).ready
         except Exception as error:
             answer = {"error": one_line(error)}
+        leash.end_after(None)
         print(json.dumps(answer), file=answers, flush=True)
         if "error" in answer or "stop" in request:
             return int("error" in answer)
@@ -113,13 +120,21 @@ class Bench:
         # first of all: the threads of the runtime inherit it
         around["pinned"] = machine.pinned(threads, request.get("cores"))
         if parent is not None:  # from here on, so that the thread stays on the same cores
-            threading.Thread(target=end_with_parent, args=(parent,), daemon=True).start()
+            threading.Thread(target=leash.watch, args=(parent,), daemon=True).start()
         name = request.get("runtime") or "onnxruntime"
         adapter = Path(request.get("adapter") or adapter_beside(name))
         self._runtime = started(adapter, threads, request.get("options") or {})
         self._name = name
         self._memory = machine.Memory()
-        self.ready: dict[str, Any] = {"load_s": self._load(Path(request["model"]))}
+        used = {"threads": threads, "runtime": name, "packages": self._runtime.packages}
+        environment = {**around, **used, "memory": self._memory.source}
+        self.ready: dict[str, Any] = {**dict.fromkeys(MEASURED, 0), "environment": environment}
+        if request.get("model"):
+            self._measure(request)
+
+    def _measure(self, request: dict[str, Any]) -> None:
+        """Load the model, and run it until it is warm."""
+        self.ready["load_s"] = self._load(Path(request["model"]))
         self._feed = tensors.inputs(self._runtime.declared(), int(request.get("seed", 0)))
         gc.disable()  # a collection in the middle of a run would count as the model's time
         self.ready["first_s"] = self.run(1)[0]
@@ -127,8 +142,6 @@ class Bench:
         self.ready["baseline_rss_bytes"] = self._memory.baseline
         self.ready["idle_rss_bytes"] = self._idle
         self.ready["load_peak_rss_bytes"] = max(self._load_peak, self._idle)
-        used = {"threads": threads, "runtime": name, "packages": self._runtime.packages}
-        self.ready["environment"] = {**around, **used, "memory": self._memory.source}
 
     def _load(self, model: Path) -> float:
         start = time.perf_counter()
