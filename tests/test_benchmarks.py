@@ -245,6 +245,18 @@ def test_same_results(run, monkeypatch):
     assert "nm 0.5 plan.json" in found
 
 
+def test_seeds(run):
+    assert "files" in run("trust/seeds.py", Path("corpus"))
+    assert Path("corpus/networks/whole.pt").is_file()
+
+
+def test_mutations(run):
+    with pytest.raises(SystemExit) as ended:
+        run("trust/mutations.py", "--count", 6, "--only", "plan", "recipe")
+    assert ended.value.code == 0
+    assert saved("mutations.json").keys() == {"plan", "recipe"}
+
+
 def test_every_script_is_run_here():
     tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     missing = {name for name in SCRIPTS if Path(name).stem not in tests}

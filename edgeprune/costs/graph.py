@@ -25,7 +25,7 @@ from edgeprune.costs.operators import (
     SHAPE_READERS,
     Shape,
 )
-from edgeprune.errors import ModelUnsupported
+from edgeprune.errors import ModelUnsupported, failing_as
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,13 +43,16 @@ def record(path: Path) -> Recording:
         model = onnx.load(path)
     except Exception as cause:  # protobuf's own class, which differs between its versions
         raise ModelUnsupported("cannot count the file: it is not ONNX") from cause
+    with failing_as(ModelUnsupported, "cannot count the ONNX file"):
+        return _recorded(model)
+
+
+def _recorded(model: onnx.ModelProto) -> Recording:
+    """The operators of a file; one that is malformed may fail in any way."""
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     _fix_batch(model.graph)
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except onnx.shape_inference.InferenceError as cause:
-        raise ModelUnsupported(f"cannot count the ONNX file: {cause}") from cause
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     return _GraphRecorder(inferred.graph).recording()
 
 

@@ -10,18 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import IMG_EXTENSIONS, default_loader
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import functional as TF
 
-from edgeprune.errors import UsageError
+from edgeprune.errors import UsageError, failing_as
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgeprune.artifacts import InputSpec
+
+MOST_PIXELS = 64 << 20
+"""Largest image that is decoded: 192 MiB as RGB; a small file can claim any size."""
 
 MARGIN = 8 / 7
 """Size before the crop as a share of the crop's, as in 256 to 224."""
@@ -138,9 +142,12 @@ def _read(path: str) -> Any:
     """The image as RGB.
 
     Raises:
-        UsageError: If the file is damaged, or holds no image.
+        UsageError: If the file is damaged, holds no image, or one that is too large.
     """
-    try:
-        return default_loader(path)
-    except OSError as error:
-        raise UsageError(f"'{path}' is no image that can be read") from error
+    with (
+        failing_as(UsageError, f"'{path}' is no image that can be read"),
+        Image.open(path) as image,
+    ):
+        if image.width * image.height > MOST_PIXELS:
+            raise UsageError(f"'{path}' is too large an image: {image.width}x{image.height} pixels")
+        return image.convert("RGB")

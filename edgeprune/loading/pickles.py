@@ -44,7 +44,8 @@ def unpickle(path: Path, allowed: Allowed, *, trust: bool = False) -> object:
         ModelRefused: The file names something else, is damaged, or is no torch file.
         ModelUnsupported: It holds tensors that no network here can use.
     """
-    zipped = zipfile.is_zipfile(path)
+    with failing_as(ModelRefused, f"'{path}' is damaged"):
+        zipped = zipfile.is_zipfile(path)
     if trust:
         return _trusted(path, allowed, zipped=zipped)
     refused = RefusedNames(allowed)

@@ -74,7 +74,7 @@ def _refuse_other_archives(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.partition("/")[2] or name for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
         raise ModelRefused(f"'{path}' is damaged, perhaps cut off: {error}") from error
     if "constants.pkl" in members or any(name.startswith("code/") for name in members):
         raise ModelRefused(f"'{path}' {TORCHSCRIPT}")

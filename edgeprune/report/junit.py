@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as Xml
 
+from edgeprune.errors import UsageError
 from edgeprune.report import rows, sentences
 
 if TYPE_CHECKING:
@@ -49,8 +50,15 @@ def _case(suite: Xml.Element, gate: Gate) -> None:
 
 
 def _local(created: str) -> str:
-    """The time without its offset from UTC: the schema of JUnit allows none."""
-    with_offset = datetime.datetime.fromisoformat(created)
+    """The time without its offset from UTC: the schema of JUnit allows none.
+
+    Raises:
+        UsageError: The report does not say when it was made.
+    """
+    try:
+        with_offset = datetime.datetime.fromisoformat(created)
+    except ValueError:
+        raise UsageError(f"the report was created at {created!r}, which is no time") from None
     return with_offset.replace(tzinfo=None).isoformat(timespec="seconds")
 
 

@@ -1,0 +1,107 @@
+"""Pictures and graphs that no program would write are refused in words, never called a bug."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from report_examples import full
+
+import edgeprune as ep
+from edgeprune.blueprint import Allowed
+from edgeprune.costs import count_onnx
+from edgeprune.errors import ModelRefused, ModelUnsupported, UsageError
+from edgeprune.images.reading import unlabelled
+from edgeprune.loading.pickles import unpickle
+from edgeprune.loading.recognise import recognise
+from edgeprune.report import formats
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG file of this size by its header, with one byte of image."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\0")), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (png(9_000, 9_000), "too large an image: 9000x9000"),
+        (png(60_000, 60_000), "is no image that can be read"),
+        (png(4, 4)[:40], "is no image that can be read"),
+        (b"II*\0" + b"\xff" * 60, "is no image that can be read"),
+    ],
+    ids=["large", "bomb", "cut off", "nonsense"],
+)
+def test_a_picture_is_bounded_and_whole(content: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(content)
+    images = unlabelled(tmp_path, ep.wrap(torch.nn.Conv2d(3, 4, 1), (1, 3, 8, 8)).input)
+    with pytest.raises(UsageError, match=what):
+        images[0]
+
+
+def graph(node: onnx.NodeProto, kind: int = TensorProto.FLOAT) -> onnx.ModelProto:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 4, 4])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
+    weight.data_type = kind
+    made = helper.make_graph([node], "g", [value], [result], [weight])
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        graph(helper.make_node("Relu", ["x"], ["w"])),
+        graph(helper.make_node("Conv", ["x"], ["y"])),
+        graph(helper.make_node("Flatten", ["x"], [])),
+        graph(helper.make_node("Add", ["x", "w"], ["y"]), kind=999),
+    ],
+    ids=["weight computed", "no filter", "no output", "no such type"],
+)
+def test_a_graph_whose_wires_lead_nowhere_is_not_counted(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelUnsupported, match="cannot count"):
+        count_onnx(tmp_path / "model.onnx")
+
+
+def test_an_archive_behind_something_else_is_no_archive(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "w.pt", _use_new_zipfile_serialization=False)
+    disks = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 9)  # of nine
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0, 0, 0, 0, 0)
+    with (tmp_path / "w.pt").open("ab") as file:
+        file.write(disks + end)
+    with pytest.raises(ModelRefused, match="is damaged"):
+        unpickle(tmp_path / "w.pt", Allowed())
+
+
+def test_a_member_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as file:
+        file.writestr("w/ä", b"")
+    content = (tmp_path / "w.pt").read_bytes()
+    (tmp_path / "w.pt").write_bytes(content.replace("ä".encode(), b"\xff\xff"))
+    with pytest.raises(ModelRefused, match="is damaged"):
+        recognise(tmp_path / "w.pt")
+
+
+def test_a_report_of_no_time_is_no_junit() -> None:
+    with pytest.raises(UsageError, match="is no time"):
+        formats.as_junit(replace(full(), created="0.1.0"))
