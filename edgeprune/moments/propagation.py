@@ -105,6 +105,9 @@ def _reads_by_layer(
     last_read = {
         view.value: index for index, each in enumerate(record.operations) for view in each.reads
     }
+    seen_of: dict[Value, set[TensorView]] = {}
+    for view in known:
+        seen_of.setdefault(view.value, set()).add(view)
     passed = set()
     for index, operation in enumerate(record.operations):
         made = [view.value for view in operation.writes if view.value in last_read]
@@ -114,10 +117,11 @@ def _reads_by_layer(
             if operation.layer not in passed and _is_layer(source.module, operation.layer):
                 passed.add(operation.layer)
                 yield operation.layer, call.read
-        if made:
-            known.update(_results(call))
+        for view, result in _results(call).items() if made else ():
+            known[view] = result
+            seen_of.setdefault(view.value, set()).add(view)
         done = {view.value for view in operation.reads if last_read[view.value] == index}
-        for view in [each for each in known if each.value in done]:
+        for view in (view for value in done for view in seen_of.pop(value, ())):
             del known[view]
 
 

@@ -2,7 +2,8 @@
 
 importance.py   scores          budgets.py   what is asked       surgery.py   the cut
 rebuild.py      one of them     pricing.py   what widths cost     masking.py   the proof
-consumers.py      what it reads   scopes.py    who competes        allocation.py  the choice
+consumers.py    what it reads   scopes.py    who competes        allocation.py  the choice
+                                                                 closing.py     and its last steps
 """
 
 from __future__ import annotations

@@ -8,10 +8,8 @@ rounding left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import lcm, prod
+from math import lcm
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -19,23 +17,28 @@ import numpy as np
 from edgeprune import units
 from edgeprune.artifacts import ChannelGroup, KeptChannels
 from edgeprune.errors import BudgetUnreachable, ModelUnsupported, UsageError
-from edgeprune.pruning.pricing import CostModel, Floats
+from edgeprune.pruning.closing import (
+    AIM,
+    MANY,
+    CandidateWidths,
+    WidthIndices,
+    between,
+    close_gap,
+    widths_at,
+)
 from edgeprune.pruning.scopes import SCOPES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from torch import Tensor
 
     from edgeprune.pruning.budgets import Budget
+    from edgeprune.pruning.pricing import CostModel, Floats
 
 Scope: TypeAlias = Literal["local", "global", "marginal"]
 CLOSE_ENOUGH = 0.01
 """A budget counts as met within this share of the original."""
-
-AIM = 0.005
-"""Steps stop within this share of the original: every further one leaves the scores' choice."""
-
-FEW = 10_000
-"""Up to so many assignments of widths are all tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +147,8 @@ def allocate(
             "or see with `edgeprune inspect` which groups are locked and why"
         )
     indices = _turn_knob(model, scores, budget, options, candidates)
-    indices = _close_gap(model, budget, candidates, indices)
-    widths = _widths(candidates, indices)
+    indices = close_gap(model, budget, candidates, indices)
+    widths = widths_at(candidates, indices)
     kept = tuple(
         KeptChannels(group.name, group.width, _best(scores[group.name], group, int(width)))
         for group, width in zip(model.groups, widths, strict=True)
@@ -154,10 +157,6 @@ def allocate(
     reached = float(model.at(budget.quantity, widths))
     shares = (budget.share(asked, original), budget.share(reached, original))
     return Allocated(kept, budget.kind, *shares)
-
-
-CandidateWidths: TypeAlias = Sequence[Floats]
-WidthIndices: TypeAlias = tuple[int, ...]
 
 
 def _turn_knob(
@@ -171,76 +170,21 @@ def _turn_knob(
     asked = budget.asked(model)
     wanted = SCOPES[options.scope](model, scores, budget, options.cap)
     best, best_error = _nearest(candidates, model.full), float("inf")
+    below, above = _nearest(candidates, 0 * model.full), best
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
         indices = _nearest(candidates, wanted(middle))
-        reached = float(model.at(budget.quantity, _widths(candidates, indices)))
+        reached = float(model.at(budget.quantity, widths_at(candidates, indices)))
         if abs(reached - asked) < best_error:
             best, best_error = indices, abs(reached - asked)
-        low, high = (middle, high) if reached < asked else (low, middle)
+        if reached < asked:
+            low, below = middle, indices
+        else:
+            high, above = middle, indices
+    if len(candidates) > MANY and best_error > AIM * model.original(budget.quantity):
+        return between(model, budget, candidates, below, above)
     return best
-
-
-def _close_gap(
-    model: CostModel, budget: Budget, candidates: CandidateWidths, indices: WidthIndices
-) -> WidthIndices:
-    """Step one or two groups up or down by a index while that brings the budget closer.
-
-    On a small network such steps are too coarse to get everywhere, but all widths can be tried.
-    """
-    if prod(map(len, candidates)) <= FEW:
-        return _closest_of_all(model, budget, candidates, indices)
-    asked, original = budget.asked(model), model.original(budget.quantity)
-    start = indices
-    for _ in range(2 * len(candidates)):
-        error = abs(float(model.at(budget.quantity, _widths(candidates, indices))) - asked)
-        if error <= AIM * original:
-            break
-        neighbours = _neighbours(candidates, indices, start)
-        if not neighbours:
-            break
-        reached = model.at(budget.quantity, np.stack([_widths(candidates, n) for n in neighbours]))
-        best = int(np.abs(reached - asked).argmin())
-        if abs(float(reached[best]) - asked) >= error:
-            break
-        indices = neighbours[best]
-    return indices
-
-
-def _closest_of_all(
-    model: CostModel, budget: Budget, candidates: CandidateWidths, indices: WidthIndices
-) -> WidthIndices:
-    """The assignment most like ``indices`` among those that come as close to the budget as any."""
-    asked, original = budget.asked(model), model.original(budget.quantity)
-    every = np.stack(np.meshgrid(*candidates, indexing="ij"), axis=-1)
-    errors = np.abs(model.at(budget.quantity, every) - asked)
-    close = errors <= max(float(errors.min()), AIM * original)
-    change = (np.abs(every - _widths(candidates, indices)) / model.full).sum(axis=-1)
-    best = np.unravel_index(np.where(close, change, np.inf).argmin(), close.shape)
-    return tuple(int(index) for index in best)
-
-
-def _neighbours(
-    candidates: CandidateWidths, indices: WidthIndices, start: WidthIndices
-) -> list[WidthIndices]:
-    """Every assignment one index away in one group or in two, at most one index from ``start``."""
-    steps = [
-        (place, step)
-        for place, index in enumerate(indices)
-        for step in (index - 1, index + 1)
-        if 0 <= step < len(candidates[place]) and abs(step - start[place]) <= 1
-    ]
-    single = [_replaced(indices, (step,)) for step in steps]
-    pairs = (pair for pair in product(steps, steps) if pair[0][0] < pair[1][0])
-    return single + [_replaced(indices, pair) for pair in pairs]
-
-
-def _replaced(indices: WidthIndices, changes: Sequence[tuple[int, int]]) -> WidthIndices:
-    changed = list(indices)
-    for place, index in changes:
-        changed[place] = index
-    return tuple(changed)
 
 
 def _nearest(candidates: CandidateWidths, wanted: Floats) -> WidthIndices:
@@ -249,10 +193,6 @@ def _nearest(candidates: CandidateWidths, wanted: Floats) -> WidthIndices:
         int(np.abs(widths - width).argmin())
         for widths, width in zip(candidates, wanted, strict=True)
     )
-
-
-def _widths(candidates: CandidateWidths, indices: WidthIndices) -> Floats:
-    return np.array([widths[index] for widths, index in zip(candidates, indices, strict=True)])
 
 
 def _best(score: Tensor, group: ChannelGroup, width: int) -> tuple[int, ...]:

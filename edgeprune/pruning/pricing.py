@@ -11,10 +11,12 @@ class here and a line in :func:`cost_model`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, lil_array
 
 from edgeprune.layer_widths import ATTRIBUTES, width_of
 
@@ -75,7 +77,8 @@ class LayerShares:
     """How much of each layer stays at given widths of the groups.
 
     For layer l and group g, ``out_per_channel[l, g]`` and ``in_per_channel[l, g]`` say which share
-    of the layer's outputs and inputs one channel of the group stands for.
+    of the layer's outputs and inputs one channel of the group stands for; hardly any layer has to
+    do with more than two groups.
 
     Attributes:
         full: Widths of the original, (G,).
@@ -84,13 +87,19 @@ class LayerShares:
     """
 
     full: Floats
-    out_per_channel: Floats
-    in_per_channel: Floats
+    out_per_channel: csr_array
+    in_per_channel: csr_array
 
     def at(self, widths: Floats) -> tuple[Floats, Floats]:
         """Shares of outputs and of inputs that stay in each layer, (…, L) each."""
         gone = self.full - widths
-        return 1 - gone @ self.out_per_channel.T, 1 - gone @ self.in_per_channel.T
+        return self._left(self.out_per_channel, gone), self._left(self.in_per_channel, gone)
+
+    @staticmethod
+    def _left(per_channel: csr_array, gone: Floats) -> Floats:
+        *many, groups = gone.shape
+        lost = per_channel @ gone.reshape(prod(many), groups).T  # (L, …)
+        return 1 - np.ascontiguousarray(lost.T).reshape(*many, per_channel.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +185,14 @@ def _shares(
     layers: Sequence[str],
 ) -> LayerShares:
     rows = {name: row for row, name in enumerate(layers)}
-    sides = {side: np.zeros((len(layers), len(groups))) for side in ("out", "in")}
+    sides = {side: lil_array((len(layers), len(groups))) for side in ("out", "in")}
     for column, group in enumerate(groups):
         for member in group.members:
             indices = sum(len(channel) for channel in member.channels)
             size = _channels(module, modules, member.layer, member.side)
             sides[member.side][rows[member.layer], column] += indices / group.width / size
     full = np.array([group.width for group in groups], dtype=np.float64)
-    return LayerShares(full, sides["out"], sides["in"])
+    return LayerShares(full, sides["out"].tocsr(), sides["in"].tocsr())
 
 
 def _channels(module: nn.Module, modules: Mapping[str, nn.Module], layer: str, side: Side) -> int:

@@ -21,7 +21,12 @@ from edgeprune.choices import Choices
 from edgeprune.pruning.pricing import CostModel, Floats
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edgeprune.pruning.budgets import Budget
+
+AT_ONCE = 256
+"""So many assignments of widths are priced at a time, to save memory."""
 
 Wanted: TypeAlias = Callable[[float], Floats]
 """From the share of channels that stay to widths (G,), not yet rounded."""
@@ -58,8 +63,16 @@ def savings(model: CostModel, budget: Budget) -> Floats:
         (G,), positive.
     """
     full = model.original(budget.quantity)
-    one_less = model.at(budget.quantity, model.full - np.eye(len(model.groups)))
+    rows = np.array_split(np.arange(len(model.groups)), len(model.groups) // AT_ONCE + 1)
+    one_less = np.concatenate([model.at(budget.quantity, _one_less(model, each)) for each in rows])
     return np.maximum((full - one_less) / full, np.finfo(np.float64).tiny)
+
+
+def _one_less(model: CostModel, groups: NDArray[np.intp]) -> Floats:
+    """Full widths but for one channel of one group, for each of ``groups`` in turn, (N, G)."""
+    widths = np.tile(model.full, (len(groups), 1))
+    widths[np.arange(len(groups)), groups] -= 1
+    return widths
 
 
 def _competing(model: CostModel, pooled: list[Floats], cap: float) -> Wanted:

@@ -59,6 +59,27 @@ def widths_of(model, allocated):
 # --- the budget -----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def uniform():
+    """A chain of 250 layers, all as wide: a knob steps them all at once."""
+    layers = [nn.Conv2d(3 if place == 0 else 4, 4, 1) for place in range(251)]
+    return trace(source_of(nn.Sequential(*layers), (1, 3, 2, 2)))
+
+
+@pytest.mark.parametrize("budget", [Macs(0.6), Params(0.35), Ratio(0.2)], ids=repr)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_many_groups_that_step_together_step_only_as_far_as_asked(uniform, scope, budget):
+    allocated = plan(
+        uniform,
+        costs_of(uniform),
+        budget,
+        criterion=L2Norm(),
+        allocation=Allocation(scope=scope, unit=2),
+    ).allocated
+    assert abs(allocated.reached - allocated.asked) < 0.006
+    assert {len(entry.kept) for entry in allocated.groups} == {2}
+
+
 @pytest.mark.parametrize(
     ("budget", "scope"),
     [
