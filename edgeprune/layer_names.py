@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeprune.errors import ModelRefused
 from edgeprune.printable import printable
+from edgeprune.sound_modules import require_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,44 +28,21 @@ def is_plain(name: object) -> bool:
 
 
 def require_plain(module: nn.Module, what: str) -> None:
-    """Refuse a network with a name that could become code.
+    """Refuse a network with a name that could become code, or one of no sound form.
 
     Args:
         module: The network.
         what: What it is, to begin the message: "'gift.pt'".
 
     Raises:
-        ModelRefused: Shows the name.
+        ModelRefused: Shows the name, or says what stands where it must not.
+        ModelUnsupported: A tensor is none that a layer can compute with.
     """
-    require_tree(module, what)
+    require_sound(module, what)
     for part in module.modules():
         require_plain_names(vars(part), what)
         for names in (part._modules, part._parameters, part._buffers):
             require_plain_names(names, what)
-
-
-def require_tree(module: nn.Module, what: str) -> None:
-    """Refuse a network that contains itself, or a module that lacks its parts: ModelRefused."""
-    inside: set[int] = set()
-    done: set[int] = set()
-    stack: list[tuple[nn.Module, bool]] = [(module, False)]
-    while stack:
-        part, left = stack.pop()
-        if left:
-            inside.discard(id(part))
-            done.add(id(part))
-            continue
-        if id(part) in done:
-            continue
-        if id(part) in inside:
-            raise ModelRefused(f"{what} contains a {type(part).__name__} that contains itself")
-        inside.add(id(part))
-        parts = (vars(part).get(name) for name in ("_modules", "_parameters", "_buffers"))
-        if not all(isinstance(each, dict) for each in parts):
-            raise ModelRefused(f"{what} is damaged: it holds a {type(part).__name__} without parts")
-        children = [child for child in part._modules.values() if child is not None]
-        stack.append((part, True))
-        stack.extend((child, False) for child in children)
 
 
 def require_plain_names(names: Iterable[object], what: str) -> None:

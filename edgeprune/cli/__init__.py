@@ -19,6 +19,7 @@ import click
 
 from edgeprune import disk, distributed
 from edgeprune.cli import streams
+from edgeprune.cli.blame import fault_of_network
 from edgeprune.cli.console import Settings, common_options, report_bug, report_error
 from edgeprune.errors import (
     DeviceFailed,
@@ -198,9 +199,9 @@ def _ended(error: BaseException, settings: Settings) -> int:
         return 2
     if isinstance(error, ModuleNotFoundError) and not _ours(error):
         error = _missing(error)
-    if refused := _refused_by_the_machine(error):
-        report_error(refused, error if settings.verbose else None)
-        return UsageError.exit_code
+    error = _refused_by_the_machine(error) or error
+    if not isinstance(error, EdgepruneError):
+        error = fault_of_network(error) or error
     if isinstance(error, EdgepruneError):
         report_error(str(error), error if settings.verbose else None)
         return error.exit_code
@@ -208,17 +209,23 @@ def _ended(error: BaseException, settings: Settings) -> int:
     return EdgepruneError.exit_code
 
 
-def _refused_by_the_machine(error: BaseException) -> str | None:
+def _refused_by_the_machine(error: BaseException) -> UsageError | None:
     """What the machine has not enough of, or does not let us do; None if something else is wrong.
 
     A full disk, whatever a library says of it, a folder that may not be written, a file that
     vanished, memory used up.
     """
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in first_line(error):
-        return f"this machine has not enough memory: {first_line(error)}"
-    if not isinstance(error, ModelRefused) and (full := disk.full(error)):
-        return disk.refusal(full)
-    return disk.refusal(error) if isinstance(error, OSError) and error.strerror else None
+        said: str | None = f"this machine has not enough memory: {first_line(error)}"
+    elif not isinstance(error, ModelRefused) and (full := disk.full(error)):
+        said = disk.refusal(full)
+    else:
+        said = disk.refusal(error) if isinstance(error, OSError) and error.strerror else None
+    if said is None:
+        return None
+    refusal = UsageError(said)
+    refusal.__cause__ = error
+    return refusal
 
 
 def _ours(error: ModuleNotFoundError) -> bool:

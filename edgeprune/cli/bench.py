@@ -19,6 +19,7 @@ from edgeprune.cli.measuring import (
     device_option,
     fraction,
     runtime_option,
+    seed_option,
     threads_option,
     within_option,
 )
@@ -88,7 +89,7 @@ class Options:
 @click.option("--seconds", default=30.0, show_default=True, help="The most time to measure.")
 @within_option
 @arena_option
-@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+@seed_option("Seed of the random inputs.")
 @click.option("--trust", is_flag=True, help="Run whatever code a .pt2 file contains.")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
 @fail_if_option

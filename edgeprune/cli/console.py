@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Stages: TypeAlias = "Callable[[str], Progress]"
 """Starts a stage by its name, and returns the function that reports its progress."""
 
+LONGEST_LINE = 500
+"""Characters of a line of an error; names and flags can be of any length."""
+
 NOTHING = ""
 """What stays in a line although it does not print."""
 
@@ -114,7 +117,14 @@ def report_error(message: str, error: BaseException | None = None) -> None:
     if error is not None:
         text = "".join(traceback.format_exception(error))
         click.echo(printable(text), err=True, nl=False)
-    click.echo(click.style("error: ", fg="red", bold=True) + printable(message), err=True)
+    shown = "\n".join(map(_shortened, printable(message).split("\n")))
+    click.echo(click.style("error: ", fg="red", bold=True) + shown, err=True)
+
+
+def _shortened(line: str) -> str:
+    """The line, without its middle where it is longer than anybody reads."""
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} … {line[-half:]}"
 
 
 def report_bug(error: BaseException, *, verbose: bool) -> None:

@@ -9,6 +9,7 @@ import click
 
 from edgeprune.cli import options
 from edgeprune.cli.console import common_options, progress_bar, say, warn
+from edgeprune.cli.measuring import seed_option
 from edgeprune.errors import UsageError
 
 
@@ -20,7 +21,7 @@ from edgeprune.errors import UsageError
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
                  help="Folder for the file. [default: the run directory, else here]"),
     click.option("--overwrite", is_flag=True, help="Replace the file if it exists."),
-    click.option("--seed", default=0, show_default=True, help="Seed of the compared inputs."),
+    seed_option("Seed of the compared inputs."),
 )  # fmt: skip
 @common_options
 def command(**given: Any) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from edgeprune import units
 from edgeprune.errors import UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 runtime_option = click.option(
     "--runtime",
@@ -26,7 +29,11 @@ device_option = click.option(
 )
 
 threads_option = click.option(
-    "--threads", default=1, show_default=True, help="Threads for one inference."
+    "--threads",
+    default=1,
+    type=click.IntRange(1, 4096),
+    show_default=True,
+    help="Threads for one inference.",
 )
 
 within_option = click.option(
@@ -44,6 +51,20 @@ arena_option = click.option(
     type=click.Choice(("on", "off")),
     help="Whether ONNX Runtime keeps freed tensors; off: less memory, slower.",
 )
+
+
+LARGEST_SEED = 2**32 - 1
+"""The largest that every generator takes."""
+
+LARGEST_LEVEL = 1e6
+"""Means and standard deviations of pixels are below it, and no standard deviation below its
+inverse: what is normalised with others overflows."""
+
+
+def seed_option(purpose: str) -> Callable[[Command], Command]:
+    """The flag ``--seed``, with what it is for."""
+    seeds = click.IntRange(0, LARGEST_SEED)
+    return click.option("--seed", default=0, type=seeds, show_default=True, help=purpose)
 
 
 def chosen_runtimes(text: str) -> tuple[str, ...]:
@@ -77,7 +98,8 @@ def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--{flag} {text}: expected numbers separated by commas") from None
-    if not all(map(math.isfinite, numbers)) or (flag == "std" and min(numbers) <= 0):
-        positive = " above 0" if flag == "std" else ""
-        raise UsageError(f"--{flag} {text}: expected finite numbers{positive}")
+    least = 1 / LARGEST_LEVEL if flag == "std" else -LARGEST_LEVEL
+    if not all(least <= number <= LARGEST_LEVEL for number in numbers):
+        between = f"between {least:g} and {LARGEST_LEVEL:g}"
+        raise UsageError(f"--{flag} {text}: expected numbers {between}")
     return numbers

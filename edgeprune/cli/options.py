@@ -5,6 +5,7 @@ A flag has the same name on every command and as a key of recipe.yaml.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import Path
@@ -23,6 +24,7 @@ from edgeprune.cli.measuring import (
     fraction,
     numbers,
     runtime_option,
+    seed_option,
     threads_option,
     within_option,
 )
@@ -136,7 +138,7 @@ OUTPUT = (
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
                  help="Run directory to write. [default: runs/NAME]"),
     click.option("--overwrite", is_flag=True, help="Replace the run directory if it exists."),
-    click.option("--seed", default=0, show_default=True, help="Random seed."),
+    seed_option("Random seed."),
 )  # fmt: skip
 
 
@@ -227,7 +229,7 @@ def allocation(given: Flags) -> Allocation:
     from edgeprune.pruning import Allocation
 
     unit = str(given["unit"])
-    if unit != "auto" and not (unit.isdigit() and int(unit) > 0):
+    if unit != "auto" and not re.fullmatch(r"[1-9][0-9]{0,8}", unit):
         raise UsageError(f"--unit {unit}: expected auto or a positive number")
     return Allocation(scope=given["scope"], unit=0 if unit == "auto" else int(unit))
 

@@ -13,6 +13,7 @@ input_shape.py         shapes and normalisation of the network's inputs
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,22 +22,31 @@ from torch import nn
 from edgeprune import blueprint
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.blueprint import Allowed
-from edgeprune.errors import UsageError
+from edgeprune.errors import ModelUnsupported, UsageError, failing_as
+from edgeprune.graph.declared_widths import require_declared_widths
 from edgeprune.layer_names import require_plain
 from edgeprune.loading.checkpoint_entries import chosen_entry
 from edgeprune.loading.factories import build, parse_arch_arg
 from edgeprune.loading.input_shape import example_shapes, input_spec, parse_shape
+from edgeprune.loading.memory_limit import memory_limit
 from edgeprune.loading.pickles import unpickle
 from edgeprune.loading.preparation import copied, digest, prepared, unwrapped
 from edgeprune.loading.recognise import recognise
 from edgeprune.loading.run_directory import load_run, stored_input, weights_file
 from edgeprune.loading.state_dicts import fill, tensors_of
+from edgeprune.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgeprune.loading.input_shape import Example
     from edgeprune.loading.recognise import Kind
+
+LEAST_MEMORY = 1 << 30
+TIMES_WEIGHTS, TIMES_INPUTS = 8, 1000
+"""A first forward pass may take so many bytes, and so many times the size of weights and inputs."""
+
+FLOAT = 4
 
 __all__ = ["LoadOptions", "load", "load_run", "parse_arch_arg", "parse_shape", "wrap"]
 
@@ -86,6 +96,11 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
     """
     path, options = Path(path), options or LoadOptions()
     kind = recognise(path)
+    with failing_as(ModelUnsupported, f"cannot make the network in '{path}' ready"):
+        return _load(path, kind, options)
+
+
+def _load(path: Path, kind: Kind, options: LoadOptions) -> SourceModel:
     notes: tuple[str, ...] = ()
     if kind == "run":
         file = weights_file(path)
@@ -104,8 +119,16 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
             mean=options.mean or stored.mean,
             std=options.std or stored.std,
         )
-    spec = input_spec(network, wanted.input_shapes, wanted.mean, wanted.std)
+    with memory_limit(_enough(network, wanted.input_shapes)):
+        spec = input_spec(network, wanted.input_shapes, wanted.mean, wanted.std)
     return replace(_source(network, spec, name), notes=notes)
+
+
+def _enough(network: nn.Module, shapes: tuple[tuple[int, ...], ...]) -> int:
+    """Bytes that suffice for a forward pass of a network that does no more than others do."""
+    weights = sum(each.numel() for each in network.parameters())
+    inputs = sum(prod(shape) for shape in shapes)
+    return LEAST_MEMORY + FLOAT * (TIMES_WEIGHTS * weights + TIMES_INPUTS * inputs)
 
 
 def wrap(
@@ -137,13 +160,15 @@ def wrap(
     """
     inner = unwrapped(module)
     require_plain(inner, type(inner).__name__)
-    network = prepared(copied(inner))
+    with failing_as(ModelUnsupported, f"{type(inner).__name__} cannot be made ready"):
+        network = prepared(copied(inner))
     spec = input_spec(network, example_shapes(example_input), mean, std)
     return _source(network, spec, name or type(network).__name__)
 
 
 def _source(network: nn.Module, spec: InputSpec, name: str) -> SourceModel:
-    return SourceModel(network, spec, name, digest(network))
+    require_declared_widths(network)
+    return SourceModel(network, spec, printable(name, keep=""), digest(network))
 
 
 def _network(path: Path, kind: Kind, options: LoadOptions) -> tuple[nn.Module, tuple[str, ...]]:

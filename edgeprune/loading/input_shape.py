@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from edgeprune import units
 from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from edgeprune.errors import EdgepruneError, UsageError, failing_as, first_line
 
@@ -163,7 +164,11 @@ def _failure(network: nn.Module, shapes: tuple[Shape, ...]) -> str | None:
         with torch.no_grad(), failing_as(_DoesNotRun):
             network(*(torch.zeros(shape, device=device) for shape in shapes))
     except (_DoesNotRun, EdgepruneError) as error:
-        return first_line(error)
+        said = first_line(error)
+        asked = re.search(r"you tried to allocate (\d+) bytes", said)
+        if asked:
+            return f"it would take {units.size(int(asked[1]))} at once, too much for what it is"
+        return said
     return None
 
 

@@ -22,8 +22,8 @@ from torch import nn
 from edgeprune.bench import worker
 from edgeprune.blueprint import file as stored_networks
 from edgeprune.errors import ModelRefused, UsageError
-from edgeprune.layer_names import require_tree
 from edgeprune.report.files import decode, save
+from edgeprune.sound_modules import require_sound
 from edgeprune.text_file import read_bytes
 
 if TYPE_CHECKING:
@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     [
         (("--std", "0,0,0"), "--std"),
         (("--std", "1,nan,1"), "--std"),
+        (("--std", "1e-320"), "--std"),
         (("--mean", "inf"), "--mean"),
+        (("--mean", "1e300"), "--mean"),
+        (("--unit", "9" * 400), "--unit"),
+        (("--unit", "٣"), "--unit"),
         (("--input", "1x" + "9" * 5000), "--input"),
     ],
 )
@@ -48,6 +52,21 @@ def test_numbers_that_cannot_be_meant_name_their_flag(
     assert ran.code == 2
     assert ran.error.startswith(f"error: {named}")
     assert len(ran.error) < 300
+
+
+@pytest.mark.parametrize("value", ["-1", "9" * 30, "nan", "x"])
+@pytest.mark.parametrize("flag", ["--seed", "--threads"])
+def test_numbers_have_a_range(flag: str, value: str, chain: Path, tmp_path: Path) -> None:
+    ran = edgeprune("compress", chain, flag, value, "-o", tmp_path / "run")
+    assert ran.code == 2
+    assert flag in ran.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_error_is_no_longer_than_one_reads(tmp_path: Path) -> None:
+    ran = edgeprune("check", tmp_path, "--fail-if", "x" * 100_000)
+    assert ran.code == 2
+    assert len(ran.err) < 1200
 
 
 def test_an_address_that_is_none_is_named() -> None:
@@ -97,7 +116,7 @@ def test_a_network_that_contains_itself_is_refused(tmp_path: Path) -> None:
     network = nn.Sequential(nn.ReLU(), nn.Sequential())
     network[1]._modules["again"] = network
     with pytest.raises(ModelRefused, match="contains itself"):
-        require_tree(network, "it")
+        require_sound(network, "it")
     torch.save(network, tmp_path / "cycle.pt")
     assert edgeprune("inspect", tmp_path / "cycle.pt", "--input", CHAIN_SHAPE).code == 4
 
@@ -107,10 +126,10 @@ def test_a_layer_used_in_many_places_is_no_cycle() -> None:
     shared: nn.Module = first
     for _ in range(60):  # 2⁶⁰ ways lead to the first
         shared = nn.Sequential(shared, shared)
-    require_tree(shared, "it")
+    require_sound(shared, "it")
     first._modules["again"] = shared
     with pytest.raises(ModelRefused, match="contains itself"):
-        require_tree(shared, "it")
+        require_sound(shared, "it")
 
 
 @pytest.mark.parametrize("place", ["_modules", "_parameters", "_buffers"])
