@@ -8,6 +8,7 @@ Names are imported on first use, so that ``import edgeprune`` does not import to
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from edgeprune.recovery.training.distill import Distill
     from edgeprune.recovery.training.supervise import Supervise
     from edgeprune.tracing import trace
+
+# ONNX Runtime reads it on import; it would write to the user's cache folder, and send.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "Allocation",

@@ -257,6 +257,20 @@ def test_mutations(run):
     assert saved("mutations.json").keys() == {"plan", "recipe"}
 
 
+def test_corpus(run):
+    with pytest.raises(SystemExit) as ended:
+        run("trust/corpus.py", "--only", "pickles", "--every", 150)
+    assert ended.value.code == 0
+    assert {seen["code"] for seen in saved("corpus.json")["pickles"]} == {4}
+
+
+def test_load(run):
+    with pytest.raises(SystemExit) as ended:
+        run("trust/load.py", *("--runs", 2, "--at-once", 2, "--checks", 20, "--mebibytes", 1))
+    assert ended.value.code == 0
+    assert saved("load.json")["runs"]["other"] == 0
+
+
 def test_every_script_is_run_here():
     tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     missing = {name for name in SCRIPTS if Path(name).stem not in tests}
