@@ -46,4 +46,7 @@ def _loading(run_directory: Path) -> dict[str, Any]:
         raise UsageError(f"'{run_directory / RECIPE}' does not say where the original is")
     names = {"model": "model", "input": "input_", "mean": "mean", "std": "std", "entry": "entry"}
     empty = {"input_": (), "mean": None, "std": None, "entry": None}
+    for key in names.keys() & recipe.keys():
+        if not isinstance(recipe[key], list if key == "input" else str):
+            raise UsageError(f"'{run_directory / RECIPE}' sets '{key}' to what no flag takes")
     return empty | {names[key]: value for key, value in recipe.items() if key in names}

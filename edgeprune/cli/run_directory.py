@@ -144,15 +144,19 @@ def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) ->
     """
     if path is None:
         return
-    names = {parameter.name for parameter in context.command.params}
+    known = {parameter.name: parameter for parameter in context.command.params}
     defaults: dict[str, Any] = {}
     recipe = read_recipe(path)
     for key, value in recipe.items():
-        name = str(key).replace("-", "_")
-        name = name if name in names else f"{name}_"
-        if name not in names:
+        name = key.replace("-", "_")
+        name = name if name in known else f"{name}_"
+        if name not in known:
             raise UsageError(f"'{path}' sets '{key}', which is no flag of this command")
-        defaults[name] = value
+        if isinstance(value, list) != known[name].multiple:
+            wanted = "one value" if isinstance(value, list) else "a list"
+            raise UsageError(f"'{path}' sets '{key}', which takes {wanted}")
+        flag = getattr(known[name], "is_flag", False)
+        defaults[name] = str(value) if isinstance(value, bool) and not flag else value
     warn_of_grants(path, recipe)
     context.default_map = {name: v for name, v in defaults.items() if name not in GRANTS}
 
@@ -191,11 +195,29 @@ def read_recipe(path: Path, *, unchanged: bool = False) -> dict[str, Any]:
     if unchanged and checksum.is_changed(text):
         raise ModelRefused(checksum.complaint(path))
     try:
-        settings = yaml.load(text.decode(), _PlainLoader)
+        return _typed(yaml.load(text.decode(), _PlainLoader), path)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UsageError(f"'{path}' is not YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(settings, dict):
+
+
+def _typed(content: Any, path: Path) -> dict[str, bool | str | list[str]]:
+    """Settings as one would type them: yes or no, texts, and lists of texts; without empty ones.
+
+    Raises:
+        UsageError: The recipe is no mapping, or sets something else.
+    """
+    if not isinstance(content, dict):
         raise UsageError(f"'{path}' is not a recipe: expected one setting a line")
+    settings: dict[str, bool | str | list[str]] = {}
+    for key, value in content.items():
+        items = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str | int | float | None) for each in items):
+            raise UsageError(f"'{path}' sets '{key}' to what no flag takes")
+        texts = [str(each) for each in items]
+        if isinstance(value, list):
+            settings[str(key)] = texts
+        elif value is not None:
+            settings[str(key)] = value if isinstance(value, bool) else texts[0]
     return settings
 
 

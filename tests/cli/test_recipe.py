@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,14 @@ def test_the_command_line_beats_the_recipe(
         ("", "is not a recipe"),
         ("macs: [", "is not YAML"),
         ("bench: maybe", "maybe"),
+        ("bench: 3", "bench"),
+        ("seed: [[1]]", "'seed' to what no flag takes"),
+        ("opset: {a: 1}", "'opset' to what no flag takes"),
+        ("seed: [1, 2]", "'seed', which takes one value"),
+        ("images: 1", "images"),
+        ("images: true", "images"),
+        ("macs: 2001-01-01", "'macs' to what no flag takes"),
+        ("seed: 0x" + "f" * 9000, "is not YAML"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_ends_with_2(text: str, message: str, chain: Path) -> None:
@@ -132,6 +141,18 @@ def test_a_recipe_that_cannot_be_followed_ends_with_2(text: str, message: str, c
     assert ran.code == 2
     assert message in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("setting", ["model: [a]", "model: true", "mean: [1]", "input: 1x3x8x8"])
+def test_a_run_whose_recipe_says_something_else_ends_with_2(
+    setting: str, pruned_chain: Path, chain: Path
+) -> None:
+    shutil.copytree(pruned_chain, "edited")
+    settings = {"model": str(chain), **yaml.safe_load(setting)}
+    Path("edited/recipe.yaml").write_text(yaml.safe_dump(settings))
+    ran = edgeprune("recover", "edited")
+    assert ran.code == 2
+    assert setting.partition(":")[0] in ran.error
 
 
 def test_a_missing_recipe_is_named(chain: Path) -> None:
