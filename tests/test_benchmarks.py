@@ -246,6 +246,14 @@ def test_same_results(run, monkeypatch):
     assert "nm 0.5 plan.json" in found
 
 
+def test_depth(run):
+    printed = run(
+        "trust/depth.py", "--kinds", "chain", "nested", "--depths", 4, 8, "--until", "save"
+    )
+    assert "growth of nested" in printed
+    assert "Error" not in printed
+
+
 def test_seeds(run):
     assert "files" in run("trust/seeds.py", Path("corpus"))
     assert Path("corpus/networks/whole.pt").is_file()

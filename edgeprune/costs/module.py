@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprune.costs.ledger import Recording, Step
+from edgeprune.deep_stack import with_room
 
 if TYPE_CHECKING:
     from torch import nn
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts.recorded import OperatorTrace
 
 
+@with_room
 def recording_of(module: nn.Module, record: OperatorTrace) -> Recording:
     """What a network ran, as the ledger takes it.
 

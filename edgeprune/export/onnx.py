@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, no_progress
+from edgeprune.deep_stack import with_room
 from edgeprune.drafts import drafting
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode
@@ -60,6 +61,7 @@ class OnnxTarget:
         if self.opset is not None and self.opset not in OPSETS:
             raise UsageError(f"no opset {self.opset}: choose {OPSETS[0]} to {OPSETS[-1]}")
 
+    @with_room
     def __call__(
         self,
         module: nn.Module,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from edgeprune.artifacts import ExportedModel, no_progress
+from edgeprune.deep_stack import with_room
 from edgeprune.drafts import drafting
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
@@ -64,6 +65,7 @@ class ProgramTarget(ABC):
     def runner(self, path: Path) -> Run:
         """Function that runs a written file."""
 
+    @with_room
     def __call__(
         self,
         module: nn.Module,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprune import blueprint
+from edgeprune.deep_stack import with_room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import PrunedModel
 
 
+@with_room
 def save_weights(pruned: PrunedModel, path: Path) -> None:
     """Write the network so that it can be loaded again without running code from the file.
 

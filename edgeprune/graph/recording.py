@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from edgeprune.artifacts.recorded import ROOT, Kind, Operation, OperatorTrace, TensorView, Value
+from edgeprune.deep_stack import with_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 
+@with_room
 def trace_operators(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> OperatorTrace:
     """Run the module once on noise, in eval mode, and record its operators.
 

@@ -22,6 +22,7 @@ from torch import nn
 from edgeprune import blueprint
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.blueprint import Allowed
+from edgeprune.deep_stack import with_room
 from edgeprune.errors import ModelUnsupported, UsageError, failing_as
 from edgeprune.graph.declared_widths import require_declared_widths
 from edgeprune.layer_names import require_plain
@@ -119,9 +120,15 @@ def _load(path: Path, kind: Kind, options: LoadOptions) -> SourceModel:
             mean=options.mean or stored.mean,
             std=options.std or stored.std,
         )
+    return replace(_checked(network, wanted, name), notes=notes)
+
+
+@with_room
+def _checked(network: nn.Module, wanted: LoadOptions, name: str) -> SourceModel:
+    """The network with its inputs, on which it ran."""
     with memory_limit(_enough(network, wanted.input_shapes)):
         spec = input_spec(network, wanted.input_shapes, wanted.mean, wanted.std)
-    return replace(_source(network, spec, name), notes=notes)
+    return _source(network, spec, name)
 
 
 def _enough(network: nn.Module, shapes: tuple[tuple[int, ...], ...]) -> int:
@@ -131,6 +138,7 @@ def _enough(network: nn.Module, shapes: tuple[tuple[int, ...], ...]) -> int:
     return LEAST_MEMORY + FLOAT * (TIMES_WEIGHTS * weights + TIMES_INPUTS * inputs)
 
 
+@with_room
 def wrap(
     module: nn.Module,
     example_input: Example = None,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from edgeprune import units
 from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from edgeprune.deep_stack import with_room
 from edgeprune.errors import EdgepruneError, UsageError, failing_as, first_line
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def example_shapes(example: Example) -> tuple[Shape, ...]:
     return tuple(shape for item in example for shape in example_shapes(item))  # type: ignore[arg-type]
 
 
+@with_room
 def input_spec(
     network: nn.Module,
     shapes: tuple[Shape, ...] = (),

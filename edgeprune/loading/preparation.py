@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weig
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from edgeprune.deep_stack import with_room
 from edgeprune.errors import ModelUnsupported
 from edgeprune.loading.quantized_layers import require_float
 
@@ -71,6 +72,7 @@ def _copies_of_results(network: nn.Module) -> dict[int, object]:
     return {id(v): v.detach().clone() for v in values if isinstance(v, Tensor) and not v.is_leaf}
 
 
+@with_room
 def prepared(network: nn.Module) -> nn.Module:
     """Take off wrappers inside, bake parametrizations, convert to float32, set eval mode; in place.
 
@@ -118,6 +120,7 @@ def _all_finite(tensor: Tensor) -> bool:
     return all(bool(torch.isfinite(part).all()) for part in torch.split(flat, PART))
 
 
+@with_room
 def digest(network: nn.Module) -> str:
     """SHA-256 of the weights, in hexadecimal, whatever file or order they came in.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgeprune import costs, distributed, evaluation, units
 from edgeprune.artifacts import PrunedModel, SourceModel, TracedModel
+from edgeprune.deep_stack import with_room
 from edgeprune.errors import ModelUnsupported, VerificationFailed
 from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
@@ -50,6 +51,7 @@ SHORT = (
 )
 
 
+@with_room
 def compress(
     model: nn.Module | SourceModel,
     example_input: Example = None,
@@ -145,6 +147,7 @@ def _opened(
     return evaluation.Images(None, None), context, config.recovery_alone
 
 
+@with_room
 def survey(
     source: SourceModel, keep: tuple[str, ...] = (), log: StageLog | None = None
 ) -> tuple[TracedModel, Costs]:

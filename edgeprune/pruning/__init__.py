@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, TypedDict
 
 from edgeprune.artifacts import PruningPlan
+from edgeprune.deep_stack import with_room
 from edgeprune.errors import VerificationFailed
 from edgeprune.pruning import plan_file
 from edgeprune.pruning.allocation import Allocated, Allocation, allocate
@@ -53,6 +54,7 @@ class Planned:
     allocated: Allocated
 
 
+@with_room
 def lock_failing(traced: TracedModel) -> TracedModel:
     """Try surgery on every prunable group, and lock those that do not pass the proof."""
     return traced.with_locks(failing_groups(traced, trial_plan(traced)))
@@ -66,6 +68,7 @@ class PlanOptions(TypedDict, total=False):
     seed: int
 
 
+@with_room
 def plan(
     traced: TracedModel,
     costs: Costs,
@@ -98,6 +101,7 @@ def plan(
     return Planned(PruningPlan(allocated.groups, traced.source.sha256, versions), allocated)
 
 
+@with_room
 def prune_to_budget(
     traced: TracedModel, costs: Costs, budget: Budget, **options: Unpack[PlanOptions]
 ) -> tuple[TracedModel, PrunedModel, Allocated]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from edgeprune.artifacts import KeptChannels, PrunedModel, PruningPlan, TracedModel
+from edgeprune.deep_stack import with_room
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.graph import dependency
 from edgeprune.graph.light_copy import detach_from, light_copy
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+@with_room
 def prune(traced: TracedModel, plan: PruningPlan, *, tolerance: float = 1e-5) -> PrunedModel:
     """Remove the channels that ``plan`` does not keep, and prove the result.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeprune.choices import Choices
+from edgeprune.deep_stack import with_room
 from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.closed_form.analytic import Analytic, Statistics
 from edgeprune.recovery.closed_form.lbyl import Lbyl
@@ -50,6 +51,7 @@ class NoRecovery(RecoveryMethod):
         return pruned
 
 
+@with_room
 def recover(
     traced: TracedModel,
     pruned: PrunedModel,

@@ -18,6 +18,7 @@ from edgeprune.artifacts import (
     SourceModel,
     TracedModel,
 )
+from edgeprune.deep_stack import with_room
 from edgeprune.errors import ModelUnsupported
 from edgeprune.graph import dependency
 from edgeprune.graph.cpu_limit import cpu_limit
@@ -47,6 +48,7 @@ ROLES: dict[OPTYPE, Role] = {
 IN_CHANNELS = "prune_in_channels"  # the graph's name of the cut on a layer's input side
 
 
+@with_room
 def trace(
     source: SourceModel, *, keep: Sequence[str] = (), time_limit_s: float = 120.0
 ) -> TracedModel:
