@@ -1,6 +1,7 @@
 """What one stage hands to the next, in the order of the pipeline.
 
-    SourceModel → TracedModel → PruningPlan → PrunedModel → ExportedModel → Measurement
+    SourceModel → TracedModel → PruningPlan → PrunedModel → ExportedModel → QuantizedModel →
+    Measurement
 
 All are frozen. Layers are dotted names, never module objects or positions: names survive a
 deepcopy, a file and a colleague. Channel indices are absolute, into the original network.
@@ -21,6 +22,15 @@ from edgeprune.artifacts.pruned import (
     RecoveryStep,
     SurgeryProof,
 )
+from edgeprune.artifacts.quantized import (
+    ActivationType,
+    Fidelity,
+    KernelProof,
+    Precision,
+    PrecisionChoice,
+    QuantizedModel,
+    Range,
+)
 from edgeprune.artifacts.runtime_run import RuntimeParity, RuntimeRun
 from edgeprune.artifacts.source import IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
 from edgeprune.artifacts.traced import (
@@ -39,10 +49,11 @@ from edgeprune.artifacts.traced import (
 )
 
 __all__ = [
-    "IMAGENET_MEAN", "IMAGENET_STD", "BatchNormed", "ChannelGroup", "Channels", "CountComparison",
-    "Depthwise", "ExportedModel", "Filters", "Halves", "ImageKind", "ImageQuality", "InputSpec",
-    "InstructionCounts", "KeptChannels", "LatencyComparison", "LinearPath", "Measurement",
-    "Member", "Note", "Parity", "Progress", "PrunedModel", "PruningPlan", "RatioInterval",
-    "RecoveryStep", "Role", "RuntimeParity", "RuntimeRun", "Scaled", "Session", "Side",
-    "SourceModel", "Sum", "SurgeryProof", "TracedModel", "no_progress", "part_of",
+    "IMAGENET_MEAN", "IMAGENET_STD", "ActivationType", "BatchNormed", "ChannelGroup", "Channels",
+    "CountComparison", "Depthwise", "ExportedModel", "Fidelity", "Filters", "Halves", "ImageKind",
+    "ImageQuality", "InputSpec", "InstructionCounts", "KeptChannels", "KernelProof",
+    "LatencyComparison", "LinearPath", "Measurement", "Member", "Note", "Parity", "Precision",
+    "PrecisionChoice", "Progress", "PrunedModel", "PruningPlan", "QuantizedModel", "Range",
+    "RatioInterval", "RecoveryStep", "Role", "RuntimeParity", "RuntimeRun", "Scaled", "Session",
+    "Side", "SourceModel", "Sum", "SurgeryProof", "TracedModel", "no_progress", "part_of",
 ]  # fmt: skip

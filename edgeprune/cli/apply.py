@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeprune.cli import options
+from edgeprune.cli import options, quantizing
 from edgeprune.cli.compress import finish, run
 from edgeprune.cli.console import common_options, warn
 from edgeprune.errors import ModelRefused
@@ -20,6 +20,8 @@ from edgeprune.errors import ModelRefused
     options.LOADING,
     options.recovery("none"),
     options.EXPORT,
+    quantizing.PRECISION,
+    quantizing.QUANTIZATION,
     options.MEASURING,
     options.JUDGING,
     options.OUTPUT,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune import distributed
-from edgeprune.cli import options
+from edgeprune.cli import options, quantizing
 from edgeprune.cli.check import raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, say, typed_command
 from edgeprune.cli.resuming import state_of
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     options.KEEP,
     options.recovery("auto"),
     options.EXPORT,
+    quantizing.PRECISION,
+    quantizing.QUANTIZATION,
     options.MEASURING,
     options.JUDGING,
     options.OUTPUT,

@@ -28,6 +28,7 @@ from edgeprune.cli.measuring import (
     threads_option,
     within_option,
 )
+from edgeprune.cli.quantizing import quantize
 from edgeprune.cli.resuming import resume_option
 from edgeprune.errors import UsageError
 
@@ -188,6 +189,8 @@ def config(given: Flags, **changes: Any) -> CompressConfig:
     if "target" in given:
         known |= {"target": target(given), "bench": bench_settings(given)}
         known |= {"further_runtimes": chosen_runtimes(given["runtime"])[1:]}
+    if "precision" in given:
+        known |= {"precision": given["precision"], "quantize": quantize(given)}
     if "fail_if" in given:
         known |= {"eval_images": given["eval_"], "images": given["images"]}
         known |= {"fail_if": tuple(given["fail_if"])}

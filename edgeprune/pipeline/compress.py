@@ -17,7 +17,7 @@ from edgeprune.errors import ModelUnsupported, VerificationFailed
 from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
 from edgeprune.loading.run_directory import WEIGHTS
-from edgeprune.pipeline import export_and_measure
+from edgeprune.pipeline import export_and_measure, precision
 from edgeprune.pipeline.config import CompressConfig
 from edgeprune.pipeline.result import CompressionReport, RunFolder
 from edgeprune.pipeline.stage_log import StageLog, Stages, no_stages
@@ -114,6 +114,9 @@ def _exported(
 ) -> assemble.RunResult:
     """Both networks as files, and how fast these run."""
     original, compressed = export_and_measure.export(source, recovered, config, folder, log)
+    if compressed is not None and config.precision != "fp32":
+        choice = precision.choose(source, recovered, compressed, config, log)
+        run, compressed = replace(run, precision=choice), choice.file
     measured = export_and_measure.measure(original, compressed, config, log)
     return replace(run, original_file=original, compressed_file=compressed, comparison=measured)
 
@@ -230,17 +233,27 @@ def _evaluated(
     log: StageLog,
 ) -> assemble.RunResult:
     """Accuracy, and agreement with the first, on the user's images where there are any."""
-    networks = [each.module for each in judged]
+    networks = [*(each.module for each in judged), *precision.runnable(run.precision)]
     if images.labelled is not None:
         with log.stage("accuracy") as stage:
-            whole, cut, final = evaluation.accuracies(networks, images.labelled, stage.progress)
-            n = len(images.labelled)
-            accuracy = compare.accuracy(n=n, original=whole, pruned=cut, recovered=final)
+            whole, *found = evaluation.accuracies(networks, images.labelled, stage.progress)
+            n, delivers = len(images.labelled), precision.delivers_int8(run.precision)
+            cut, final, *quantized = found
+            accuracy = compare.accuracy(
+                n=n,
+                original=whole,
+                pruned=cut,
+                recovered=final,
+                quantized=next(iter(quantized), None),
+                delivers_quantized=delivers,
+            )
             run = replace(run, accuracy=accuracy)
     if images.unlabelled is not None:
         with log.stage("agreement") as stage:
-            cut, final = evaluation.agreements(networks, images.unlabelled, stage.progress)
-            origin = str(images.unlabelled.folder)
-            agreement = document.Agreement(len(images.unlabelled), cut, final, origin)
+            found = evaluation.agreements(networks, images.unlabelled, stage.progress)
+            cut, final, *quantized = found
+            n, origin = len(images.unlabelled), str(images.unlabelled.folder)
+            int8 = next(iter(quantized), None)
+            agreement = document.Agreement(n, cut, final, origin, int8)
             run = replace(run, agreement=agreement)
     return run

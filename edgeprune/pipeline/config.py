@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgeprune import bench
 from edgeprune.bench import on_runtimes
 from edgeprune.errors import UsageError
-from edgeprune.export import TARGETS, OnnxTarget, Target
+from edgeprune.export import TARGETS, OnnxTarget, Quantize, Target
 from edgeprune.images import image_sets
 from edgeprune.images.folder import Folder
 from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
 from edgeprune.recovery import RecoveryContext, RecoveryMethod, require_methods
 from edgeprune.recovery.auto import Auto
-from edgeprune.report import paths
+from edgeprune.report import gates, paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from edgeprune.evaluation import Images
     from edgeprune.images.source import ImageSource
     from edgeprune.pruning import PlanOptions
+
+PRECISIONS = ("fp32", "int8", "auto")
+QUANTIZED_RUNTIMES = ("onnxruntime", "openvino")
+"""Runtimes that take quantized ONNX files as they are."""
+
+SIZES = ("compressed.onnx.bytes", "ratio.bytes")
+"""Figures whose gates say that the user wants a small file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,9 @@ class CompressConfig:
         keep: Globs of layer names that keep their channels.
         recover: Recovery methods, in the order of application.
         target: How to export; None: do not.
+        precision: Of the deliverable. ``int8``: quantized, unless that was measured and is not
+            faster; ``auto``: quantized if that is faster and true enough.
+        quantize: How to quantize; its images are the run's own where there are any.
         bench: Where and how to measure; None: do not.
         further_runtimes: Runtimes to measure on too; one that fails is told in the report.
         eval_images: Labelled images, one sub-folder a class: accuracy is reported.
@@ -61,6 +71,8 @@ class CompressConfig:
     keep: tuple[str, ...] = ()
     recover: tuple[RecoveryMethod, ...] = (Auto(),)
     target: OnnxTarget | None = OnnxTarget()  # noqa: RUF009 - frozen
+    precision: Literal["fp32", "int8", "auto"] = "fp32"
+    quantize: Quantize = Quantize()  # noqa: RUF009 - frozen
     bench: bench.BenchSettings | None = bench.BenchSettings()  # noqa: RUF009 - frozen
     further_runtimes: tuple[str, ...] = ()
     eval_images: Path | None = None
@@ -78,6 +90,8 @@ class CompressConfig:
             UsageError: Says what can.
         """
         require_methods(self.recover)
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"no precision {self.precision!r}: there are {', '.join(PRECISIONS)}")
         if self.target is not None and not isinstance(self.target, OnnxTarget):
             raise UsageError(
                 f"a run makes and proves .onnx files: for {self.target.suffix} files add the "
@@ -88,6 +102,9 @@ class CompressConfig:
                 raise UsageError(
                     f"{name} runs {bench.RUNTIMES[name].takes} files, which no run makes"
                 )
+            if self.precision != "fp32" and name not in QUANTIZED_RUNTIMES:
+                able = " and ".join(QUANTIZED_RUNTIMES)
+                raise UsageError(f"--precision {self.precision} runs on {able}, not on {name}")
 
     @property
     def runtime_targets(self) -> tuple[Target, ...]:
@@ -122,6 +139,17 @@ class CompressConfig:
             seed=self.seed,
         )
 
+    def quantizer(self, source: SourceModel) -> Quantize:
+        """How to quantize, with the user's images where there are any."""
+        images = self._own_images(source)
+        return self.quantize if images is None else replace(self.quantize, images=images)
+
+    @property
+    def wants_small_file(self) -> bool:
+        """Whether the budget or a gate is about the size of the file."""
+        judged = (path for text in self.fail_if for path in gates.needs(text))
+        return self.budget.kind == "size" or any(path in SIZES for path in judged)
+
     @property
     def photographs(self) -> Path | None:
         """The folder of the user's own images, which agreement can be told on."""
@@ -151,6 +179,8 @@ class CompressConfig:
             ("accuracy",): images.labelled is None,
             ("agreement",): images.unlabelled is None,
             ("parity", "ratio.bytes"): self.target is None,
+            ("fidelity", "precision"): self.target is None or self.precision == "fp32",
+            ("precision.ratio",): not measured,
             paths.MEASURED: not measured or counted,
             paths.COUNTED: not (measured and counted),
             (paths.BASELINE,): True,

@@ -52,6 +52,7 @@ class RunResult:
         layers: Each layer's cost before and after.
         accuracy: Accuracies on the images of --eval; see ``compare.accuracy``.
         agreement: Agreement with the original, on images recovery never saw.
+        precision: Which precision is delivered, and why; None where only one was made.
         recovery: Recovery methods that ran.
         stages: Every stage with its status.
         notes: Remarks for the reader; those of the artifacts are added.
@@ -71,6 +72,7 @@ class RunResult:
     layers: Sequence[document.Layer] = ()
     accuracy: document.Accuracy | None = None
     agreement: document.Agreement | None = None
+    precision: artifacts.PrecisionChoice | None = None
     recovery: Sequence[RecoveryStep] = ()
     stages: Sequence[document.Stage] = ()
     notes: Sequence[str] = ()
@@ -101,6 +103,8 @@ def assemble(run: RunResult) -> document.ReportDocument:
         notes=tuple(_notes(run)),
         gates=(),
         layers=tuple(run.layers),
+        fidelity=compare.fidelity(run.precision.quantized) if run.precision else None,
+        precision=compare.precision(run.precision) if run.precision else None,
     )
 
 

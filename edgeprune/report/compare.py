@@ -152,11 +152,56 @@ def ratio(after: float | None, before: float | None) -> float | None:
     return None if after is None or not before else finite(after / before)
 
 
-def accuracy(
-    *, n: int, original: float, pruned: float, recovered: float, metric: str = "top-1"
+def accuracy(  # noqa: PLR0913
+    *,
+    n: int,
+    original: float,
+    pruned: float,
+    recovered: float,
+    metric: str = "top-1",
+    quantized: float | None = None,
+    delivers_quantized: bool = False,
 ) -> document.Accuracy:
-    """Accuracies as fractions, with the drop from the original to the recovered network."""
-    return document.Accuracy(metric, n, original, pruned, recovered, drop=original - recovered)
+    """Accuracies as fractions, with the drop from the original to the deliverable."""
+    final = quantized if quantized is not None and delivers_quantized else recovered
+    drop = original - final
+    return document.Accuracy(metric, n, original, pruned, recovered, drop, quantized)
+
+
+def delivered(report: document.ReportDocument, found: document.Agreement) -> float:
+    """The agreement of the deliverable, which may be the quantized file."""
+    int8 = report.precision is not None and report.precision.delivered == "int8"
+    return found.quantized if int8 and found.quantized is not None else found.recovered
+
+
+def fidelity(quantized: artifacts.QuantizedModel) -> document.Fidelity:
+    """How true a quantized file is; an error that is not finite is None."""
+    found = quantized.fidelity
+    return document.Fidelity(
+        relative_error=finite(found.relative_error),
+        agreement=found.agreement,
+        clipped=found.most_clipped,
+        n=found.n,
+        source=found.origin,
+        layers=found.clipped,
+    )
+
+
+def precision(choice: artifacts.PrecisionChoice) -> document.Precision:
+    """Which precision is delivered, and why."""
+    quantized, floats = choice.quantized, choice.float_file
+    return document.Precision(
+        asked=choice.asked,
+        delivered=choice.delivered,
+        ground=choice.ground,
+        figure=choice.figure,
+        ratio=choice.ratio,
+        bytes=quantized.bytes / floats.bytes,
+        activations=quantized.activations,
+        kept_float=quantized.kept_float,
+        kernel_codes=quantized.kernels.most_codes,
+        beside=(floats if choice.delivered == "int8" else quantized).path.name,
+    )
 
 
 def surgery(proof: artifacts.SurgeryProof) -> document.Surgery:

@@ -23,6 +23,10 @@ default, so that reports without them are still read; added to version 1 since:
     runtime_parity       what another runtime than ONNX Runtime computed against it, by model
     runtimes             further runtimes: {runtime, status, detail, original, compressed, ratio,
                          parity}
+    accuracy.quantized   of the quantized file itself, delivered or not; drop is the deliverable's
+    agreement.quantized  likewise
+    fidelity             how true the quantized file is to the float file
+    precision            which of both is delivered, and why
 """
 
 from __future__ import annotations
@@ -65,7 +69,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Accuracies on labelled images; ``drop`` is original − recovered."""
+    """Accuracies on labelled images; ``drop`` is original − the deliverable's."""
 
     metric: str
     n: int
@@ -73,6 +77,7 @@ class Accuracy:
     pruned: float
     recovered: float
     drop: float
+    quantized: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,46 @@ class Agreement:
     pruned: float
     recovered: float
     source: str
+    quantized: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How true the quantized file is to the float file, on inputs that nothing was fitted to.
+
+    ``relative_error`` is the root mean square of the difference over that of the float output;
+    ``clipped`` the largest share of values beyond their codes' range, ``layers`` that of each
+    tensor.
+    """
+
+    relative_error: float | None
+    agreement: float
+    clipped: float
+    n: int
+    source: str
+    layers: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Which precision is delivered, and why; ``ratio`` is int8 / fp32 of ``figure``.
+
+    ``bytes`` is int8 / fp32 of the files' sizes, ``kept_float`` has the nodes that compute in float
+    with the reason, ``activations`` the type of the codes of activations. ``beside`` is the file
+    that is not delivered. ``kernel_codes`` is by how many codes the runtime's fused kernels differ
+    from the file as it is written.
+    """
+
+    asked: str
+    delivered: str
+    ground: str
+    figure: str
+    ratio: RatioInterval | None
+    bytes: float
+    activations: str
+    kept_float: dict[str, str]
+    kernel_codes: int
+    beside: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +273,5 @@ class ReportDocument:
     baseline: Baseline | None = None
     runtime_parity: RuntimeParity | None = None
     runtimes: tuple[RuntimeResult, ...] = ()
+    fidelity: Fidelity | None = None
+    precision: Precision | None = None

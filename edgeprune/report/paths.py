@@ -46,7 +46,9 @@ BASELINE = "baseline"
 COUNTED: tuple[str, ...] = _parts("emulation")
 """Parts that are filled in place of ``MEASURED`` where instructions are counted."""
 
-BENCH_LACKS: tuple[str, ...] = ("budget", "accuracy", "agreement", "surgery", "coverage")
+BENCH_LACKS: tuple[str, ...] = (
+    *("budget", "accuracy", "agreement", "surgery", "coverage", "fidelity", "precision"),
+)
 """Parts that ``bench`` leaves null."""
 
 BENCH_OF_ONE_LACKS: tuple[str, ...] = (*BENCH_LACKS, "compressed", "ratio", "parity")
@@ -57,6 +59,8 @@ FILLED_BY: dict[str, str] = {
     "agreement": "compress fills it where it has images to compare on (--images DIR)",
     **dict.fromkeys(COUNTED, "--device qemu-arm64 with two models fills it"),
     **dict.fromkeys(MEASURED, "leave out --no-bench, or give bench two models"),
+    "fidelity": "compress with --precision int8 or auto fills it",
+    "precision": "compress with --precision int8 or auto fills it, measured without --no-bench",
     "compressed": "a compress run fills it, or bench with two models",
     "ratio": "a compress run fills it, or bench with two models",
     "parity": "a verified export fills it, or bench with two models of the same output shapes",
@@ -65,6 +69,9 @@ FILLED_BY: dict[str, str] = {
     BASELINE: "--baseline of bench and check fills it, from figures that both reports have",
 }
 """What the user can do to fill a part of the report; the first that a path lies in counts."""
+
+FRACTIONS = ("fidelity.agreement", "fidelity.clipped")
+"""Further paths of figures that are never above 1."""
 
 
 @cache
@@ -85,9 +92,9 @@ def dimension(path: str) -> str:
         return figures.dimension(rest) or "any"
     if first == "budget" or last == "max_abs_diff":
         return "any"
-    if last == "n" or first in ("seed", "schema_version"):
+    if last in ("n", "kernel_codes") or first in ("seed", "schema_version"):
         return "count"
-    shares = first in ("accuracy", "agreement", "coverage")
+    shares = first in ("accuracy", "agreement", "coverage") or path in FRACTIONS
     return "fraction" if shares or last in ("argmax_agreement", "confidence") else "ratio"
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, TypeAlias
 from edgeprune import units
 from edgeprune.printable import printable
 from edgeprune.report import sentences
-from edgeprune.report.compare import ratio
+from edgeprune.report.compare import delivered, ratio
 from edgeprune.report.figures import BASELINE, FIGURES, shown_on
+from edgeprune.report.precision_rows import precision_rows
 from edgeprune.report.runtime_rows import HEADER, parity_verdict, runtime_rows
 from edgeprune.units import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from edgeprune.report.document import ReportDocument
+    from edgeprune.report.document import Accuracy, Agreement, ReportDocument
 
 Row: TypeAlias = tuple[str, ...]
 
@@ -97,10 +98,10 @@ def _costs(report: ReportDocument) -> Iterator[Row]:
 def _predictions(report: ReportDocument) -> Iterator[Row]:
     if found := report.accuracy:
         name = f"{found.metric} accuracy"
-        before, after = units.percent(found.original), units.percent(found.recovered)
+        before, after = units.percent(found.original), units.percent(found.original - found.drop)
         yield name, before, after, units.points(-found.drop)
     if agreed := report.agreement:
-        after = units.percent(agreed.recovered)
+        after = units.percent(delivered(report, agreed))
         yield "agreement with original", units.percent(1.0), after, UNKNOWN
 
 
@@ -132,18 +133,27 @@ def _verdicts(report: ReportDocument) -> Iterator[Row]:
             yield "images", f"{step.method}: {sentences.image_quality(step.quality)}"
     yield from _parity(report)
     yield from parity_verdict(report)
+    yield from precision_rows(report)
     if coverage := report.coverage:
         locked = sentences.number(len(coverage.locked), "layer")
         share = units.percent(coverage.prunable_macs_share)
         yield "coverage", f"{share} of the MACs could be pruned, {locked} locked"
     if found := report.accuracy:
         images = sentences.number(found.n, "image")
-        yield "accuracy", f"{units.percent(found.pruned)} before recovery, {images}"
+        yield "accuracy", f"{_steps(found)}, {images}"
     if agreed := report.agreement:
         images = sentences.number(agreed.n, "image")
-        before = units.percent(agreed.pruned)
-        yield "agreement", f"{before} before recovery, {images} ({agreed.source})"
+        yield "agreement", f"{_steps(agreed)}, {images} ({agreed.source})"
     yield from (("note", note) for note in report.notes)
+
+
+def _steps(found: Accuracy | Agreement) -> str:
+    """What the network reached on its way to the deliverable."""
+    text = f"{units.percent(found.pruned)} before recovery"
+    if found.quantized is None:
+        return text
+    float_file, quantized = units.percent(found.recovered), units.percent(found.quantized)
+    return f"{text}, {float_file} after it, {quantized} in int8"
 
 
 def _parity(report: ReportDocument) -> Iterator[Row]:

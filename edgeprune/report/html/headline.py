@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgeprune import units
 from edgeprune.report import sentences
-from edgeprune.report.compare import ratio
+from edgeprune.report.compare import delivered, ratio
 from edgeprune.report.figures import TILE, shown_on
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def tiles(report: ReportDocument) -> Iterator[Tile]:
     if found := report.accuracy:
         change = f"from {units.percent(found.original)}, {units.points(-found.drop)}"
         detail = f"{change}; {units.percent(found.pruned)} before recovery"
-        yield Tile(f"{found.metric} accuracy", units.percent(found.recovered), detail)
+        yield Tile(f"{found.metric} accuracy", units.percent(found.original - found.drop), detail)
     if agreed := report.agreement:
         detail = f"with the original, on {agreed.n} images that recovery never saw"
-        yield Tile("Agreement", units.percent(agreed.recovered), detail)
+        yield Tile("Agreement", units.percent(delivered(report, agreed)), detail)
 
 
 def _latency(report: ReportDocument) -> Iterator[Tile]:

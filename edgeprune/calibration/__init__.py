@@ -1,0 +1,10 @@
+"""Calibration for int8: which range of values each activation of a network takes.
+
+twin.py          the network with every layer at its real level on images that are not real
+onnx_runs.py     an ONNX graph run with its inner tensors as outputs
+histogram.py     the values that a tensor took
+observers.py     histogram → range: min-max, percentile, least squares
+closed_form.py   ranges without any image, from BatchNorm statistics
+input_range.py   what range the network's input has, and whether that is known
+fidelity.py      how true a quantized file is to its float file
+"""

@@ -1,0 +1,70 @@
+"""The flags of 8-bit integers that commands share, and the settings they stand for."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgeprune.export import Quantize
+
+PRECISION = (
+    click.option("--precision", default="fp32", show_default=True,
+                 type=click.Choice(("fp32", "int8", "auto")),
+                 help="Of the deliverable. int8: 8-bit integers, unless they were measured and are "
+                      "not faster; auto: where they are faster and true to the float file."),
+)  # fmt: skip
+
+EXPORT_PRECISION = (
+    click.option("--precision", default="fp32", show_default=True,
+                 type=click.Choice(("fp32", "int8")), help="int8: 8-bit integers."),
+)  # fmt: skip
+
+QUANTIZATION = (
+    click.option("--activations", default="auto", show_default=True,
+                 type=click.Choice(("auto", "u8", "s8")),
+                 help="8-bit codes of activations: u8 for x86, s8 for ARM; auto: as this machine."),
+    click.option("--ranges", default="min-max", show_default=True,
+                 help="How ranges follow from values: min-max, percentile or mse."),
+    click.option("--input-range", multiple=True, metavar="LOW:HIGH",
+                 help="Values of the network's input, in its own units; repeat for several inputs. "
+                      "[default: pixels', where it plainly takes pixels; else the first layer "
+                      "stays float]"),
+    click.option("--keep-float", multiple=True, metavar="GLOB",
+                 help="Layers or nodes of the ONNX file that stay float in int8; repeat."),
+)  # fmt: skip
+
+
+def quantize(given: Mapping[str, Any]) -> Quantize:
+    """How to quantize."""
+    from edgeprune.calibration.observers import OBSERVERS
+    from edgeprune.export import Quantize
+
+    return Quantize(
+        activations=given["activations"],
+        ranges=OBSERVERS[given["ranges"]](),
+        keep_float=tuple(given["keep_float"]),
+        input_range=tuple(map(value_range, given["input_range"])),
+    )
+
+
+def value_range(text: str) -> tuple[float, float]:
+    """Read a range as one types it: -123:25.
+
+    Raises:
+        UsageError: It is no such range.
+    """
+    low, _, high = text.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = (math.nan, math.nan)
+    if not all(map(math.isfinite, found)) or not found[0] < found[1]:
+        raise UsageError(f"--input-range {text}: expected LOW:HIGH, such as -1:1 or -123:25")
+    return found

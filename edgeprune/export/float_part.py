@@ -1,0 +1,141 @@
+"""Which nodes of a graph stay in float when the others are quantized, and why.
+
+Codes of eight bits tie where logits do not: behind a quantizer the two likeliest classes are often
+one code, and half of the answers are then wrong. So nothing between the last layer with weights and
+an output is quantized, and that layer's own result is not. Where the range of an input is not
+known, no code can stand for it, and the first layer computes in float.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    import onnx
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+WEIGHTED = (*CONVOLUTIONS, "Gemm", "MatMul")
+JOINS = ("Add", "Sub", "Mul", "Div", "Sum")
+"""Nodes where branches meet: behind the last of them lies the output, before it the network."""
+
+QUANTIZED = (
+    *WEIGHTED,
+    *("Add", "Mul", "Relu", "Clip", "LeakyRelu", "Sigmoid", "Concat", "Split", "Resize"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "Pad", "Slice", "Gather"),
+    *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"),
+)
+"""Operators that are computed in, or move, codes of eight bits."""
+
+OUTPUT = "a graph output must not tie"
+ASKED = "asked for"
+UNKNOWN_INPUT = "the input's range is not known"
+BOTH_VARY = "a product of activations"
+
+
+@dataclass(slots=True)
+class FloatPart:
+    """What stays float.
+
+    Attributes:
+        nodes: Names of the nodes, each with the reason.
+        tensors: Tensors that no quantizer may take, although the node that makes them has quantized
+            inputs.
+    """
+
+    nodes: dict[str, str] = field(default_factory=dict)
+    tensors: set[str] = field(default_factory=set)
+
+
+def float_part(
+    graph: onnx.GraphProto, *, unknown_inputs: Collection[str] = (), keep: Sequence[str] = ()
+) -> FloatPart:
+    """Decide what stays float.
+
+    Args:
+        graph: The graph; each node has a name of its own.
+        unknown_inputs: Inputs whose range is not known.
+        keep: Globs of names of nodes, or of the layers whose weights they hold.
+
+    Returns:
+        Nodes and tensors; only nodes that could be quantized are named.
+
+    Raises:
+        UsageError: When a glob fits no node.
+    """
+    part = FloatPart()
+    constants = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "MatMul" and not constants.intersection(node.input):
+            part.nodes[node.name] = BOTH_VARY
+    _behind_inputs(graph, unknown_inputs, part)
+    for glob in keep:
+        chosen = [node.name for node in graph.node if _fits(node, glob)]
+        if not chosen:
+            raise UsageError(f"--keep-float {glob} fits no node and no layer of the network")
+        part.nodes |= dict.fromkeys(chosen, ASKED)
+    _before_outputs(graph, constants, part)
+    quantizable = {node.name for node in graph.node if node.op_type in QUANTIZED}
+    part.nodes = {name: why for name, why in part.nodes.items() if name in quantizable}
+    return part
+
+
+def layer_of(node: onnx.NodeProto) -> str:
+    """The layer whose weights a node holds, by its name in PyTorch; else the node's own name."""
+    if node.op_type in WEIGHTED and len(node.input) > 1:
+        layer, _, last = node.input[1].rpartition(".")
+        if layer and last.startswith("weight"):
+            return str(layer)
+    return str(node.name)
+
+
+def _fits(node: onnx.NodeProto, glob: str) -> bool:
+    return node.op_type in QUANTIZED and any(
+        fnmatchcase(name, glob) for name in (node.name, layer_of(node))
+    )
+
+
+def _behind_inputs(graph: onnx.GraphProto, inputs: Iterable[str], part: FloatPart) -> None:
+    """Follow what depends on the inputs up to the first layers with weights, these included."""
+    consumers = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            consumers[name].append(node)
+    pending = list(inputs)
+    part.tensors.update(pending)
+    while pending:
+        for node in consumers[pending.pop()]:
+            if node.name not in part.nodes:
+                part.nodes[node.name] = UNKNOWN_INPUT
+                if node.op_type not in WEIGHTED:
+                    pending.extend(node.output)
+                    part.tensors.update(node.output)
+
+
+def _before_outputs(graph: onnx.GraphProto, constants: set[str], part: FloatPart) -> None:
+    """Follow the outputs back to the last layers with weights and the last joins of branches.
+
+    A convolution there computes in float: runtimes have no convolution from codes to floats. The
+    product of a linear layer leaves its integers as floats anyway, so its inputs are quantized.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    pending = [each.name for each in graph.output]
+    while pending:
+        name = pending.pop()
+        node = makers.get(name)
+        if name in part.tensors or node is None or name in constants:
+            continue
+        part.tensors.update(node.output)
+        if node.op_type in CONVOLUTIONS:
+            part.nodes.setdefault(node.name, OUTPUT)
+        elif node.op_type not in WEIGHTED:
+            part.nodes.setdefault(node.name, OUTPUT)
+            branches = [each for each in node.input if each in makers]
+            if node.op_type not in JOINS or len(branches) < 2:
+                pending.extend(branches)

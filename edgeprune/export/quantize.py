@@ -1,0 +1,181 @@
+"""ExportedModel → QuantizedModel: weights and activations in 8-bit integers, without data.
+
+Order: prune, recover, export with BatchNorms folded, quantize. Weights are rounded by output
+channel to signed codes. Ranges of activations are read off procedural images that run through the
+network's twin (``calibration/twin.py``), exported as the network was. Bias correction and
+equalisation (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+Correction", arXiv:1906.04721) add nothing beyond noise once weights are quantized by channel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import onnx
+
+from edgeprune.artifacts import QuantizedModel, no_progress
+from edgeprune.calibration import histogram, onnx_runs
+from edgeprune.calibration.observers import MinMax
+from edgeprune.errors import UsageError
+from edgeprune.export import qdq
+from edgeprune.export.calibrate import CalibrationInputs, calibrate, compared
+from edgeprune.export.float_part import float_part
+from edgeprune.export.quantized_checks import check_kernels, check_outputs, check_weights
+from edgeprune.export.weight_rounding import Nearest
+from edgeprune.images.procedural import DeadLeaves
+from edgeprune.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from edgeprune.artifacts import (
+        ActivationType,
+        ExportedModel,
+        Progress,
+        Range,
+        SourceModel,
+    )
+    from edgeprune.calibration.observers import Observer
+    from edgeprune.export.calibrate import Calibration
+    from edgeprune.export.float_part import FloatPart
+    from edgeprune.export.onnx import OnnxTarget
+    from edgeprune.export.weight_rounding import WeightRounding
+    from edgeprune.images.source import ImageSource
+    from edgeprune.parity import Array
+
+FIRST_OPSET = 13
+"""The first opset whose DequantizeLinear has a scale for each channel."""
+ARM = ("aarch64", "arm64")
+PROVED_INPUTS = 8
+"""Inputs on which fused kernels are compared with what the file says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantize:
+    """Writes quantized ONNX files.
+
+    Attributes:
+        activations: Codes of activations: u8, s8, or what this machine is fast with.
+        ranges: How the range of an activation follows from its values.
+        images: Where the inputs come from that values are read off.
+        count: Number of inputs that ranges are read off (more: wider ranges, slower).
+        held_out: Number of further inputs that fidelity is measured on (more: surer, slower).
+        keep_float: Globs of names of nodes, or of layers, that stay float.
+        input_range: Lowest and highest value of each input; empty: pixels' where the network
+            plainly takes pixels, else unknown, and the first layer stays float.
+        weight_rounding: How weights become codes.
+    """
+
+    activations: Literal["auto", "u8", "s8"] = "auto"
+    ranges: Observer = MinMax()  # noqa: RUF009 - frozen
+    images: ImageSource = DeadLeaves()  # noqa: RUF009 - frozen
+    count: int = 256
+    held_out: int = 64
+    keep_float: tuple[str, ...] = ()
+    input_range: tuple[Range, ...] = ()
+    weight_rounding: WeightRounding = Nearest()  # noqa: RUF009 - frozen
+
+    def __call__(
+        self,
+        network: SourceModel,
+        exported: ExportedModel,
+        target: OnnxTarget,
+        path: Path,
+        progress: Progress | None = None,
+        seed: int = 0,
+    ) -> QuantizedModel:
+        """Quantize an exported network; the file appears whole and proved, or not at all.
+
+        Args:
+            network: The network that was exported; not changed.
+            exported: Its float file.
+            target: How it was exported.
+            path: The file to write; its folder exists.
+            progress: Called with the share done and a text; None: no progress.
+            seed: Random seed of the images.
+
+        Raises:
+            UsageError: If an option does not fit the network.
+            VerificationFailed: If the quantized graph is not what it should be.
+        """
+        if exported.opset is None or exported.opset < FIRST_OPSET:
+            raise UsageError(f"int8 needs --opset {FIRST_OPSET} or more, not {exported.opset}")
+        report = progress or no_progress
+        report(0.0, "exporting the network's twin")
+        inputs = CalibrationInputs(self.images, self.count, self.held_out, self.input_range, seed)
+        known = calibrate(network, exported, target, inputs)
+        report(0.5, "reading ranges")
+        ranges = self._ranges(known)
+        report(0.7, "quantizing")
+        unknown = [name for name, range_ in known.input_ranges.items() if range_ is None]
+        part = float_part(known.model.graph, unknown_inputs=unknown, keep=self.keep_float)
+        quantized = self._codes(known, ranges, part)
+        report(0.8, "proving the quantized file")
+        check_weights(quantized, known.model, nearest=self.weight_rounding.nearest)
+        check_outputs(quantized, known.model)
+        kernels = check_kernels(quantized, known.held_out[:PROVED_INPUTS])
+        used = {name: ranges[name] for name in qdq.quantized_activations(quantized)}
+        content = _finished(quantized, known.model, self.activation_type)
+        write_whole(path, content)
+        report(1.0, "quantized")
+        return QuantizedModel(
+            path=path,
+            opset=exported.opset,
+            bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            activations=self.activation_type,
+            ranges=used,
+            kept_float=part.nodes,
+            kernels=kernels,
+            fidelity=compared(known, quantized, used),
+        )
+
+    @property
+    def activation_type(self) -> ActivationType:
+        """Type of the activations' codes, ``auto`` resolved for this machine."""
+        if self.activations != "auto":
+            return self.activations
+        return "s8" if platform.machine().lower() in ARM else "u8"
+
+    def _ranges(self, known: Calibration) -> dict[str, Range]:
+        """The range of every activation."""
+        names = onnx_runs.float_tensors(known.reference)
+
+        def run() -> Iterator[dict[str, Array]]:
+            return onnx_runs.tensors(known.reference, names, known.fitting)
+
+        seen = histogram.extremes(run())
+        if self.ranges.counts:
+            seen = histogram.counted(run(), seen)
+        found = {name: self.ranges(values) for name, values in seen.items()}
+        return found | {name: each for name, each in known.input_ranges.items() if each}
+
+    def _codes(
+        self, known: Calibration, ranges: Mapping[str, Range], part: FloatPart
+    ) -> onnx.ModelProto:
+        """The quantized graph, its weights rounded as the settings say."""
+        quantized = qdq.write_qdq(known.model, ranges, part, self.activation_type)
+        layers = list(qdq.weight_codes(quantized, known.model))
+        chosen = self.weight_rounding(
+            layers, lambda names: onnx_runs.tensors(known.reference, names, known.fitting)
+        )
+        return qdq.with_codes(quantized, chosen)
+
+
+def _finished(
+    quantized: onnx.ModelProto, original: onnx.ModelProto, activations: ActivationType
+) -> bytes:
+    """The file's content: the origin of the float file, and that it is quantized."""
+    del quantized.metadata_props[:]
+    about = {each.key: each.value for each in original.metadata_props}
+    about["precision"] = f"int8, activations {activations}"
+    onnx.helper.set_model_props(quantized, about)
+    quantized.producer_name = original.producer_name
+    quantized.producer_version = original.producer_version
+    onnx.checker.check_model(quantized, full_check=True)
+    content: bytes = quantized.SerializeToString(deterministic=True)
+    return content

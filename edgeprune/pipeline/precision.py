@@ -1,0 +1,142 @@
+"""Which precision is delivered: int8 only where it was measured to be faster, or the user insists.
+
+Quantized networks are not faster by themselves: depthwise convolutions in 8 bits are slower on many
+CPUs than in float. So both files of the compressed network run against each other, and the one
+that is not delivered stays beside the other for whoever knows better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edgeprune.artifacts import PrecisionChoice, RatioInterval, SourceModel
+from edgeprune.bench import instructions
+from edgeprune.export.onnx_network import OnnxNetwork
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgeprune.artifacts import (
+        ExportedModel,
+        Fidelity,
+        PrunedModel,
+        QuantizedModel,
+    )
+    from edgeprune.artifacts.quantized import Ground, Precision
+    from edgeprune.pipeline.config import CompressConfig
+    from edgeprune.pipeline.stage_log import StageLog
+
+TRUE_ENOUGH = 0.9
+"""Agreement with the float file, on procedural images or the user's, that ``auto`` insists on."""
+
+
+def choose(
+    source: SourceModel,
+    recovered: PrunedModel,
+    exported: ExportedModel,
+    config: CompressConfig,
+    log: StageLog,
+) -> PrecisionChoice:
+    """Quantize the compressed network, measure both files, and put the better in its place.
+
+    Args:
+        source: The original network.
+        recovered: The compressed network.
+        exported: Its float file, under the deliverable's name.
+        config: Every setting; ``precision`` is not fp32.
+        log: Records the stages.
+
+    Returns:
+        The choice; the deliverable has the name that ``exported`` had.
+
+    Raises:
+        VerificationFailed: If the quantized file is not what it should be.
+    """
+    assert config.target is not None
+    network = SourceModel(recovered.module, recovered.input, source.name, source.sha256)
+    path = beside(exported.path, "int8")
+    with log.stage("quantize") as stage:
+        quantize = config.quantizer(source)
+        quantized = quantize(network, exported, config.target, path, stage.progress, config.seed)
+        stage.detail = "; ".join((_summary(quantized), *quantized.notes))
+    ratio, figure = _measured(exported, quantized, config, log)
+    delivered, ground = decide(
+        config.precision, ratio, quantized.fidelity, small=config.wants_small_file
+    )
+    choice = PrecisionChoice(
+        config.precision, delivered, ground, quantized, exported, ratio, figure
+    )
+    return _in_place(choice) if delivered == "int8" else choice
+
+
+def decide(
+    asked: str, ratio: RatioInterval | None, fidelity: Fidelity, *, small: bool
+) -> tuple[Precision, Ground]:
+    """The precision to deliver, and why.
+
+    Args:
+        asked: ``int8`` or ``auto``.
+        ratio: int8 / fp32 of what was measured; None where nothing was.
+        fidelity: How true the quantized file is.
+        small: Whether the user wants a small file more than a fast one.
+    """
+    if asked == "auto" and fidelity.agreement < TRUE_ENOUGH:
+        return "fp32", "not true enough"
+    if ratio is not None and ratio.high < 1:
+        return "int8", "faster"
+    if small:
+        return "int8", "smaller"
+    if ratio is not None:
+        return "fp32", "not faster"
+    return ("int8" if asked == "int8" else "fp32"), "not measured"
+
+
+def beside(path: Path, precision: str) -> Path:
+    """The name of the file that is not delivered: compressed.int8.onnx."""
+    return path.with_name(f"{path.stem}.{precision}{path.suffix}")
+
+
+def _summary(quantized: QuantizedModel) -> str:
+    found = quantized.fidelity
+    return (
+        f"relative error {found.relative_error:.1%}, agreement {found.agreement:.1%} on "
+        f"{found.n} images {found.origin}; {len(quantized.kept_float)} nodes stay float"
+    )
+
+
+def _measured(
+    exported: ExportedModel, quantized: QuantizedModel, config: CompressConfig, log: StageLog
+) -> tuple[RatioInterval | None, str]:
+    """int8 / fp32: of latencies with the interval, or of instructions, which need none."""
+    if config.bench is None:
+        return None, "latency"
+    with log.stage("bench int8 / fp32") as stage:
+        compare = instructions.comparing_on(config.bench.device)
+        found = compare(exported.path, quantized.path, config.bench, stage.progress)
+        if found.latency is not None:
+            return found.latency, "latency"
+        ratio = found.compressed.per_inference / found.original.per_inference
+        return RatioInterval(ratio, ratio, ratio, 1.0), "instructions"
+
+
+def _in_place(choice: PrecisionChoice) -> PrecisionChoice:
+    """The quantized file under the deliverable's name, and the float file beside it."""
+    place = choice.float_file.path
+    aside = place.rename(beside(place, "fp32"))
+    choice.quantized.path.rename(place)
+    return replace(
+        choice,
+        quantized=replace(choice.quantized, path=place),
+        float_file=replace(choice.float_file, path=aside),
+    )
+
+
+def runnable(choice: PrecisionChoice | None) -> tuple[OnnxNetwork, ...]:
+    """The quantized file as a network to judge, delivered or not; empty where there is none."""
+    return () if choice is None else (OnnxNetwork(choice.quantized.path),)
+
+
+def delivers_int8(choice: PrecisionChoice | None) -> bool:
+    """Whether the deliverable is quantized."""
+    return choice is not None and choice.delivered == "int8"
