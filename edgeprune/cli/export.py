@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,11 @@ from edgeprune.cli.console import common_options, progress_bar, say, warn
 from edgeprune.cli.measuring import seed_option
 from edgeprune.errors import UsageError
 from edgeprune.report import compare, precision_rows
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import ExportedModel, SourceModel
+    from edgeprune.cli.console import Stages
+    from edgeprune.export import Target
 
 
 @click.command("export")
@@ -36,30 +41,49 @@ def command(**given: Any) -> None:
     """
     target = options.target(given)
     int8 = given["precision"] == "int8"
-    if int8 and given["target"] != "onnx":
+    if int8 and target.suffix != ".onnx":
         raise UsageError(f"--precision int8 is for --target onnx, not {given['target']}")
-    model: Path = given["model"]
-    folder = given["output"] or (model if model.is_dir() else Path())
-    suffix = f".int8{target.suffix}" if int8 else target.suffix
-    path = folder / (("compressed" if model.is_dir() else model.stem) + suffix)
-    if path.exists() and not given["overwrite"]:
-        raise UsageError(f"'{path}' exists already: choose another -o, or pass --overwrite")
+    path = _destination(given, f".int8{target.suffix}" if int8 else target.suffix)
     source = options.source(given)
-    origin = {"source_name": source.name, "source_sha256": source.sha256}
-    with progress_bar() as stages, TemporaryDirectory() as aside:
-        place = Path(aside) / path.name if int8 else path
-        exported = target(
-            source.module, source.input, place, origin, stages("export"), given["seed"]
-        )
-        if int8:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            quantize = quantizing.quantize(given)
-            made = quantize(source, exported, target, path, stages("quantize"), given["seed"])
-            found = compare.fidelity(made)
+    with progress_bar() as stages:
+        write = _quantize if int8 else _export
+        exported = write(source, target, path, given, stages)
     for note in exported.notes:
         warn(note)
     parity = exported.parity
     say(f"verified on {parity.n} inputs: outputs differ by {parity.max_rel_diff:.1e} at most")
-    if int8:
-        say(precision_rows.fidelity(found))
     click.echo(path)
+
+
+def _destination(given: options.Flags, suffix: str) -> Path:
+    """The file to write.
+
+    Raises:
+        UsageError: If it exists and may not be replaced.
+    """
+    model: Path = given["model"]
+    folder = given["output"] or (model if model.is_dir() else Path())
+    path: Path = folder / (("compressed" if model.is_dir() else model.stem) + suffix)
+    if path.exists() and not given["overwrite"]:
+        raise UsageError(f"'{path}' exists already: choose another -o, or pass --overwrite")
+    return path
+
+
+def _export(
+    source: SourceModel, target: Target, path: Path, given: options.Flags, stages: Stages
+) -> ExportedModel:
+    origin = {"source_name": source.name, "source_sha256": source.sha256}
+    return target(source.module, source.input, path, origin, stages("export"), given["seed"])
+
+
+def _quantize(
+    source: SourceModel, target: Any, path: Path, given: options.Flags, stages: Stages
+) -> ExportedModel:
+    """Write the quantized file alone, and say how true it is to the float one."""
+    quantize = quantizing.quantize(given)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as aside:
+        exported = _export(source, target, Path(aside) / path.name, given, stages)
+        made = quantize(source, exported, target, path, stages("quantize"), given["seed"])
+    say(precision_rows.fidelity(compare.fidelity(made)))
+    return exported

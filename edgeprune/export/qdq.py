@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from onnxruntime.quantization import QDQQuantizer, QuantType, TensorData
 
 from edgeprune.export.calling import without_logging
+from edgeprune.export.float_islands import DEQUANTIZE, keep_islands_float
 from edgeprune.export.float_part import QUANTIZED, WEIGHTED, FloatPart
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import ActivationType, Range
     from edgeprune.parity import Array
 
-QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+QUANTIZE = "QuantizeLinear"
 CODES = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
 
 
@@ -103,6 +104,7 @@ def write_qdq(
         )
         quantizer.float_tensors = frozenset(part.tensors)
         quantized: onnx.ModelProto = quantizer.quantize_model()
+    keep_islands_float(quantized, part.nodes)
     _sort(quantized.graph)
     return quantized
 

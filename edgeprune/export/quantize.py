@@ -111,27 +111,40 @@ class Quantize:
         report(0.5, "reading ranges")
         ranges = self._ranges(known)
         report(0.7, "quantizing")
-        unknown = [name for name, range_ in known.input_ranges.items() if range_ is None]
+        unknown = [name for name, found in known.input_ranges.items() if found is None]
         part = float_part(known.model.graph, unknown_inputs=unknown, keep=self.keep_float)
         quantized = self._codes(known, ranges, part)
         report(0.8, "proving the quantized file")
+        made = self._proved(known, quantized, ranges, part, path)
+        report(1.0, "quantized")
+        return made
+
+    def _proved(
+        self,
+        known: Calibration,
+        quantized: onnx.ModelProto,
+        ranges: Mapping[str, Range],
+        part: FloatPart,
+        path: Path,
+    ) -> QuantizedModel:
+        """Check the graph, and write it."""
         check_weights(quantized, known.model, nearest=self.weight_rounding.nearest)
         check_outputs(quantized, known.model)
         kernels = check_kernels(quantized, known.held_out[:PROVED_INPUTS])
         used = {name: ranges[name] for name in qdq.quantized_activations(quantized)}
+        found = compared(known, quantized, used)
         content = _finished(quantized, known.model, self.activation_type)
         write_whole(path, content)
-        report(1.0, "quantized")
         return QuantizedModel(
             path=path,
-            opset=exported.opset,
+            opset=next(each.version for each in quantized.opset_import if not each.domain),
             bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
             activations=self.activation_type,
             ranges=used,
             kept_float=part.nodes,
             kernels=kernels,
-            fidelity=compared(known, quantized, used),
+            fidelity=found,
         )
 
     @property

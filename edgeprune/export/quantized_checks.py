@@ -21,8 +21,9 @@ import onnx
 from edgeprune.artifacts import KernelProof
 from edgeprune.calibration.onnx_runs import session
 from edgeprune.errors import VerificationFailed
+from edgeprune.export.float_islands import DEQUANTIZE
 from edgeprune.export.float_part import float_part, layer_of
-from edgeprune.export.qdq import DEQUANTIZE, QUANTIZE, quantized_activations, weight_codes
+from edgeprune.export.qdq import QUANTIZE, quantized_activations, weight_codes
 from edgeprune.parity import NetworkComparison
 
 if TYPE_CHECKING:

@@ -45,8 +45,8 @@ class CompressConfig:
         keep: Globs of layer names that keep their channels.
         recover: Recovery methods, in the order of application.
         target: How to export; None: do not.
-        precision: Of the deliverable. ``int8``: quantized, unless that was measured and is not
-            faster; ``auto``: quantized if that is faster and true enough.
+        precision: Precision of the deliverable. ``int8``: quantized, unless that was measured and
+            is not faster; ``auto``: quantized if that is faster and true enough.
         quantize: How to quantize; its images are the run's own where there are any.
         bench: Where and how to measure; None: do not.
         further_runtimes: Runtimes to measure on too; one that fails is told in the report.

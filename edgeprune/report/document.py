@@ -24,7 +24,7 @@ default, so that reports without them are still read; added to version 1 since:
     runtimes             further runtimes: {runtime, status, detail, original, compressed, ratio,
                          parity}
     accuracy.quantized   of the quantized file itself, delivered or not; drop is the deliverable's
-    agreement.quantized  likewise
+    agreement.quantized  agreement of the quantized file
     fidelity             how true the quantized file is to the float file
     precision            which of both is delivered, and why
 """

@@ -78,6 +78,7 @@ def test_reported_accuracy_is_what_scikit_learn_counts(
         "pruned": pytest.approx(pruned, abs=1 / 540),  # one image may lie on the border
         "recovered": recovered,
         "drop": pytest.approx(original - recovered),
+        "quantized": None,
     }
 
 

@@ -27,7 +27,7 @@ def test_main_keys_are_those_of_the_contract() -> None:
         *("schema_version", "edgeprune", "created", "command", "seed", "model", "budget"),
         *("original", "compressed", "ratio", "accuracy", "agreement", "surgery", "parity"),
         *("coverage", "recovery", "stages", "environment", "notes", "gates"),
-        *("layers", "baseline", "runtime_parity", "runtimes"),
+        *("layers", "baseline", "runtime_parity", "runtimes", "fidelity", "precision"),
     ]
     assert set(as_dict(full())["environment"]) >= {
         *("machine", "cpu", "cores", "threads", "governor"),

@@ -1,0 +1,115 @@
+"""int8 as one asks for it: --precision of compress and export, and the flags that go with it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from invocation import CHAIN_SHAPE, edgeprune
+from onnx import numpy_helper
+
+FAST = ("--opset", "17", "--no-bench", "--recover", "none", "--input", CHAIN_SHAPE, "-q")
+
+
+@pytest.fixture(scope="module")
+def run(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chain, quantized and not measured."""
+    run = tmp_path_factory.mktemp("int8") / "run"
+    gate = ("--fail-if", "fidelity.agreement < 1%")
+    ran = edgeprune("compress", chain, *FAST, "--precision", "int8", *gate, "-o", run)
+    assert ran.code == 0, ran.err
+    return run
+
+
+def is_quantized(file: Path) -> bool:
+    kinds = {node.op_type for node in onnx.load(file).graph.node}
+    return "QuantizeLinear" in kinds
+
+
+def test_int8_is_the_deliverable_and_the_float_file_lies_beside_it(run: Path) -> None:
+    assert is_quantized(run / "compressed.onnx")
+    assert not is_quantized(run / "compressed.fp32.onnx")
+    assert not (run / "compressed.int8.onnx").exists()
+
+
+def test_the_report_says_how_true_it_is_and_that_it_was_not_measured(run: Path) -> None:
+    report = json.loads((run / "report.json").read_text())
+    assert report["precision"]["delivered"] == "int8"
+    assert report["precision"]["ground"] == "not measured"
+    assert report["precision"]["ratio"] is None
+    assert report["precision"]["kernel_codes"] <= 1
+    assert 0 < report["fidelity"]["relative_error"] < 0.3
+    assert report["fidelity"]["n"] == 64
+    size = (run / "compressed.onnx").stat().st_size
+    assert report["compressed"]["onnx"]["bytes"] == size
+    assert report["gates"][0]["passed"]
+    for name in ("report.md", "report.html"):
+        text = (run / name).read_text()
+        assert "whether int8 is faster was not measured" in text
+        assert "64 inputs (procedural, dead leaves)" in text
+
+
+def test_the_recipe_has_the_settings_of_int8(run: Path) -> None:
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    assert recipe["precision"] == "int8"
+    assert recipe["activations"] == "auto"
+    assert recipe["ranges"] == "min-max"
+
+
+def test_auto_stays_float_where_nothing_was_measured(chain: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ran = edgeprune("compress", chain, *FAST, "--precision", "auto", "-o", run)
+    assert ran.code == 0, ran.err
+    assert not is_quantized(run / "compressed.onnx")
+    assert is_quantized(run / "compressed.int8.onnx")
+    report = json.loads((run / "report.json").read_text())
+    assert report["precision"]["delivered"] == "fp32"
+    assert report["precision"]["beside"] == "compressed.int8.onnx"
+
+
+def test_export_writes_the_quantized_file_under_a_name_of_its_own(
+    chain: Path, tmp_path: Path
+) -> None:
+    flags = ("--opset", "17", "--input", CHAIN_SHAPE, "--precision", "int8", "-o", tmp_path)
+    ran = edgeprune("export", chain, *flags, "--activations", "s8", "--input-range", "-3:3")
+    assert ran.code == 0, ran.err
+    assert ran.out.strip() == str(tmp_path / "chain.int8.onnx")
+    assert "outputs differ by" in ran.err
+    stored = {
+        t.name: numpy_helper.to_array(t) for t in onnx.load(ran.out.strip()).graph.initializer
+    }
+    assert stored["input_zero_point"].dtype == np.int8
+    assert float(stored["input_scale"]) == pytest.approx(6 / 255)
+    assert [path.name for path in tmp_path.iterdir()] == ["chain.int8.onnx"]
+    again = edgeprune("export", chain, *flags)
+    assert again.code == 2
+    assert "--overwrite" in again.error
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--input-range", "3:-3"), "--input-range 3:-3: expected LOW:HIGH"),
+        (("--input-range", "5"), "expected LOW:HIGH"),
+        (("--input-range", "nan:1"), "expected LOW:HIGH"),
+        (("--ranges", "middle"), "no range observer is called 'middle'"),
+        (("--runtime", "ncnn"), "--precision int8 runs on onnxruntime and openvino, not on ncnn"),
+        (("--precision", "int4"), "Invalid value for '--precision'"),
+    ],
+)
+def test_flags_that_mean_nothing_are_refused_at_once(
+    chain: Path, tmp_path: Path, flags: tuple[str, ...], message: str
+) -> None:
+    whole = ("--precision", "int8", "--input", CHAIN_SHAPE, *flags, "-o", tmp_path / "run")
+    ran = edgeprune("compress", chain, *whole)
+    assert ran.code in (2, 8)
+    assert message in " ".join(ran.err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_targets_have_no_int8(chain: Path) -> None:
+    ran = edgeprune("export", chain, "--target", "torch", "--precision", "int8")
+    assert ran.code == 2
+    assert "--precision int8 is for --target onnx" in ran.error

@@ -1,0 +1,71 @@
+"""Which precision is delivered, by what was asked and measured."""
+
+import pytest
+
+from edgeprune.artifacts import Fidelity, RatioInterval
+from edgeprune.errors import UsageError
+from edgeprune.pipeline.config import CompressConfig
+from edgeprune.pipeline.precision import decide
+from edgeprune.report import gates
+
+FASTER = RatioInterval(0.5, 0.48, 0.52, 0.95)
+UNSURE = RatioInterval(0.95, 0.85, 1.05, 0.95)
+SLOWER = RatioInterval(1.3, 1.2, 1.4, 0.95)
+
+
+def fidelity(agreement: float) -> Fidelity:
+    return Fidelity(0.05, agreement, {}, 64, "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "ratio", "agreement", "small", "expected"),
+    [
+        ("int8", FASTER, 0.99, False, ("int8", "faster")),
+        ("int8", FASTER, 0.5, False, ("int8", "faster")),
+        ("int8", SLOWER, 0.99, False, ("fp32", "not faster")),
+        ("int8", UNSURE, 0.99, False, ("fp32", "not faster")),
+        ("int8", SLOWER, 0.99, True, ("int8", "smaller")),
+        ("int8", None, 0.99, False, ("int8", "not measured")),
+        ("auto", FASTER, 0.99, False, ("int8", "faster")),
+        ("auto", FASTER, 0.5, False, ("fp32", "not true enough")),
+        ("auto", FASTER, 0.5, True, ("fp32", "not true enough")),
+        ("auto", SLOWER, 0.99, False, ("fp32", "not faster")),
+        ("auto", SLOWER, 0.99, True, ("int8", "smaller")),
+        ("auto", None, 0.99, False, ("fp32", "not measured")),
+    ],
+)
+def test_int8_is_delivered_where_it_is_faster_and_auto_wants_it_true(
+    asked: str,
+    ratio: RatioInterval | None,
+    agreement: float,
+    small: bool,
+    expected: tuple[str, str],
+) -> None:
+    assert decide(asked, ratio, fidelity(agreement), small=small) == expected
+
+
+@pytest.mark.parametrize("gate", ["size > 1 MiB", "size.ratio > 30%", "ratio.bytes > 0.3"])
+def test_a_gate_on_the_file_asks_for_a_small_one(gate: str) -> None:
+    assert CompressConfig(fail_if=(gate,)).wants_small_file
+    assert not CompressConfig(fail_if=("latency.ratio > 0.9",)).wants_small_file
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(UsageError, match="fp32, int8, auto"):
+        CompressConfig(precision="int7")  # type: ignore[arg-type]
+
+
+def test_gates_on_fidelity_need_a_quantized_file() -> None:
+    for gate in ("fidelity.agreement < 99%", "precision.ratio.high > 1"):
+        assert gates.needs(gate)
+        lacks = CompressConfig().missing_figures(_no_images())
+        with pytest.raises(UsageError, match="--precision int8"):
+            gates.require((gate,), lacks)
+    lacks = CompressConfig(precision="int8").missing_figures(_no_images())
+    gates.require(("fidelity.agreement < 99%", "precision.ratio.high > 1"), lacks)
+
+
+def _no_images():
+    from edgeprune.evaluation import Images
+
+    return Images(None, None)
