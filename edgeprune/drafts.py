@@ -78,6 +78,18 @@ def place_of(path: Path) -> Path:
     return type(path)(*parts)
 
 
+def contended(draft: Path) -> bool:
+    """Whether a living process has another draft of the same place."""
+    own = NAME.fullmatch(draft.name)
+    for other in draft.parent.iterdir():
+        found = NAME.fullmatch(other.name)
+        if own and found and found["place"] == own["place"] and other != draft:
+            with contextlib.suppress(OSError):
+                if _is_held(other / LOCK):
+                    return True
+    return False
+
+
 def take(lock: Path) -> int | None:
     """Lock a file, which is made if it is missing, for as long as this process lives.
 
@@ -122,6 +134,14 @@ def _sweep(draft: Path) -> None:
         if _locked(descriptor) and _is_at(descriptor, draft / LOCK):
             _restore(draft)
             _remove(draft)
+    finally:
+        os.close(descriptor)
+
+
+def _is_held(lock: Path) -> bool:
+    descriptor = os.open(lock, os.O_RDWR | NO_LINK)
+    try:
+        return _locked(descriptor) is False
     finally:
         os.close(descriptor)
 

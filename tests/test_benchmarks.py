@@ -289,6 +289,14 @@ def test_load(run, monkeypatch):
     assert saved("load.json")["runs"]["other"] == 0
 
 
+def test_faults(run):
+    printed = run("trust/faults.py", "--kinds", "rename: full")
+    (row,) = rows(printed)
+    assert row[0] == "rename: full"
+    assert row[-3:] == ["0", "", "0 broken"]
+    assert len(saved("faults.json")) >= 10
+
+
 def test_every_script_is_run_here():
     tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     missing = {name for name in SCRIPTS if Path(name).stem not in tests}

@@ -86,6 +86,18 @@ def test_the_draft_of_a_living_process_stays_and_that_of_a_killed_one_goes(tmp_p
     assert names(tmp_path) == set()
 
 
+def test_a_place_is_contended_while_a_living_process_has_a_draft_of_it(tmp_path: Path) -> None:
+    with owned(tmp_path / "run") as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        with drafting(tmp_path / "run") as draft, drafting(tmp_path / "run-2") as other:
+            assert drafts.contended(draft)
+            assert not drafts.contended(other)
+            owner.kill()
+            owner.wait()
+            assert not drafts.contended(draft)
+
+
 def test_a_new_draft_sweeps_those_of_every_place_in_its_folder(tmp_path: Path) -> None:
     dead(tmp_path / "other", "half")
     with drafting(tmp_path / "run") as draft:

@@ -78,10 +78,11 @@ def run(source: SourceModel, config: CompressConfig, given: options.Flags) -> Fi
     from edgeprune.pipeline.compress import compress
 
     target = destination(given, source.name)
-    config = replace(config, workspace=state_of(target))
     if not distributed.first():
+        config = replace(config, workspace=state_of(target))
         return Finished(target, compress(source, None, config).document)
     with new_run(given, target) as new:
+        config = replace(config, workspace=new.state)
         with progress_bar() as stages:
             report = compress(
                 source, None, config, directory=new.folder, stages=stages, command=typed_command()

@@ -6,14 +6,18 @@ A run that is interrupted, by the user or by an error, leaves it; ``--resume`` c
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from edgeprune import distributed
 from edgeprune.cli.console import say, settings
+from edgeprune.drafts import contended
+from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 resume_option = click.option(
@@ -29,14 +33,41 @@ def state_of(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}.partial") / "recovery"
 
 
-def begin(directory: Path, *, resume: bool) -> None:
-    """Keep the state of an earlier run if it is to be resumed; else discard it."""
+@contextmanager
+def keeping(directory: Path, draft: Path, *, resume: bool) -> Iterator[Path]:
+    """Keep the state of a run until it has succeeded; what an earlier one left goes, or is resumed.
+
+    Args:
+        directory: The future run directory.
+        draft: The run's draft.
+        resume: Whether to go on from what is there.
+
+    Yields:
+        The folder of the state. Where a living process is at work on the same directory, the state
+        is that one's: this run has its own, in its draft, and cannot be resumed.
+
+    Raises:
+        UsageError: There is such a process, and several of this run, which cannot have their own.
+    """
+    if contended(draft):
+        if distributed.several():  # the others look for it in its usual place
+            raise UsageError(f"another run is at work on '{directory}': choose another -o")
+        say(f"another run is at work on '{directory}': this one could not be resumed")
+        yield draft / "state"
+        return
     state = state_of(directory)
     settings().state = state
     if not resume:
         discard(directory)
     elif not settings().resumable:
         say(f"there is nothing to resume in '{state.parent}': starting anew")
+    try:
+        yield state
+    except BaseException:
+        if not settings().resumable:
+            discard(directory)  # folders without a file
+        raise
+    discard(directory)
 
 
 def discard(directory: Path) -> None:

@@ -38,10 +38,17 @@ NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan", "r
 
 @dataclass
 class NewRun:
-    """A run being written into ``folder``, which becomes ``directory`` once it is whole."""
+    """A run being written.
+
+    Attributes:
+        folder: What is written; it becomes ``directory`` once it is whole.
+        directory: The run directory.
+        state: Where recovery keeps its state.
+    """
 
     folder: Path
     directory: Path
+    state: Path
 
 
 @contextmanager
@@ -67,13 +74,11 @@ def new_run(given: Mapping[str, Any], target: Path) -> Iterator[NewRun]:
             draft = stack.enter_context(drafting(target))
         except OSError as error:
             raise UsageError(disk.refusal(error, target)) from error
-        stack.callback(_discard_state, target)
-        resuming.begin(target, resume=bool(given.get("resume")))
-        run = NewRun(draft / "run", target)
+        keeping = resuming.keeping(target, draft, resume=bool(given.get("resume")))
+        run = NewRun(draft / "run", target, stack.enter_context(keeping))
         run.folder.mkdir()
         yield run
         _put(run, draft, overwrite=given["overwrite"])
-        resuming.discard(target)
 
 
 def destination(given: Mapping[str, Any], name: str) -> Path:
@@ -103,12 +108,6 @@ def _put(run: NewRun, draft: Path, *, overwrite: bool) -> None:
             return place_folder(run.folder, run.directory)
         except FileExistsError:
             run.directory = wanted if overwrite else _unused(wanted)
-
-
-def _discard_state(target: Path) -> None:
-    """Remove the folders of a state without a file."""
-    if not settings().resumable:
-        resuming.discard(target)
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:

@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import nn
 
+from edgeprune import disk
 from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, no_progress
 from edgeprune.deep_stack import with_room
 from edgeprune.drafts import drafting
@@ -96,7 +97,7 @@ class OnnxTarget:
             return self._parity(draft, module, input, seed), opset, flushed
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        with drafting(path) as folder:
+        with disk.naming(path), drafting(path) as folder:
             report(0.0, "writing ONNX")
             drafts, notes = self._drafts(module, input, folder, report)
             report(0.6, "comparing ONNX Runtime with PyTorch")

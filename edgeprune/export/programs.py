@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from edgeprune import disk
 from edgeprune.artifacts import ExportedModel, no_progress
 from edgeprune.deep_stack import with_room
 from edgeprune.drafts import drafting
@@ -85,7 +86,7 @@ class ProgramTarget(ABC):
         progress = progress or no_progress
         program = program_of(module, input)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with drafting(path) as folder:
+        with disk.naming(path), drafting(path) as folder:
             draft = folder / path.name
             progress(0.0, f"writing {path.name}")
             self.write(program, metadata, draft)

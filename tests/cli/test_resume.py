@@ -163,3 +163,25 @@ def test_without_resume_an_old_state_is_discarded_and_nothing_else(
     (state.parent / "thesis.txt").write_text("years of work")
     assert edgeprune("recover", run, "--recover", "analytic", "-o", "done").code == 0
     assert [path.name for path in state.parent.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--resume",)])
+def test_the_state_of_a_run_that_is_at_work_is_left_to_it(
+    flags: tuple[str, ...], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = resuming.state_of(Path("done"))
+    state.mkdir(parents=True)
+    (state / "step.pt").write_text("of the other run")
+    holding = "import sys, pathlib; from edgeprune import drafts\nwith drafts.drafting"
+    program = f"{holding}(pathlib.Path('done')): print('held', flush=True); sys.stdin.read()"
+    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        ran = edgeprune("recover", run, "--recover", "analytic", "-o", "done", *flags)
+        assert ran.code == 0
+        assert "another run is at work on 'done'" in ran.err
+        assert (state / "step.pt").read_text() == "of the other run"
+        other.kill()
+    assert ep.load("done")
