@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 
 Signature: TypeAlias = list[tuple[str, int, tuple[int | None, ...]]]
 
+LIMIT_S = 300.0
+"""Time limit of the simplifier, in seconds."""
+
 SCRIPT = """
-import sys
+import faulthandler, os, sys
+nowhere = open(os.devnull, "w")
+faulthandler.dump_traceback_later(LIMIT, exit=True, file=nowhere)  # if nobody waits any more
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: ends with its parent
 sys.modules["torch"] = None  # an optional extra of onnxsim's that takes seconds to import
 try:
     import onnxsim
@@ -31,7 +39,7 @@ import onnx
 model, checked = onnxsim.simplify(sys.argv[1])
 onnx.save(model, sys.argv[2])
 sys.exit(0 if checked else "its own check failed")
-"""
+""".replace("LIMIT", f"{LIMIT_S + 30:.0f}")
 # A string and not a file: a script's own folder comes first on sys.path, and this folder has
 # an onnx.py. The child's working directory holds nothing but model files for the same reason.
 CHILD = (sys.executable, "-c", SCRIPT)
@@ -42,7 +50,7 @@ INFERRED_SHAPES = 50_000
 
 
 def simplify(
-    source: Path, destination: Path, *, seconds: float = 300.0, command: Sequence[str] = CHILD
+    source: Path, destination: Path, *, seconds: float = LIMIT_S, command: Sequence[str] = CHILD
 ) -> str | None:
     """Write a simplified copy of a file.
 

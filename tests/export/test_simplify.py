@@ -3,12 +3,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgeprune.export.simplify import signature, simplify
+from edgeprune.export.simplify import CHILD, signature, simplify
 
 
 @pytest.fixture
@@ -98,3 +100,33 @@ def test_an_interrupted_simplification_leaves_no_process(source, tmp_path, monke
     assert process.wait(timeout=30) == -signal.SIGKILL
     process.stdout.close()
     process.stderr.close()
+
+
+ENDLESS = """
+import ctypes, os
+from pathlib import Path
+Path(__file__).with_name("pid").write_text(str(os.getpid()))
+ctypes.PyDLL(None).sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such call")
+def test_a_simplifier_that_never_ends_ends_with_its_parent(tmp_path):
+    (tmp_path / "onnxsim.py").write_text(ENDLESS)
+    program = f"import subprocess; subprocess.run({[*CHILD, 'in.onnx', 'out.onnx']!r})"
+    command, pid = [sys.executable, "-c", program], tmp_path / "pid"
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}) as parent:
+        while not pid.exists() or not pid.read_text():
+            assert parent.poll() is None
+        parent.kill()
+        parent.wait()
+    while _runs(int(pid.read_text())):
+        time.sleep(0.05)
+
+
+def _runs(process):
+    """Whether a process is neither gone nor dead and not yet collected."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
