@@ -12,7 +12,13 @@ from __future__ import annotations
 from edgeprune.artifacts.counted import CountComparison, InstructionCounts
 from edgeprune.artifacts.exported import ExportedModel, Parity
 from edgeprune.artifacts.image_quality import ImageKind, ImageQuality
-from edgeprune.artifacts.measured import LatencyComparison, Measurement, RatioInterval, Session
+from edgeprune.artifacts.measured import (
+    LatencyComparison,
+    Measurement,
+    OperatorTimes,
+    RatioInterval,
+    Session,
+)
 from edgeprune.artifacts.notes import Note
 from edgeprune.artifacts.progress import Halves, Progress, no_progress, part_of
 from edgeprune.artifacts.pruned import (
@@ -52,8 +58,8 @@ __all__ = [
     "IMAGENET_MEAN", "IMAGENET_STD", "ActivationType", "BatchNormed", "ChannelGroup", "Channels",
     "CountComparison", "Depthwise", "ExportedModel", "Fidelity", "Filters", "Halves", "ImageKind",
     "ImageQuality", "InputSpec", "InstructionCounts", "KeptChannels", "KernelProof",
-    "LatencyComparison", "LinearPath", "Measurement", "Member", "Note", "Parity", "Precision",
-    "PrecisionChoice", "Progress", "PrunedModel", "PruningPlan", "QuantizedModel", "Range",
-    "RatioInterval", "RecoveryStep", "Role", "RuntimeParity", "RuntimeRun", "Scaled", "Session",
+    "LatencyComparison", "LinearPath", "Measurement", "Member", "Note", "OperatorTimes", "Parity",
+    "Precision", "PrecisionChoice", "Progress", "PrunedModel", "PruningPlan", "QuantizedModel",
+    "Range", "RatioInterval", "RecoveryStep", "Role", "RuntimeParity", "RuntimeRun", "Scaled", "Session",
     "Side", "SourceModel", "Sum", "SurgeryProof", "TracedModel", "no_progress", "part_of",
 ]  # fmt: skip

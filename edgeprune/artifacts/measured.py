@@ -87,3 +87,19 @@ class LatencyComparison:
     latency: RatioInterval
     environment: dict[str, object]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTimes:
+    """How long one operator of the graph that a runtime made of a model takes.
+
+    Attributes:
+        name: Name that the runtime gives it: of a node of the file, or of a tensor that it makes,
+            often with a suffix.
+        kind: The kind of operator, in the runtime's words.
+        samples_s: Latency of each run, in seconds.
+    """
+
+    name: str
+    kind: str
+    samples_s: tuple[float, ...]

@@ -18,6 +18,7 @@ import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from edgeprune.artifacts import OperatorTimes
 from edgeprune.errors import DeviceFailed, DeviceLost
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ class Worker:
     def outputs(self, seed: int) -> list[NDArray[Any]]:
         """Outputs of the model on inputs drawn with ``seed``."""
         return [_decoded(output) for output in self._ask({"outputs": seed})["outputs"]]
+
+    def operators(self, n: int) -> tuple[OperatorTimes, ...] | None:
+        """Latencies of each operator in ``n`` runs; None where the runtime does not tell them."""
+        told = self._ask({"operators": n})["operators"]
+        return told and tuple(OperatorTimes(name, kind, tuple(s)) for name, kind, s in told)
 
     def instructions(self, n: int) -> tuple[int, ...]:
         """Instructions of each of ``n`` runs; only emulators count them."""

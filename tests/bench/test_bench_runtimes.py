@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeprune import bench
-from edgeprune.artifacts import Parity, RuntimeParity
+from edgeprune.artifacts import Parity, RuntimeParity, no_progress
 from edgeprune.bench import RUNTIMES
 from edgeprune.bench.runtimes import conversion
 from edgeprune.errors import DeviceFailed, ModelRefused, UsageError
@@ -71,6 +71,20 @@ def net(tmp_path_factory):
     opset = helper.make_opsetid("", 18)
     onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
     return path
+
+
+@pytest.mark.parametrize("row", ONNX_ROWS, ids=named)
+def test_the_times_of_operators_are_told_where_a_runtime_knows_them(row, net):
+    require(row)
+    settings = bench.BenchSettings(runtime=row.name)
+    with bench.start_worker(net, settings, no_progress, warm_up_s=0.0) as worker:
+        told = worker.operators(5)
+    if row.name not in ("onnxruntime", "openvino"):
+        assert told is None
+        return
+    assert sum("conv" in each.kind.lower() for each in told) == 3
+    assert all(sample >= 0 for each in told for sample in each.samples_s)
+    assert any(len(each.samples_s) == 5 and sum(each.samples_s) > 0 for each in told)
 
 
 @pytest.mark.parametrize("row", ONNX_ROWS[1:], ids=named)

@@ -11,6 +11,8 @@ Every adapter has the same face, and knows nothing of edgeprune:
     .run(feed)                      one inference: arrays by name in, a list of arrays out
     .profile(feed)                  if the runtime can count: the bytes that one inference takes at
                                     most, by its own count, the same in every run
+    .operators(feed, runs)          if the runtime can tell: name, kind and seconds of each run of
+                                    every operator, in the order of execution
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ INSTALL = "pip install onnxruntime"
 IDENTITY = base64.b64decode(  # an ONNX model that returns its input, float32 (1,)
     "CAgSADo3ChAKAXgSAXkiCElkZW50aXR5EgFnWg8KAXgSCgoICAESBAoCCAFiDwoBeRIKCggIARIECgIIAUIECgAQDQ=="
 )
+
+KERNEL = "_kernel_time"
+"""Ends the name of the event that tells how long an operator ran."""
 
 TYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
 """ONNX Runtime's names of types that NumPy calls otherwise."""
@@ -79,17 +84,38 @@ class Adapter:
         session of its own, because the arena must be on and its plan for later inferences off: by
         that plan they take one block for all, which is not the sum of its parts.
         """
+        options = self._options()
+        options.enable_cpu_mem_arena = True
+        options.enable_mem_pattern = False
+        events = self._events(options, feed, 1)
+        counts = [event.get("args", {}).get("mem_in_use_peak") for event in events]
+        return max((int(count) for count in counts if count is not None), default=None)
+
+    def operators(self, feed: dict[str, Any], runs: int) -> list[tuple[str, str, list[float]]]:
+        """Seconds of every operator of the optimised graph, to the microsecond.
+
+        A fused operator has the name of one of its nodes or of the tensor that it makes, with a
+        suffix.
+        """
+        seconds: dict[tuple[str, str], list[float]] = {}
+        for event in self._events(self._options(), feed, runs):
+            name, measured, _ = event["name"].rpartition(KERNEL)
+            if measured and event.get("cat") == "Node":
+                key = (name, event["args"]["op_name"])
+                seconds.setdefault(key, []).append(event["dur"] * 1e-6)
+        return [(name, kind, samples) for (name, kind), samples in seconds.items()]
+
+    def _events(self, options: Any, feed: dict[str, Any], runs: int) -> list[dict[str, Any]]:
+        """The runtime's log of ``runs`` inferences in a session of their own."""
         with tempfile.TemporaryDirectory() as folder:
-            options = self._options()
-            options.enable_cpu_mem_arena = True
-            options.enable_mem_pattern = False
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
             session = self._started(str(self._path), options)
-            session.run(None, feed)
-            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        counts = [event.get("args", {}).get("mem_in_use_peak") for event in events]
-        return max((int(count) for count in counts if count is not None), default=None)
+            for _ in range(runs):
+                session.run(None, feed)
+            log = Path(session.end_profiling()).read_text(encoding="utf-8")
+        events: list[dict[str, Any]] = json.loads(log)
+        return events
 
     def _open(self, model: str | bytes) -> Any:
         return self._started(model, self._options())

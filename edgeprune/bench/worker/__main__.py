@@ -14,6 +14,7 @@ standard input, an answer a line of JSON on standard output.
                        without a model the runtime is started and nothing is loaded
     {"run": n}         n latencies, in seconds
     {"outputs": seed}  what the model computes on inputs drawn with the seed
+    {"operators": n}   name, kind and n latencies of each operator, where the runtime tells them
     {"instructions": n}  instructions of each of n runs, where an emulator counts them
     {"stop": true, "profile": …}  the peak of memory, with the runtime's own count if a profile is
                        asked for; then the process ends
@@ -170,6 +171,9 @@ class Bench:
         if "outputs" in request:
             feed = tensors.inputs(self._runtime.declared(), int(request["outputs"]))
             return {"outputs": [tensors.encoded(output) for output in self._runtime.run(feed)]}
+        if "operators" in request:
+            told = getattr(self._runtime, "operators", None)
+            return {"operators": told(self._feed, int(request["operators"])) if told else None}
         if "instructions" in request:
             return {"instructions": self.count(int(request["instructions"]))}
         if "stop" in request:

@@ -1,0 +1,137 @@
+"""From what a runtime says of two files to the layers that stay in float."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeprune.artifacts import OperatorTimes
+from edgeprune.calibration.layer_times import LayerGraph, node_times
+from edgeprune.calibration.mixed_precision import float_layers, quantised_nodes
+
+FLOAT = TensorProto.FLOAT
+
+
+def told(*rows):
+    """Operators of a runtime: name, kind, microseconds."""
+    return [OperatorTimes(name, kind, (us * 1e-6,) * 3) for name, kind, us in rows]
+
+
+def saved(nodes, extra=()):
+    value = helper.make_tensor_value_info
+    weights = [numpy_helper.from_array(np.ones((4, 4, 1, 1), "f4"), f"w{i}") for i in range(3)]
+    graph = helper.make_graph(
+        nodes, "g", [value("x", FLOAT, [1, 4, 10, 10])], [value("y", FLOAT, [1, 4, 10, 10])],
+        [*weights, *extra],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+@pytest.fixture
+def chain():
+    """Three convolutions; the first is followed by an activation, the second by a sum."""
+    node = helper.make_node
+    return saved(
+        [
+            node("Conv", ["x", "w0"], ["a"], name="/stem/Conv"),
+            node("Relu", ["a"], ["r"], name="/stem/Relu"),
+            node("Conv", ["r", "w1"], ["b"], name="middle"),
+            node("Add", ["b", "r"], ["s"], name="sum"),
+            node("Conv", ["s", "w2"], ["y"], name="last"),
+        ]
+    )
+
+
+@pytest.fixture
+def quantised(chain):
+    """The same, quantised by hand: of each node the first input and the output."""
+    scale = [
+        numpy_helper.from_array(np.float32(0.1), "scale"),
+        numpy_helper.from_array(np.uint8(128), "zero"),
+    ]
+    nodes, make = [], helper.make_node
+    for each in chain.graph.node:
+        first, *others = each.input
+        codes, back = f"{first}q{each.name}", f"{first}d{each.name}"
+        nodes.append(make("QuantizeLinear", [first, "scale", "zero"], [codes]))
+        nodes.append(make("DequantizeLinear", [codes, "scale", "zero"], [back]))
+        nodes.append(make(each.op_type, [back, *others], each.output, name=each.name))
+    return saved(nodes, scale)
+
+
+def test_operators_are_found_by_node_by_tensor_and_through_suffixes(chain):
+    graph = LayerGraph(chain)
+    assert graph.node_called("middle") == "middle"
+    assert graph.node_called("r_nchwc") == "/stem/Relu"
+    assert graph.node_called("middle_token_12") == "middle"
+    assert graph.node_called("/stem/Conv/WithoutBiases") == "/stem/Conv"
+    assert graph.node_called("Transpose_token_3") is None
+
+
+def test_a_change_of_layout_belongs_to_what_ran_before_it(chain):
+    rows = told(("r_nchwc", "Conv", 7), ("ReorderOutput", "ReorderOutput", 2), ("last", "Conv", 5))
+    found = node_times(LayerGraph(chain), rows)
+    assert found.seconds == pytest.approx({"/stem/Relu": 9e-6, "last": 5e-6})
+    assert found.conversions == ()
+
+
+def test_a_conversion_has_the_layout_changes_beside_it(chain):
+    rows = told(
+        ("x_QuantizeLinear", "QuantizeLinear", 3),
+        ("Transpose", "Transpose", 4),
+        ("middle_token_1", "QLinearConv", 9),
+        ("y_DequantizeLinear", "DequantizeLinear", 1),
+    )
+    found = node_times(LayerGraph(chain), rows)
+    assert found.seconds == pytest.approx({"middle": 9e-6})
+    assert [n for n, _ in found.conversions] == [400, 400]
+    assert [s for _, s in found.conversions] == pytest.approx([7e-6, 1e-6])
+
+
+def test_interruptions_do_not_count(chain):
+    samples = (4e-6,) * 30 + (1.0,)
+    found = node_times(LayerGraph(chain), [OperatorTimes("last", "Conv", samples)])
+    assert found.seconds["last"] == pytest.approx(4e-6)
+
+
+def test_quantised_nodes_are_those_that_read_what_was_quantised(chain, quantised):
+    assert quantised_nodes(chain) == set()
+    assert quantised_nodes(quantised) == {"/stem/Conv", "/stem/Relu", "middle", "sum", "last"}
+
+
+def times(stem, middle, last, conversion):
+    """What a runtime says of the 8-bit file; in the float file each layer takes 10."""
+    in_float = told(("r_nchwc", "Conv", 10), ("s", "Conv", 10), ("last", "Conv", 10))
+    in_int8 = told(
+        ("x_QuantizeLinear", "QuantizeLinear", conversion),
+        ("/stem/Conv_token_1", "QLinearConv", stem),
+        ("middle_token_2", "QLinearConv", middle),
+        ("sum", "QLinearAdd", 1),
+        ("last", "QLinearConv", last),
+    )
+    return in_float, in_int8
+
+
+def test_a_layer_that_is_slower_in_8_bits_stays_in_float_with_all_that_is_fused(chain, quantised):
+    kept = float_layers((chain, quantised), times(stem=90, middle=2, last=2, conversion=1))
+    assert kept == ("/stem/Conv", "/stem/Relu")
+
+
+def test_where_conversions_cost_more_it_is_quantised_all_the_same(chain, quantised):
+    assert float_layers((chain, quantised), times(2, 11, 2, conversion=3)) == ()
+    assert float_layers((chain, quantised), times(2, 30, 2, conversion=1)) == ("middle", "sum")
+
+
+def test_where_nothing_is_faster_in_8_bits_all_stay_in_float(chain, quantised):
+    kept = float_layers((chain, quantised), times(20, 20, 20, conversion=1))
+    assert kept == tuple(node.name for node in chain.graph.node)
+
+
+def test_a_layer_that_is_not_quantised_is_left_as_it_is(chain):
+    assert float_layers((chain, chain), times(2, 2, 2, conversion=1)) == ()
+
+
+def test_the_test_file_is_valid(quantised):
+    onnx.checker.check_model(quantised)
