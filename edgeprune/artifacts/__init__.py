@@ -60,6 +60,7 @@ __all__ = [
     "ImageQuality", "InputSpec", "InstructionCounts", "KeptChannels", "KernelProof",
     "LatencyComparison", "LinearPath", "Measurement", "Member", "Note", "OperatorTimes", "Parity",
     "Precision", "PrecisionChoice", "Progress", "PrunedModel", "PruningPlan", "QuantizedModel",
-    "Range", "RatioInterval", "RecoveryStep", "Role", "RuntimeParity", "RuntimeRun", "Scaled", "Session",
-    "Side", "SourceModel", "Sum", "SurgeryProof", "TracedModel", "no_progress", "part_of",
+    "Range", "RatioInterval", "RecoveryStep", "Role", "RuntimeParity", "RuntimeRun", "Scaled",
+    "Session", "Side", "SourceModel", "Sum", "SurgeryProof", "TracedModel", "no_progress",
+    "part_of",
 ]  # fmt: skip

@@ -95,8 +95,8 @@ def node_times(graph: LayerGraph, told: Sequence[OperatorTimes]) -> NodeTimes:
     """Share the times of a runtime's operators among the nodes of a file.
 
     Args:
-        graph: The file before quantisation, whose names the quantised one keeps.
-        told: The operators of the file or of its quantised form, in the order of execution.
+        graph: The file before quantization, whose names the quantized one keeps.
+        told: The operators of the file or of its quantized form, in the order of execution.
 
     Returns:
         The time of each node: the 5 % quantile of its runs, what interrupts one only adds to it.

@@ -1,4 +1,4 @@
-"""Which layers of a quantised file stay in float, by what the runtime says of both files.
+"""Which layers of a quantized file stay in float, by what the runtime says of both files.
 
 The runtime tells how long every operator of the float file and of the 8-bit file takes. Nodes that
 it fuses form one layer; layers and the conversions between them go to ``precision_cut``, which
@@ -35,15 +35,15 @@ def float_layers(
     """Name the nodes that should stay in float, so that one inference takes least.
 
     Args:
-        models: The float file, and the same quantised (QDQ), whose nodes keep their names.
+        models: The float file, and the same quantized (QDQ), whose nodes keep their names.
         told: The runtime's times of the operators of each.
 
     Returns:
-        Names of the quantised nodes that should compute in float, in the order of execution.
+        Names of the quantized nodes that should compute in float, in the order of execution.
     """
     graph = LayerGraph(models[0])
     float_times, int8_times = (node_times(graph, each) for each in told)
-    quantised = quantised_nodes(models[1]) & graph.nodes.keys()
+    quantized = quantized_nodes(models[1]) & graph.nodes.keys()
     layers = _layers(graph, (float_times, int8_times))
     index = {layer: place for place, layer in enumerate(dict.fromkeys(layers.values()))}
     float_s, int8_s = np.zeros(len(index)), np.zeros(len(index))
@@ -51,22 +51,22 @@ def float_layers(
     for node, layer in layers.items():
         float_s[index[layer]] += float_times.seconds.get(node, 0.0)
         int8_s[index[layer]] += int8_times.seconds.get(node, 0.0)
-        able[index[layer]] |= node in quantised
+        able[index[layer]] |= node in quantized
     int8_s[~able] = math.inf
     crossings = _crossings(graph, {n: index[layer] for n, layer in layers.items()}, int8_times)
     in_int8 = fastest_precisions(float_s.tolist(), int8_s.tolist(), crossings)
-    return tuple(n for n in graph.nodes if n in quantised and not in_int8[index[layers[n]]])
+    return tuple(n for n in graph.nodes if n in quantized and not in_int8[index[layers[n]]])
 
 
-def quantised_nodes(model: onnx.ModelProto) -> set[str]:
-    """Names of the nodes of a QDQ file that compute on what was quantised."""
-    dequantised = {
+def quantized_nodes(model: onnx.ModelProto) -> set[str]:
+    """Names of the nodes of a QDQ file that compute on what was quantized."""
+    dequantized = {
         made for n in model.graph.node if n.op_type == "DequantizeLinear" for made in n.output
     }
     return {
         node.name
         for node in model.graph.node
-        if node.op_type != "QuantizeLinear" and node.input and node.input[0] in dequantised
+        if node.op_type != "QuantizeLinear" and node.input and node.input[0] in dequantized
     }
 
 

@@ -1,9 +1,9 @@
-"""Which layers of a quantised network compute in float: the minimum of measured time, exactly.
+"""Which layers of a quantized network compute in float: the minimum of measured time, exactly.
 
 An 8-bit layer can be slower than the float one: depthwise convolutions are, in some runtimes, and
 a float layer between 8-bit ones pays for the conversion of its tensors. So the choice is one over
 all layers together. With time f_i of layer i in float, q_i in 8 bits, and for a tensor t the time
-Q_t to quantise and D_t to dequantise it, the labels x_i (1: 8 bits) minimise
+Q_t to quantize and D_t to dequantize it, the labels x_i (1: 8 bits) minimise
 
     Σ_i (x_i q_i + (1 − x_i) f_i)
       + Σ_t (Q_t [x_p = 0 and some reader 1] + D_t [x_p = 1 and some reader 0])
@@ -40,8 +40,8 @@ class Crossing:
     Attributes:
         producer: Index of the layer that makes the tensor, or ``OUTSIDE``.
         consumers: Indices of the layers that read it, or ``OUTSIDE``.
-        quantize_s: Time to quantise it, once for all readers; seconds.
-        dequantize_s: Time to dequantise it; seconds.
+        quantize_s: Time to quantize it, once for all readers; seconds.
+        dequantize_s: Time to dequantize it; seconds.
     """
 
     producer: int

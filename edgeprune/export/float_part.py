@@ -35,6 +35,7 @@ QUANTIZED = (
 
 OUTPUT = "a graph output must not tie"
 ASKED = "asked for"
+SLOWER = "slower in 8 bits"
 UNKNOWN_INPUT = "the input's range is not known"
 BOTH_VARY = "a product of activations"
 
@@ -54,7 +55,11 @@ class FloatPart:
 
 
 def float_part(
-    graph: onnx.GraphProto, *, unknown_inputs: Collection[str] = (), keep: Sequence[str] = ()
+    graph: onnx.GraphProto,
+    *,
+    unknown_inputs: Collection[str] = (),
+    keep: Sequence[str] = (),
+    slower: Collection[str] = (),
 ) -> FloatPart:
     """Decide what stays float.
 
@@ -62,6 +67,7 @@ def float_part(
         graph: The graph; each node has a name of its own.
         unknown_inputs: Inputs whose range is not known.
         keep: Globs of names of nodes, or of the layers whose weights they hold.
+        slower: Names of nodes that were measured to be slower in 8 bits, conversions included.
 
     Returns:
         Nodes and tensors; only nodes that could be quantized are named.
@@ -80,6 +86,7 @@ def float_part(
         if not chosen:
             raise UsageError(f"--keep-float {glob} fits no node and no layer of the network")
         part.nodes |= dict.fromkeys(chosen, ASKED)
+    part.nodes = dict.fromkeys(slower, SLOWER) | part.nodes
     _before_outputs(graph, constants, part)
     quantizable = {node.name for node in graph.node if node.op_type in QUANTIZED}
     part.nodes = {name: why for name, why in part.nodes.items() if name in quantizable}

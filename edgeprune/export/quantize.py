@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import onnx
 
-from edgeprune.artifacts import QuantizedModel, no_progress
+from edgeprune.artifacts import QuantizedModel, no_progress, part_of
 from edgeprune.calibration import histogram, onnx_runs
 from edgeprune.calibration.observers import MinMax
 from edgeprune.errors import UsageError
@@ -29,7 +29,7 @@ from edgeprune.images.procedural import DeadLeaves
 from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from edgeprune.artifacts import (
@@ -52,6 +52,19 @@ FIRST_OPSET = 13
 ARM = ("aarch64", "arm64")
 PROVED_INPUTS = 8
 """Inputs on which fused kernels are compared with what the file says."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranges:
+    """What is read off a network once, however often it is quantized.
+
+    Attributes:
+        known: Its float graph and inputs.
+        ranges: Range of every float activation, by tensor.
+    """
+
+    known: Calibration
+    ranges: dict[str, Range]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +115,60 @@ class Quantize:
             UsageError: If an option does not fit the network.
             VerificationFailed: If the quantized graph is not what it should be.
         """
+        halves = part_of(progress, 0, 2), part_of(progress, 1, 2)
+        return self.written(
+            self.prepared(network, exported, target, halves[0], seed), path, halves[1]
+        )
+
+    def prepared(
+        self,
+        network: SourceModel,
+        exported: ExportedModel,
+        target: OnnxTarget,
+        progress: Progress | None = None,
+        seed: int = 0,
+    ) -> Ranges:
+        """Read the ranges of all activations off; what follows is quick, and can be done again.
+
+        It takes and raises what calling the object does.
+        """
         if exported.opset is None or exported.opset < FIRST_OPSET:
             raise UsageError(f"int8 needs --opset {FIRST_OPSET} or more, not {exported.opset}")
         report = progress or no_progress
         report(0.0, "exporting the network's twin")
         inputs = CalibrationInputs(self.images, self.count, self.held_out, self.input_range, seed)
         known = calibrate(network, exported, target, inputs)
-        report(0.5, "reading ranges")
-        ranges = self._ranges(known)
-        report(0.7, "quantizing")
-        unknown = [name for name, found in known.input_ranges.items() if found is None]
-        part = float_part(known.model.graph, unknown_inputs=unknown, keep=self.keep_float)
+        report(0.7, "reading ranges")
+        return Ranges(known, self._ranges(known))
+
+    def written(
+        self,
+        prepared: Ranges,
+        path: Path,
+        progress: Progress | None = None,
+        *,
+        slower: Collection[str] = (),
+    ) -> QuantizedModel:
+        """Quantize with known ranges, prove the graph and write it.
+
+        Args:
+            prepared: From :meth:`prepared`.
+            path: The file to write; its folder exists.
+            progress: Called with the share done and a text; None: no progress.
+            slower: Names of nodes that stay float because 8 bits were measured to be slower there.
+
+        Raises:
+            UsageError: If an option does not fit the network.
+            VerificationFailed: If the quantized graph is not what it should be.
+        """
+        report, known, ranges = progress or no_progress, prepared.known, prepared.ranges
+        report(0.0, "quantizing")
+        unknown = [name for name, range_ in known.input_ranges.items() if range_ is None]
+        part = float_part(
+            known.model.graph, unknown_inputs=unknown, keep=self.keep_float, slower=slower
+        )
         quantized = self._codes(known, ranges, part)
-        report(0.8, "proving the quantized file")
+        report(0.4, "proving the quantized file")
         made = self._proved(known, quantized, ranges, part, path)
         report(1.0, "quantized")
         return made

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgeprune.artifacts import PrecisionChoice, RatioInterval, SourceModel
+from edgeprune.artifacts import PrecisionChoice, RatioInterval, SourceModel, part_of
 from edgeprune.bench import instructions
 from edgeprune.export.onnx_network import OnnxNetwork
+from edgeprune.pipeline.mixing import mixed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,9 +58,13 @@ def choose(
     network = SourceModel(recovered.module, recovered.input, source.name, source.sha256)
     path = beside(exported.path, "int8")
     with log.stage("quantize") as stage:
-        quantize = config.quantizer(source)
-        quantized = quantize(network, exported, config.target, path, stage.progress, config.seed)
+        quantize, progress = config.quantizer(source), stage.progress
+        prepared = quantize.prepared(
+            network, exported, config.target, part_of(progress, 0, 2), config.seed
+        )
+        quantized = quantize.written(prepared, path, part_of(progress, 1, 2))
         stage.detail = "; ".join((_summary(quantized), *quantized.notes))
+    quantized = mixed(quantize, prepared, (exported, quantized), config, log)
     ratio, figure = _measured(exported, quantized, config, log)
     delivered, ground = decide(
         config.precision, ratio, quantized.fidelity, small=config.wants_small_file

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeprune.artifacts import OperatorTimes
 from edgeprune.calibration.layer_times import LayerGraph, node_times
-from edgeprune.calibration.mixed_precision import float_layers, quantised_nodes
+from edgeprune.calibration.mixed_precision import float_layers, quantized_nodes
 
 FLOAT = TensorProto.FLOAT
 
@@ -45,8 +45,8 @@ def chain():
 
 
 @pytest.fixture
-def quantised(chain):
-    """The same, quantised by hand: of each node the first input and the output."""
+def quantized(chain):
+    """The same, quantized by hand: of each node the first input and the output."""
     scale = [
         numpy_helper.from_array(np.float32(0.1), "scale"),
         numpy_helper.from_array(np.uint8(128), "zero"),
@@ -96,9 +96,9 @@ def test_interruptions_do_not_count(chain):
     assert found.seconds["last"] == pytest.approx(4e-6)
 
 
-def test_quantised_nodes_are_those_that_read_what_was_quantised(chain, quantised):
-    assert quantised_nodes(chain) == set()
-    assert quantised_nodes(quantised) == {"/stem/Conv", "/stem/Relu", "middle", "sum", "last"}
+def test_quantized_nodes_are_those_that_read_what_was_quantized(chain, quantized):
+    assert quantized_nodes(chain) == set()
+    assert quantized_nodes(quantized) == {"/stem/Conv", "/stem/Relu", "middle", "sum", "last"}
 
 
 def times(stem, middle, last, conversion):
@@ -114,24 +114,24 @@ def times(stem, middle, last, conversion):
     return in_float, in_int8
 
 
-def test_a_layer_that_is_slower_in_8_bits_stays_in_float_with_all_that_is_fused(chain, quantised):
-    kept = float_layers((chain, quantised), times(stem=90, middle=2, last=2, conversion=1))
+def test_a_layer_that_is_slower_in_8_bits_stays_in_float_with_all_that_is_fused(chain, quantized):
+    kept = float_layers((chain, quantized), times(stem=90, middle=2, last=2, conversion=1))
     assert kept == ("/stem/Conv", "/stem/Relu")
 
 
-def test_where_conversions_cost_more_it_is_quantised_all_the_same(chain, quantised):
-    assert float_layers((chain, quantised), times(2, 11, 2, conversion=3)) == ()
-    assert float_layers((chain, quantised), times(2, 30, 2, conversion=1)) == ("middle", "sum")
+def test_where_conversions_cost_more_it_is_quantized_all_the_same(chain, quantized):
+    assert float_layers((chain, quantized), times(2, 11, 2, conversion=3)) == ()
+    assert float_layers((chain, quantized), times(2, 30, 2, conversion=1)) == ("middle", "sum")
 
 
-def test_where_nothing_is_faster_in_8_bits_all_stay_in_float(chain, quantised):
-    kept = float_layers((chain, quantised), times(20, 20, 20, conversion=1))
+def test_where_nothing_is_faster_in_8_bits_all_stay_in_float(chain, quantized):
+    kept = float_layers((chain, quantized), times(20, 20, 20, conversion=1))
     assert kept == tuple(node.name for node in chain.graph.node)
 
 
-def test_a_layer_that_is_not_quantised_is_left_as_it_is(chain):
+def test_a_layer_that_is_not_quantized_is_left_as_it_is(chain):
     assert float_layers((chain, chain), times(2, 2, 2, conversion=1)) == ()
 
 
-def test_the_test_file_is_valid(quantised):
-    onnx.checker.check_model(quantised)
+def test_the_test_file_is_valid(quantized):
+    onnx.checker.check_model(quantized)

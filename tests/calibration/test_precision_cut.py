@@ -52,7 +52,7 @@ def test_a_slow_layer_stays_in_8_bits_where_conversion_costs_more():
     assert fastest_precisions([9, 1, 9], [1, 3.5, 1], chain) == (True, False, True)
 
 
-def test_a_layer_that_cannot_be_quantised_never_is():
+def test_a_layer_that_cannot_be_quantized_never_is():
     chain = [Crossing(OUTSIDE, (0,), 0, 0), Crossing(0, (1,), 0, 0), Crossing(1, (OUTSIDE,), 0, 0)]
     assert fastest_precisions([5, 5], [math.inf, 1], chain) == (False, True)
 
