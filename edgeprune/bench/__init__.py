@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeprune import own_files
-from edgeprune.artifacts import LatencyComparison, Measurement, OperatorTimes, no_progress
+from edgeprune.artifacts import LatencyComparison, Measurement, no_progress
 from edgeprune.bench import notes, pairing, sessions, throttling
 from edgeprune.bench.devices import DEVICES, Device, LocalDevice, ReachableDevice
 from edgeprune.bench.runtimes import RUNTIMES
@@ -43,7 +43,6 @@ __all__ = [
     "compare",
     "measure",
     "measure_alone",
-    "operator_times",
     "outputs",
     "outputs_of_seeds",
     "reach",
@@ -53,9 +52,6 @@ __all__ = [
 WARM_UP_S = 0.2
 GRACE_S = 15.0
 """Time for one answer beyond that of the whole measurement: for loading, and for slow models."""
-OPERATORS_S = 0.5
-FEWEST_PROFILED, MOST_PROFILED = 5, 200
-"""Runs in which operators are timed, as many as take half a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,28 +192,6 @@ def outputs_of_seeds(
             return [process.outputs(seed) for seed in asked]
 
     return sessions.persist(answers, [])
-
-
-def operator_times(
-    model: Path, settings: BenchSettings | None = None, progress: Progress | None = None
-) -> tuple[OperatorTimes, ...] | None:
-    """Measure every operator of the graph that the runtime makes of a model.
-
-    Returns:
-        The operators in the order of execution; None where the runtime does not tell their times.
-
-    Raises:
-        UsageError: When the file does not exist.
-        DeviceFailed: When the device, the runtime or the model does not do its part.
-    """
-    settings = settings or BenchSettings()
-
-    def told() -> tuple[OperatorTimes, ...] | None:
-        with start_worker(model, settings, progress or no_progress) as process:
-            runs = round(OPERATORS_S / max(process.ready.run_s, 1e-6))
-            return process.operators(min(MOST_PROFILED, max(FEWEST_PROFILED, runs)))
-
-    return sessions.persist(told, [])
 
 
 def start_worker(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from edgeprune import bench
+from edgeprune.bench.operators import operator_times
 from edgeprune.calibration.mixed_precision import float_layers, quantized_nodes
 from edgeprune.export.calibrate import with_names
 
@@ -67,7 +68,7 @@ def mixed(
 
 def _slower(original: Path, quantized: Path, settings: bench.BenchSettings) -> tuple[str, ...]:
     """Nodes that the fastest mixture leaves in float; none where all or none would be."""
-    times = [bench.operator_times(path, settings) for path in (original, quantized)]
+    times = [operator_times(path, settings) for path in (original, quantized)]
     if times[0] is None or times[1] is None:
         return ()
     models = with_names(onnx.load(original)), onnx.load(quantized)

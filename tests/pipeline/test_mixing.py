@@ -52,7 +52,7 @@ def run(tmp_path, monkeypatch):
     def mix(times, ratio, config=CompressConfig(precision="int8")):  # noqa: B008 - frozen
         by_file = {files[0]: times["float"], files[1]: times["int8"]}
         monkeypatch.setattr(
-            bench, "operator_times", lambda path, _: by_file[path] and told(by_file[path])
+            mixing, "operator_times", lambda path, _: by_file[path] and told(by_file[path])
         )
         latency = SimpleNamespace(latency=RatioInterval(ratio, ratio, ratio, 0.95))
         monkeypatch.setattr(bench, "compare", lambda *_: latency)
