@@ -51,6 +51,8 @@ class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.inner, self.outer = normed(WIDTH, WIDTH), normed(WIDTH, WIDTH)
+        nn.init.constant_(self.outer[1].weight, 1e-3)  # or the stream would double in every block
+        nn.init.zeros_(self.outer[1].bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.outer(F.relu(self.inner(x))))
