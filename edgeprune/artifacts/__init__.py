@@ -38,7 +38,7 @@ from edgeprune.artifacts.quantized import (
     Range,
 )
 from edgeprune.artifacts.runtime_run import RuntimeParity, RuntimeRun
-from edgeprune.artifacts.source import IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
+from edgeprune.artifacts.source import FLOAT, IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
 from edgeprune.artifacts.traced import (
     BatchNormed,
     ChannelGroup,
@@ -55,8 +55,9 @@ from edgeprune.artifacts.traced import (
 )
 
 __all__ = [
-    "IMAGENET_MEAN", "IMAGENET_STD", "ActivationType", "BatchNormed", "ChannelGroup", "Channels",
-    "CountComparison", "Depthwise", "ExportedModel", "Fidelity", "Filters", "Halves", "ImageKind",
+    "FLOAT", "IMAGENET_MEAN", "IMAGENET_STD", "ActivationType", "BatchNormed", "ChannelGroup",
+    "Channels", "CountComparison", "Depthwise", "ExportedModel", "Fidelity", "Filters", "Halves",
+    "ImageKind",
     "ImageQuality", "InputSpec", "InstructionCounts", "KeptChannels", "KernelProof",
     "LatencyComparison", "LinearPath", "Measurement", "Member", "Note", "OperatorTimes", "Parity",
     "Precision", "PrecisionChoice", "Progress", "PrunedModel", "PruningPlan", "QuantizedModel",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FLOAT = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,28 @@ class InputSpec:
         shapes: One shape for each positional input, batch first, batch 1.
         mean: Per-channel mean that images are normalised with, in units of [0, 1] pixels.
         std: Per-channel standard deviation, same units.
+        dtypes: NumPy's name of the type of each input; empty: all are float32.
+        metadata: Texts that the network's library reads from an exported file, by name.
     """
 
     shapes: tuple[tuple[int, ...], ...]
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    dtypes: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def typed_shapes(self) -> tuple[tuple[tuple[int, ...], str], ...]:
+        """Shape and type of each input."""
+        return tuple(zip(self.shapes, self.dtypes or (FLOAT,) * len(self.shapes), strict=True))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Each input as one types it: "1x3x224x224", "1x16:int64"."""
+        return tuple(
+            "x".join(map(str, shape)) + ("" if dtype == FLOAT else f":{dtype}")
+            for shape, dtype in self.typed_shapes
+        )
 
 
 @dataclass(frozen=True, slots=True)

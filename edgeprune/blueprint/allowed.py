@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -36,6 +36,7 @@ NETWORK_CLASSES = (
     "torch.nn.parallel.data_parallel",
     "torchvision.models",
     "torchvision.ops",
+    "edgeprune.loading.ultralytics_checkpoint",
 )
 FUNCTIONS = (FUNCTIONAL, "torchvision.ops")
 TORCH_FUNCTIONS = ("relu", "relu_", "sigmoid", "tanh", "softmax", "add", "mul", "cat", "flatten")
@@ -183,8 +184,10 @@ def is_network_class(found: object) -> bool:
 
 
 def is_value_class(found: object) -> bool:
-    """Whether an object is an enum or a dataclass: named values without behaviour."""
-    return isinstance(found, type) and (issubclass(found, Enum) or dataclasses.is_dataclass(found))
+    """Whether an object is an enum, a dataclass or a namespace: named values without behaviour."""
+    return isinstance(found, type) and (
+        issubclass(found, Enum | SimpleNamespace) or dataclasses.is_dataclass(found)
+    )
 
 
 @contextmanager

@@ -62,14 +62,14 @@ GRANTING = (
 """What lets code of somebody run: never taken from a file."""
 
 LOADING = (
-    click.option("--input", "input_", multiple=True, metavar="1x3x224x224",
-                 help="Input shape; repeat for several inputs. [default: inferred]"),
+    click.option("--input", "input_", multiple=True, metavar="1x3x224x224[:uint8]",
+                 help="Input shape, type if not float32; repeat for more. [default: inferred]"),
     *GRANTING,
     click.option("--mean", metavar="0.485,...", help="Mean of the input's channels."),
     click.option("--std", metavar="0.229,...", help="Standard deviation of the input's channels."),
+    click.option("--raw-head", is_flag=True, help="End before a detector's head decodes."),
     click.option("--entry", metavar="NAME",
-                 help="Entry of a checkpoint, or prefix of its names, that holds the network. "
-                      "[default: averaged weights, else the usual one]"),
+                 help="Entry or prefix with the network. [default: averaged weights first]"),
 )  # fmt: skip
 
 PRUNING = (
@@ -151,23 +151,26 @@ def flags(*groups: Any) -> Callable[[Command], Command]:
 
 def source(given: Flags) -> SourceModel:
     """Load the model that the flags name."""
-    from edgeprune.loading import LoadOptions, load, parse_arch_arg, parse_shape
+    from edgeprune.loading import LoadOptions, load, parse_arch_arg, parse_input
 
+    inputs = [parse_input(text) for text in given["input_"]]
     options = LoadOptions(
         arch=given["arch"],
         arch_args=dict(map(parse_arch_arg, given["arch_arg"])),
         entry=given["entry"],
+        raw_head=given["raw_head"],
         allow=tuple(given["allow"]),
         trust=given["trust"],
-        input_shapes=tuple(map(parse_shape, given["input_"])),
+        input_shapes=tuple(shape for shape, _ in inputs),
+        input_dtypes=tuple(dtype for _, dtype in inputs),
         mean=numbers("mean", given["mean"]),
         std=numbers("std", given["std"]),
     )
     loaded = load(given["model"], options)
     for note in loaded.notes:
         say(note)
-    if not options.input_shapes:
-        say(f"input: {', '.join(map(shape_text, loaded.input.shapes))} (pass --input to change)")
+    if not inputs:
+        say(f"input: {', '.join(loaded.input.texts)} (pass --input to change)")
     if given.get("eval_") or given.get("images"):
         say(f"images are normalised with mean {loaded.input.mean} and std {loaded.input.std}")
     return loaded
@@ -289,11 +292,6 @@ def bench_settings(given: Flags) -> BenchSettings | None:
         return None
     on_runtimes.require(settings.runtime, settings.device)
     return settings
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as one types it: 1x3x224x224."""
-    return "x".join(map(str, shape))
 
 
 def _many(group: Any) -> bool:

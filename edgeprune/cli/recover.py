@@ -44,9 +44,11 @@ def _loading(run_directory: Path) -> dict[str, Any]:
     warn_of_grants(run_directory / RECIPE, recipe)
     if "model" not in recipe:
         raise UsageError(f"'{run_directory / RECIPE}' does not say where the original is")
-    names = {"model": "model", "input": "input_", "mean": "mean", "std": "std", "entry": "entry"}
-    empty = {"input_": (), "mean": None, "std": None, "entry": None}
+    kept = ("model", "input", "mean", "std", "entry", "raw-head")
+    names = {key: "input_" if key == "input" else key.replace("-", "_") for key in kept}
+    empty = {"input_": (), "mean": None, "std": None, "entry": None, "raw_head": False}
+    kinds = {"input": list, "raw-head": bool}
     for key in names.keys() & recipe.keys():
-        if not isinstance(recipe[key], list if key == "input" else str):
+        if not isinstance(recipe[key], kinds.get(key, str)):
             raise UsageError(f"'{run_directory / RECIPE}' sets '{key}' to what no flag takes")
     return empty | {names[key]: value for key, value in recipe.items() if key in names}

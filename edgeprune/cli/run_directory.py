@@ -13,7 +13,7 @@ import yaml
 from edgeprune import checksum, disk
 from edgeprune.cli import resuming
 from edgeprune.cli.console import settings, typed_command, warn
-from edgeprune.cli.options import BUDGETS, chosen_budget, shape_text
+from edgeprune.cli.options import BUDGETS, chosen_budget
 from edgeprune.drafts import drafting, sweep
 from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.printable import printable
@@ -123,7 +123,7 @@ def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) ->
         for key, value in given.items()
         if key not in (*NOT_IN_RECIPE, *BUDGETS) and value is not None
     }
-    settings["input"] = [shape_text(shape) for shape in source.input.shapes]
+    settings["input"] = list(source.input.texts)
     settings["mean"] = ",".join(map(str, source.input.mean))
     settings["std"] = ",".join(map(str, source.input.std))
     if "macs" in given:

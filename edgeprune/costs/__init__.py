@@ -46,7 +46,8 @@ def count(
     from edgeprune.costs.module import recording_of
     from edgeprune.graph.recording import trace_operators
 
-    return add_up(recording_of(module, record or trace_operators(module, input.shapes)))
+    known = record or trace_operators(module, input.shapes, input.dtypes)
+    return add_up(recording_of(module, known))
 
 
 def count_onnx(path: Path) -> Costs:

@@ -93,7 +93,7 @@ class OnnxTarget:
         report = progress or no_progress
 
         def verified(draft: Path) -> tuple[Parity, int, int]:
-            opset, flushed = _finish(draft, metadata)
+            opset, flushed = _finish(draft, {**dict(input.metadata), **metadata})
             return self._parity(draft, module, input, seed), opset, flushed
 
         path.parent.mkdir(parents=True, exist_ok=True)

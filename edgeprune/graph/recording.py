@@ -21,8 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from edgeprune.artifacts import InputSpec
 from edgeprune.artifacts.recorded import ROOT, Kind, Operation, OperatorTrace, TensorView, Value
 from edgeprune.deep_stack import with_room
+from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,19 +35,22 @@ aten = torch.ops.aten
 
 
 @with_room
-def trace_operators(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> OperatorTrace:
+def trace_operators(
+    module: nn.Module, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str] = ()
+) -> OperatorTrace:
     """Run the module once on noise, in eval mode, and record its operators.
 
     Args:
         module: The network; its weights, modes and gradient flags end up as they were.
         shapes: One shape for each positional input; the batch dimension is taken as 1.
+        dtypes: NumPy's name of each input's type; empty: all are float32.
 
     Returns:
         The operators; no activation is kept alive.
     """
     like = next(module.parameters(), torch.empty(0))
-    noise = torch.Generator().manual_seed(0)
-    inputs = [torch.randn(1, *shape[1:], generator=noise).to(like) for shape in shapes]
+    drawn = random_inputs(InputSpec(tuple(shapes), dtypes=tuple(dtypes)), batch=1)
+    inputs = [each.to(like) if each.is_floating_point() else each.to(like.device) for each in drawn]
     recorder = _OperatorRecorder(module)
     with _measurable(module), recorder.naming_layers():
         views = [recorder.made(tensor, depends=True) for tensor in inputs]
@@ -66,7 +71,7 @@ def operators_of(source: SourceModel) -> OperatorTrace:
     Args:
         source: The network; not changed.
     """
-    return source.record or trace_operators(source.module, source.input.shapes)
+    return source.record or trace_operators(source.module, source.input.shapes, source.input.dtypes)
 
 
 @contextmanager

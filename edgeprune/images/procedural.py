@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeprune.artifacts import ImageKind
+from edgeprune.artifacts import FLOAT, ImageKind
 from edgeprune.natural_images import MEAN, STD, colour_correlation, normalised
+from edgeprune.random_inputs import random_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +152,7 @@ def _inputs(
     seed: int,
     make_pixels: Callable[[torch.Size, torch.Generator], Tensor],
 ) -> tuple[Tensor, ...]:
-    """Make ``count`` of each input: images where it is 4-D, standard normal noise elsewhere.
+    """Make ``count`` of each input: images where it is 4-D and float32, random values elsewhere.
 
     Args:
         spec: Input shapes and normalisation of the network.
@@ -160,13 +161,13 @@ def _inputs(
         make_pixels: Makes pixels of the shape (N, C, H, W) that it is given; clamped to [0, 1].
 
     Returns:
-        One float32 tensor (N, …) for each input, images normalised as ``spec`` says.
+        One tensor (N, …) for each input, images normalised as ``spec`` says.
     """
     generator = torch.Generator().manual_seed(seed)
     inputs = []
-    for _, *one in spec.shapes:
-        if len(one) != 3:
-            inputs.append(torch.randn(count, *one, generator=generator))
+    for (_, *one), dtype in spec.typed_shapes:
+        if len(one) != 3 or dtype != FLOAT:
+            inputs.append(random_tensor((count, *one), dtype, generator))
             continue
         images = torch.empty(count, *one)
         for start in range(0, count, BATCH):

@@ -104,8 +104,14 @@ class Preparation:
         """
         shapes = self.input.shapes
         if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
-            taken = ", ".join("x".join(map(str, shape)) for shape in shapes)
-            raise UsageError(f"a folder of images needs a network that takes images, not {taken}")
+            raise UsageError(
+                "a folder of images needs a network that takes one image as 1xCxHxW, of 1 or 3 "
+                f"channels, not {', '.join(self.input.texts)}{_layout(shapes[0])}"
+            )
+        if self.input.dtypes:
+            raise UsageError(
+                f"images are fed as float32, and the network takes {', '.join(self.input.texts)}"
+            )
         channels = shapes[0][1]
         if len(self.input.mean) != channels or len(self.input.std) != channels:
             raise UsageError(f"--mean and --std need {channels} value(s), one for each channel")
@@ -120,6 +126,16 @@ class Preparation:
         pixels = TF.pil_to_tensor(image).float() / 255
         normalised: Tensor = TF.normalize(pixels, list(self.input.mean), list(self.input.std))
         return normalised
+
+
+def _layout(shape: tuple[int, ...]) -> str:
+    """A hint, where the channels come last."""
+    if len(shape) == 4 and shape[3] in (1, 3):
+        return (
+            ": that layout is channels last (NHWC), in which images are not fed; give the network "
+            "a forward that takes channels first"
+        )
+    return ""
 
 
 def covering(image: tuple[int, int], crop: tuple[int, int]) -> list[int]:

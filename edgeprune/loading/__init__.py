@@ -2,6 +2,7 @@
 
 recognise.py           what kind of file it is, by content
 pickles.py             .pt and .pth: only allowed classes, no call; refused_names.py says why not
+checkpoint_kinds.py    what a library keeps beside its weights, an adapter a library
 checkpoint_entries.py  which entry of a checkpoint is the network: averaged weights first
 state_dicts.py         weights alone, fitted into a network by name (state_dict_names.py)
 factories.py           the network for them: --arch
@@ -27,8 +28,15 @@ from edgeprune.errors import ModelUnsupported, UsageError, failing_as
 from edgeprune.graph.declared_widths import require_declared_widths
 from edgeprune.layer_names import require_plain
 from edgeprune.loading.checkpoint_entries import chosen_entry
+from edgeprune.loading.checkpoint_kinds import adapted
 from edgeprune.loading.factories import build, parse_arch_arg
-from edgeprune.loading.input_shape import example_shapes, input_spec, parse_shape
+from edgeprune.loading.input_shape import (
+    example_dtypes,
+    example_shapes,
+    input_spec,
+    parse_input,
+    parse_shape,
+)
 from edgeprune.loading.memory_limit import memory_limit
 from edgeprune.loading.pickles import unpickle
 from edgeprune.loading.preparation import copied, digest, prepared, unwrapped
@@ -49,7 +57,18 @@ TIMES_WEIGHTS, TIMES_INPUTS = 8, 1000
 
 FLOAT = 4
 
-__all__ = ["LoadOptions", "load", "load_run", "parse_arch_arg", "parse_shape", "wrap"]
+IMAGE_SIZE = "imgsz"
+"""The text of the exported file that follows --input."""
+
+__all__ = [
+    "LoadOptions",
+    "load",
+    "load_run",
+    "parse_arch_arg",
+    "parse_input",
+    "parse_shape",
+    "wrap",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +82,10 @@ class LoadOptions:
         entry: Entry of a checkpoint, or prefix of its names, that holds the network; None:
             averaged weights, else the usual one.
         allow: Modules, or Python files, whose classes the file may name.
+        raw_head: Give what a detector's last layers say, before it is decoded.
         trust: Unpickle any class that the file names; its code runs.
         input_shapes: One shape for each positional input; empty: inferred.
+        input_dtypes: NumPy's name of the type of each; empty: all are float32.
         mean: Per-channel mean of the images; None: the network's own, else ImageNet's.
         std: Per-channel standard deviation of the images; None: the network's own, else
             ImageNet's.
@@ -74,8 +95,10 @@ class LoadOptions:
     arch_args: Mapping[str, object] = field(default_factory=dict)
     entry: str | None = None
     allow: tuple[str, ...] = ()
+    raw_head: bool = False
     trust: bool = False
     input_shapes: tuple[tuple[int, ...], ...] = ()
+    input_dtypes: tuple[str, ...] = ()
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -109,25 +132,22 @@ def _load(path: Path, kind: Kind, options: LoadOptions) -> SourceModel:
         network, stored = run.network(Allowed(options.allow)), stored_input(run, file)
         name = path.resolve().name if path.is_dir() else path.stem
     else:
-        (network, notes), stored, name = _network(path, kind, options), None, path.stem
+        loaded, name = _loaded(path, kind, options), path.stem
+        network, notes = _network(loaded, path, options)
         require_plain(network, f"'{path}'")
-        network = prepared(network)
-    wanted = options
-    if stored is not None:
-        wanted = replace(
-            options,
-            input_shapes=options.input_shapes or stored.shapes,
-            mean=options.mean or stored.mean,
-            std=options.std or stored.std,
-        )
-    return replace(_checked(network, wanted, name), notes=notes)
+        network, stored = _adapted(prepared(network), loaded, raw_head=options.raw_head)
+    return replace(_checked(network, options, stored, name), notes=notes)
 
 
 @with_room
-def _checked(network: nn.Module, wanted: LoadOptions, name: str) -> SourceModel:
+def _checked(network: nn.Module, options: LoadOptions, stored: InputSpec, name: str) -> SourceModel:
     """The network with its inputs, on which it ran."""
-    with memory_limit(_enough(network, wanted.input_shapes)):
-        spec = input_spec(network, wanted.input_shapes, wanted.mean, wanted.std)
+    shapes = options.input_shapes or stored.shapes
+    dtypes = options.input_dtypes if options.input_shapes else stored.dtypes
+    mean, std = options.mean or stored.mean or None, options.std or stored.std or None
+    with memory_limit(_enough(network, shapes)):
+        spec = input_spec(network, shapes, mean, std, dtypes=dtypes)
+    spec = replace(spec, metadata=_resized(stored.metadata, spec))
     return _source(network, spec, name)
 
 
@@ -146,6 +166,7 @@ def wrap(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     name: str | None = None,
+    raw_head: bool = False,
 ) -> SourceModel:
     """Take a network in memory.
 
@@ -157,6 +178,7 @@ def wrap(
         std: Per-channel standard deviation of the images; None: the network's own, else
             ImageNet's.
         name: Short name for files and reports; None: the name of the class.
+        raw_head: Give what a detector's last layers say, before it is decoded.
 
     Returns:
         The network in eval mode, float32, checked with a forward pass.
@@ -169,8 +191,11 @@ def wrap(
     inner = unwrapped(module)
     require_plain(inner, type(inner).__name__)
     with failing_as(ModelUnsupported, f"{type(inner).__name__} cannot be made ready"):
-        network = prepared(copied(inner))
-    spec = input_spec(network, example_shapes(example_input), mean, std)
+        network, known = _adapted(prepared(copied(inner)), None, raw_head=raw_head)
+    shapes, dtypes = example_shapes(example_input) or known.shapes, example_dtypes(example_input)
+    mean, std = mean or known.mean or None, std or known.std or None
+    spec = input_spec(network, shapes, mean, std, dtypes=dtypes)
+    spec = replace(spec, metadata=_resized(known.metadata, spec))
     return _source(network, spec, name or type(network).__name__)
 
 
@@ -179,12 +204,27 @@ def _source(network: nn.Module, spec: InputSpec, name: str) -> SourceModel:
     return SourceModel(network, spec, printable(name, keep=""), digest(network))
 
 
-def _network(path: Path, kind: Kind, options: LoadOptions) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network in a file, and what the user should know of how it was found there."""
+def _adapted(network: nn.Module, loaded: object, *, raw_head: bool) -> tuple[nn.Module, InputSpec]:
+    """The network as its library exports it, and what the library says of its inputs."""
+    kind = adapted(network, loaded, raw_head=raw_head)
+    known = InputSpec(kind.shapes, kind.mean or (), kind.std or (), metadata=kind.metadata)
+    return kind.network, known
+
+
+def _resized(metadata: tuple[tuple[str, str], ...], spec: InputSpec) -> tuple[tuple[str, str], ...]:
+    """The texts for the exported file with the image size that it will have."""
+    size = str(list(spec.shapes[0][2:]))
+    return tuple((key, size if key == IMAGE_SIZE else text) for key, text in metadata)
+
+
+def _loaded(path: Path, kind: Kind, options: LoadOptions) -> object:
     if kind == "safetensors":
-        loaded: object = tensors_of(path)
-    else:
-        loaded = unpickle(path, Allowed(options.allow), trust=options.trust)
+        return tensors_of(path)
+    return unpickle(path, Allowed(options.allow), trust=options.trust)
+
+
+def _network(loaded: object, path: Path, options: LoadOptions) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network in a file, and what the user should know of how it was found there."""
     found = chosen_entry(loaded, path, options.entry)
     further = None if found.path == options.entry else options.entry
     if isinstance(found.content, nn.Module):

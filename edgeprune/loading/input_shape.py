@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune import units
-from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from edgeprune.artifacts import FLOAT, IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from edgeprune.deep_stack import with_room
 from edgeprune.errors import EdgepruneError, UsageError, failing_as, first_line
 
@@ -27,8 +27,10 @@ Shape: TypeAlias = tuple[int, ...]
 Example: TypeAlias = "Tensor | Sequence[Tensor] | Sequence[int] | Sequence[Sequence[int]] | None"
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 512)
+LENGTHS = (4, 8, 16, 32, 64, 100, 128, 187, 200, 250, 256, 500, 512, 1000, 1024, 2048, 4096, 16000)
 GRAY_MEAN, GRAY_STD = 0.449, 0.226  # ImageNet's, averaged over its channels
 TORCHVISION_SIZES = {"torchvision.models.inception": 299}  # all others: 224
+DTYPES = ("float32", "float64", "float16", "uint8", "int8", "int16", "int32", "int64", "bool")
 AXES = {nn.Conv1d: "L", nn.Conv2d: "HxW", nn.Conv3d: "DxHxW"}
 
 
@@ -50,6 +52,33 @@ def parse_shape(text: str) -> Shape:
     return shape
 
 
+def parse_input(text: str) -> tuple[Shape, str]:
+    """Parse a shape with its type, such as ``1x16:int64``; without one it is float32.
+
+    Raises:
+        UsageError: The text is no shape, or there is no such type.
+    """
+    shape, colon, dtype = text.rpartition(":")
+    if not colon:
+        return parse_shape(text), FLOAT
+    if dtype not in DTYPES:
+        shown = text if len(text) < SHOWN else f"{text[:SHOWN]}…"
+        raise UsageError(f"--input {shown}: after the colon comes a type: {', '.join(DTYPES)}")
+    return parse_shape(shape), dtype
+
+
+def example_dtypes(example: Example) -> tuple[str, ...]:
+    """The types of an example input; of shapes alone, none."""
+    if isinstance(example, Tensor):
+        return (
+            FLOAT if example.is_floating_point() else str(example.dtype).removeprefix("torch."),
+        )
+    if example is None or all(isinstance(item, int) for item in example):
+        return ()
+    each = [example_dtypes(item) or (FLOAT,) for item in example]  # type: ignore[arg-type]
+    return tuple(dtype for dtypes in each for dtype in dtypes)
+
+
 def example_shapes(example: Example) -> tuple[Shape, ...]:
     """The shapes of an example input; batch 1 for a tensor of any batch."""
     if example is None:
@@ -67,6 +96,8 @@ def input_spec(
     shapes: tuple[Shape, ...] = (),
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    *,
+    dtypes: tuple[str, ...] = (),
 ) -> InputSpec:
     """Find the inputs of a network, and check them with a forward pass.
 
@@ -76,6 +107,7 @@ def input_spec(
         mean: Per-channel mean that the user gave; None: the network's own, else ImageNet's.
         std: Per-channel standard deviation that the user gave; None: the network's own, else
             ImageNet's.
+        dtypes: NumPy's name of the type of each input; empty: all are float32.
 
     Returns:
         Shapes, mean and standard deviation of the inputs.
@@ -86,16 +118,28 @@ def input_spec(
     for shape in shapes:
         _check_batch(shape)
     shapes = tuple(shapes) or _own_shapes(network) or _only_usual_size(network)
-    if error := _failure(network, shapes):
-        asked = " and ".join(_text(shape) for shape in shapes)
-        raise UsageError(f"the network does not take an input of {asked}: {error}")
+    taken = InputSpec(shapes, dtypes=dtypes if set(dtypes) - {FLOAT} else ())
+    if error := _failure(network, taken):
+        asked = " and ".join(taken.texts)
+        hint = "" if taken.dtypes else _other_types(network, shapes)
+        raise UsageError(f"the network does not take an input of {asked}: {error}{hint}")
     channels = shapes[0][1] if len(shapes[0]) > 2 else 1
     own = _configuration(network)
     return InputSpec(
         shapes,
         _per_channel("mean", mean or own.get("mean"), IMAGENET_MEAN, GRAY_MEAN, channels),
         _per_channel("std", std or own.get("std"), IMAGENET_STD, GRAY_STD, channels),
+        taken.dtypes,
     )
+
+
+def _other_types(network: nn.Module, shapes: tuple[Shape, ...]) -> str:
+    """A hint at a type that the network takes, if float32 is what it does not."""
+    for dtype in ("uint8", "int64", "bool"):
+        spec = InputSpec(shapes, dtypes=(dtype,) * len(shapes))
+        if _failure(network, spec) is None:
+            return f"; it takes {dtype}: pass " + " ".join(f"--input {text}" for text in spec.texts)
+    return ""
 
 
 def _own_shapes(network: nn.Module) -> tuple[Shape, ...]:
@@ -128,7 +172,7 @@ def _only_usual_size(network: nn.Module) -> tuple[Shape, ...]:
     first = _first_layer(network)
     passed: list[Shape] = []
     for shape in _usual_shapes(first):
-        if _failure(network, (shape,)) is None:
+        if _failure(network, InputSpec((shape,))) is None:
             passed.append(shape)
         if len(passed) > 1:
             break
@@ -141,6 +185,8 @@ def _only_usual_size(network: nn.Module) -> tuple[Shape, ...]:
 def _usual_shapes(first: nn.Module | None) -> Iterator[Shape]:
     if isinstance(first, nn.Linear):
         yield (1, first.in_features)
+    elif isinstance(first, nn.Conv1d):
+        yield from ((1, first.in_channels, length) for length in LENGTHS)
     elif isinstance(first, nn.Conv2d):
         yield from ((1, first.in_channels, size, size) for size in SIZES)
 
@@ -155,16 +201,24 @@ def _channels(layer: nn.Module) -> int:
 
 def _pattern(layer: nn.Module) -> str:
     axes = next((f"x{axes}" for kind, axes in AXES.items() if isinstance(layer, kind)), "")
-    return f"1x{_channels(layer)}{axes} with the size of your images" if axes else "1xFEATURES"
+    what = (
+        "the length of your signals" if isinstance(layer, nn.Conv1d) else "the size of your images"
+    )
+    return f"1x{_channels(layer)}{axes} with {what}" if axes else "1xFEATURES"
 
 
-def _failure(network: nn.Module, shapes: tuple[Shape, ...]) -> str | None:
-    """First line of the error for inputs of these shapes; None if they pass."""
+def _failure(network: nn.Module, spec: InputSpec) -> str | None:
+    """First line of the error for inputs of these shapes and types; None if they pass."""
     some = next(network.parameters(), None)
     device = some.device if some is not None else torch.device("cpu")
     try:
         with torch.no_grad(), failing_as(_DoesNotRun):
-            network(*(torch.zeros(shape, device=device) for shape in shapes))
+            network(
+                *(
+                    torch.zeros(shape, device=device, dtype=getattr(torch, dtype))
+                    for shape, dtype in spec.typed_shapes
+                )
+            )
     except (_DoesNotRun, EdgepruneError) as error:
         said = first_line(error)
         asked = re.search(r"you tried to allocate (\d+) bytes", said)

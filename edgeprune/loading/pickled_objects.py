@@ -8,7 +8,6 @@ A class or a function of the allowed ones may be *kept*, as layers keep one as a
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import pathlib
 from collections import Counter, OrderedDict
@@ -149,7 +148,7 @@ class TorchObjects:
             made.__setstate__(state)  # type: ignore[no-untyped-call]
         elif type(made) is OrderedDict or type(made) in PLAIN_OBJECTS.values():
             vars(made).update(state)
-        elif dataclasses.is_dataclass(made) and self._allowed.names(type(made).__module__):
+        elif is_value_class(type(made)) and self._allowed.names(type(made).__module__):
             for name, value in state.items():
                 object.__setattr__(made, name, value)
         else:

@@ -123,7 +123,7 @@ def _outputs(
         if isinstance(layer, COMPARED):
             layer.register_forward_hook(recorder(name))
     with DoublePrecision() if dtype == torch.float64 else nullcontext():
-        returned = module.eval()(*(value.to(dtype) for value in inputs))
+        returned = module.eval()(*(v.to(dtype) if v.is_floating_point() else v for v in inputs))
     seen[OUTPUT] = [leaf for leaf in pytree.tree_leaves(returned) if isinstance(leaf, Tensor)]
     return seen
 

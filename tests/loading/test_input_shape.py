@@ -7,10 +7,13 @@ import torch
 import zoo
 from torch import nn
 
-from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD
+from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from edgeprune.errors import UsageError
-from edgeprune.loading import parse_shape
+from edgeprune.loading import parse_input, parse_shape, wrap
 from edgeprune.loading.input_shape import input_spec
+from edgeprune.pipeline.compress import survey
+from edgeprune.pruning import Macs, prune_to_budget
+from edgeprune.random_inputs import random_inputs
 
 
 def flattening(size, channels=3):
@@ -103,3 +106,87 @@ def test_normalisation_has_a_value_for_each_channel():
     assert input_spec(flattening(16), mean=(0.5,)).mean == (0.5,) * 3
     with pytest.raises(UsageError, match="--std has 2 values, but the input 3 channels"):
         input_spec(flattening(16), std=(0.5, 0.5))
+
+
+class Frames(nn.Module):
+    """Takes bytes, channels last, and nothing else."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 16, 3, 2, 1), nn.Conv2d(16, 4, 1)
+
+    def forward(self, frame):
+        if frame.dtype != torch.uint8:
+            raise TypeError("give me bytes")
+        return self.b(torch.relu(self.a(frame.permute(0, 3, 1, 2).float() / 255)))
+
+
+class Words(nn.Module):
+    """Takes indices of words and a signal."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(2, 8)
+        self.signal, self.out = nn.Conv1d(1, 8, 3, padding=1), nn.Conv1d(8, 4, 1)
+
+    def forward(self, ids, signal):
+        return self.out(torch.relu(self.signal(signal)) * self.words(ids).transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("1x16:int64", ((1, 16), "int64")),
+        ("1x8x8x3:uint8", ((1, 8, 8, 3), "uint8")),
+        ("1x3x8x8", ((1, 3, 8, 8), "float32")),
+    ],
+)
+def test_types_are_read(text, parsed):
+    assert parse_input(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["1x16:", "1x16:long", "1x16:uint8:uint8", "1x3x8x8:os"])
+def test_what_is_no_type_is_a_usage_error(text):
+    with pytest.raises(UsageError, match=r"comes a type|it must be a shape"):
+        parse_input(text)
+
+
+def test_inputs_of_other_types_pass_and_the_right_type_is_hinted_at():
+    spec = input_spec(Frames(), ((1, 8, 8, 3),), dtypes=("uint8",))
+    assert spec.texts == ("1x8x8x3:uint8",)
+    with pytest.raises(UsageError, match=r"it takes uint8: pass --input 1x8x8x3:uint8"):
+        input_spec(Frames(), ((1, 8, 8, 3),))
+    mixed = input_spec(Words(), ((1, 6), (1, 1, 6)), dtypes=("int64", "float32"))
+    assert mixed.texts == ("1x6:int64", "1x1x6")
+
+
+def test_an_example_s_type_is_the_input_s():
+    source = wrap(Frames(), torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
+    assert source.input.texts == ("1x8x8x3:uint8",)
+    assert wrap(zoo.build("chain"), torch.zeros(1, 3, 8, 8).double()).input.dtypes == ()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool", "float32"])
+def test_random_inputs_have_their_type_and_valid_values(dtype):
+    (drawn,) = random_inputs(InputSpec(((1, 500),), dtypes=(dtype,)), batch=3)
+    assert drawn.dtype == getattr(torch, dtype)
+    assert drawn.shape == (3, 500)
+    if dtype != "float32":
+        assert 0 <= int(drawn.min()) < int(drawn.max()) <= (255 if dtype == "uint8" else 1)
+
+
+def test_a_signal_s_length_is_found_or_asked_for_as_one():
+    signal = nn.Sequential(nn.Conv1d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 128, 2))
+    assert input_spec(signal).shapes == ((1, 1, 128),)
+    with pytest.raises(UsageError, match="--input 1x1xL with the length of your signals"):
+        input_spec(nn.Sequential(nn.Conv1d(1, 4, 3)))
+
+
+def test_networks_of_any_type_are_pruned_and_proved():
+    examples = (torch.zeros(1, 6, dtype=torch.int64), torch.zeros(1, 1, 6))
+    traced, _ = survey(wrap(Words(), examples))
+    assert traced.record is not None
+    frames, costs = survey(wrap(Frames(), torch.zeros(1, 8, 8, 3, dtype=torch.uint8)))
+    assert [group.name for group in frames.prunable] == ["a"]
+    pruned = prune_to_budget(frames, costs, Macs(0.5))[1]
+    assert pruned.surgery.max_rel_diff < 1e-5
