@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import sys
+import traceback
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -211,8 +212,10 @@ def _in_child(work: Callable[[], int]) -> int:
     child = os.fork()
     if not child:
         code = 1
-        with contextlib.suppress(BaseException):
+        try:
             code = work()
+        except BaseException:  # none may come back into the parent's code
+            traceback.print_exc()
         os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
