@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgeprune import bench
@@ -11,16 +10,16 @@ from edgeprune.artifacts.exported import COMPRESSED, ORIGINAL
 from edgeprune.bench import instructions
 from edgeprune.bench import on_runtimes as runtimes
 from edgeprune.errors import DeviceFailed, ModelUnsupported, VerificationFailed
+from edgeprune.pipeline.stage_log import marking_failure
 from edgeprune.pruning import plan_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from edgeprune.artifacts import CountComparison, ExportedModel, LatencyComparison
     from edgeprune.export import Target
     from edgeprune.pipeline.config import CompressConfig
-    from edgeprune.pipeline.stage_log import RunningStage, StageLog
+    from edgeprune.pipeline.stage_log import StageLog
 
 ExportJob: TypeAlias = "tuple[SourceModel | PrunedModel, Path, dict[str, str]]"
 """A network, its file, and what the file says of its origin."""
@@ -91,20 +90,11 @@ def measure(
         log.skip("bench")
         return None
     measured = None
-    with log.stage("bench") as stage, _marking_failure(stage):
+    with log.stage("bench") as stage, marking_failure(stage):
         compare_on_device = instructions.comparing_on(config.bench.device)
         measured = compare_on_device(original.path, compressed.path, config.bench, stage.progress)
         stage.detail = "; ".join(measured.notes)
     return measured
-
-
-@contextmanager
-def _marking_failure(stage: RunningStage) -> Iterator[None]:
-    """Mark a stage as failed where only measuring fails: what was made before stays."""
-    try:
-        yield
-    except DeviceFailed as error:
-        stage.status, stage.detail = "failed", str(error)
 
 
 def on_runtimes(
@@ -115,7 +105,7 @@ def on_runtimes(
     found: tuple[RuntimeParity, tuple[RuntimeRun, ...]] = RuntimeParity(), ()
     if config.bench is None or not models or not config.beyond_onnxruntime or log.failure:
         return found
-    with log.stage("runtimes") as stage, _marking_failure(stage):
+    with log.stage("runtimes") as stage, marking_failure(stage):
         parity = runtimes.parity_of(models, config.bench, stage.progress)
         others = runtimes.further(config.further_runtimes, models, config.bench, stage.progress)
         found = parity, others

@@ -14,6 +14,7 @@ from edgeprune.artifacts import PrecisionChoice, RatioInterval, SourceModel, par
 from edgeprune.bench import instructions
 from edgeprune.export.onnx_network import OnnxNetwork
 from edgeprune.pipeline.mixing import mixed
+from edgeprune.pipeline.stage_log import marking_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,13 +117,16 @@ def _measured(
     """int8 / fp32: of latencies with the interval, or of instructions, which need none."""
     if config.bench is None:
         return None, "latency"
-    with log.stage("bench int8 / fp32") as stage:
+    found = None
+    with log.stage("bench int8 / fp32") as stage, marking_failure(stage):
         compare = instructions.comparing_on(config.bench.device)
         found = compare(exported.path, quantized.path, config.bench, stage.progress)
-        if found.latency is not None:
-            return found.latency, "latency"
-        ratio = found.compressed.per_inference / found.original.per_inference
-        return RatioInterval(ratio, ratio, ratio, 1.0), "instructions"
+    if found is None:
+        return None, "latency"
+    if found.latency is not None:
+        return found.latency, "latency"
+    ratio = found.compressed.per_inference / found.original.per_inference
+    return RatioInterval(ratio, ratio, ratio, 1.0), "instructions"
 
 
 def _in_place(choice: PrecisionChoice) -> PrecisionChoice:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgeprune.artifacts import no_progress
+from edgeprune.errors import DeviceFailed
 from edgeprune.report.document import Stage
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ class RunningStage:
         self.progress = progress
         self.detail = ""
         self.status: Status = "ok"
+
+
+@contextmanager
+def marking_failure(stage: RunningStage) -> Iterator[None]:
+    """Mark a stage as failed where only measuring fails: what was made before stays."""
+    try:
+        yield
+    except DeviceFailed as error:
+        stage.status, stage.detail = "failed", str(error)
 
 
 class StageLog:

@@ -123,6 +123,17 @@ def test_a_run_whose_measurement_fails_stays_whole(chain: Path) -> None:
 
 
 @pytest.mark.usefixtures("dying")
+def test_a_run_whose_files_of_two_precisions_cannot_be_compared_stays_whole(chain: Path) -> None:
+    ran = compress(chain, "--precision", "auto", "-o", "run")
+    assert ran.code == 8
+    assert "exit code 9" in ran.error
+    failed = [stage.name for stage in decode(Path("run")).stages if stage.status == "failed"]
+    assert failed == ["bench int8 / fp32", "bench"]
+    assert Path("run/compressed.onnx").is_file()
+    assert ep.load("run")
+
+
+@pytest.mark.usefixtures("dying")
 def test_a_run_whose_measurement_fails_prints_its_report(chain: Path) -> None:
     ran = compress(chain, "--json", "-o", "run")
     assert ran.code == 8
