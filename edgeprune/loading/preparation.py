@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -112,6 +113,26 @@ def _require_finite(network: nn.Module) -> None:
             raise ModelUnsupported(
                 f"'{name}' holds NaN: the training diverged, or the file is damaged"
             )
+    for name, layer in network.named_modules():
+        impossible = _impossible_statistics(layer) if isinstance(layer, BatchNorm) else None
+        if impossible:
+            raise ModelUnsupported(f"'{name}' has {impossible}: the file is damaged")
+
+
+def _impossible_statistics(layer: BatchNorm) -> str | None:
+    """What no training leaves in the statistics of a BatchNorm; None if they are as they should."""
+    mean, variance = layer.running_mean, layer.running_var
+    if mean is not None and not bool(torch.isfinite(mean).all()):
+        return "an infinite running mean"
+    if variance is None:
+        return None
+    if not bool(torch.isfinite(variance).all()):
+        return "an infinite running variance"
+    if bool((variance < 0).any()):
+        return "a running variance below 0"
+    if bool((variance + layer.eps <= 0).any()):
+        return "a running variance of 0 and nothing (eps) added to it"
+    return None
 
 
 def _all_finite(tensor: Tensor) -> bool:

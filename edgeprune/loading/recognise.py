@@ -45,6 +45,8 @@ def recognise(path: Path) -> Kind:
             if (path / WEIGHTS).is_file():
                 return "run"
             raise ModelRefused(f"the directory '{path}' holds no {WEIGHTS}: pass the model file")
+        if not path.is_file():  # a pipe would be waited for, a device has no end
+            raise ModelRefused(f"'{path}' is not a regular file")
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:

@@ -15,6 +15,9 @@ from edgeprune.report.document import FILE_NAME, SCHEMA_VERSION, ReportDocument
 from edgeprune.text_file import read_bytes
 from edgeprune.whole_file import write_whole
 
+LARGEST = 2**63 - 1
+"""The largest whole number that tools agree on."""
+
 
 def encode(document: ReportDocument) -> bytes:
     """The document as indented JSON, keys in the order of the schema, numbers in rows."""
@@ -47,10 +50,24 @@ def decode(source: bytes | str | os.PathLike[str]) -> ReportDocument:
             f"{name} has schema_version {version!r}, this edgeprune reads {SCHEMA_VERSION}; "
             "use the version of edgeprune that wrote it"
         )
+    if (number := _beyond(content)) is not None:
+        raise UsageError(f"{name} is not an edgeprune report: it holds a number of {number} digits")
     try:
         return msgspec.convert(content, ReportDocument)
     except msgspec.ValidationError as error:
         raise UsageError(f"{name} is not a complete edgeprune report: {error}") from error
+
+
+def _beyond(content: object) -> int | None:
+    """Digits of a whole number that no figure can be; None if there is none."""
+    stack = [content]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, int) and abs(value) > LARGEST:
+            return len(str(abs(value)))
+        if isinstance(value, (dict, list)):
+            stack.extend(value.values() if isinstance(value, dict) else value)
+    return None
 
 
 def complaint(source: Path) -> str | None:

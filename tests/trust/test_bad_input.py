@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from torch import nn
 from edgeprune.bench import worker
 from edgeprune.blueprint import file as stored_networks
 from edgeprune.errors import ModelRefused, UsageError
-from edgeprune.report.files import decode, save
+from edgeprune.report.files import as_dict, decode, save
 from edgeprune.sound_modules import require_sound
 from edgeprune.text_file import read_bytes
 
@@ -92,6 +93,31 @@ def test_a_recipe_is_small_and_plain(text: str | bytes, what: str, tmp_path: Pat
     assert what in ran.error
 
 
+@pytest.mark.parametrize(
+    "value", [5, 0.5, -1, True, [], [5], {}, {"a": 1}, [[1]], "x", "2001-01-01"]
+)
+def test_a_setting_of_any_kind_is_taken_or_refused(
+    value: object, chain: Path, pruned_chain: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    settings = ("macs", "importance", "unit", "seed", "keep", "input", "mean", "dynamic-batch")
+    for key in settings:
+        recipe.write_text(f"{key}: {json.dumps(value).strip(chr(34))}\n")
+        flags = () if key == "input" else ("--input", CHAIN_SHAPE)
+        ran = edgeprune("compress", chain, "--recipe", recipe, "--dry-run", *flags)
+        assert ran.code in (0, 2, 5, 6)
+    run = tmp_path / "run"
+    shutil.copytree(pruned_chain, run)
+    for key in ("model", "input", "mean"):
+        plain = {"model": str(chain), "input": [CHAIN_SHAPE]} | {key: value}
+        (run / "recipe.yaml").write_text(json.dumps(plain))
+        assert edgeprune("recover", run, "--recover", "nm", "-o", tmp_path / "new").code in (
+            0,
+            2,
+            4,
+        )
+
+
 def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "large").write_bytes(b"12345")
@@ -102,8 +128,9 @@ def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
         read_bytes(tmp_path / "large", "the plan", limit=4)
     with pytest.raises(UsageError, match="No such file"):
         read_bytes(tmp_path / "missing", "the plan")
-    for command in (("check",), ("compress", "x.pt", "--recipe")):
-        assert edgeprune(*command, tmp_path / "pipe").code == 2
+    for command in (("check",), ("compress", "x.pt", "--recipe"), ("inspect",), ("bench",)):
+        assert edgeprune(*command, tmp_path / "pipe").code in (2, 4)
+    assert edgeprune("inspect", "/dev/zero").code == 4
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"[" * 100_000, b"{}", b"null", b""])
@@ -155,6 +182,16 @@ def test_a_disk_that_takes_no_more_is_named_whatever_stage_it_meets(
     assert os.strerror(number) in ran.error
     assert "compressed.safetensors" in ran.error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [2**63, -(10**30)])
+def test_a_report_with_a_number_that_is_no_figure_is_refused(number: int, tmp_path: Path) -> None:
+    content = as_dict(full()) | {"seed": number}
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    ran = edgeprune("check", tmp_path / "report.json", "--write", "html", tmp_path / "page.html")
+    assert ran.code == 2
+    assert "digits" in ran.error
+    assert not (tmp_path / "page.html").exists()
 
 
 @pytest.mark.parametrize("closed", [(2,), (0, 2), (0, 1, 2)])
