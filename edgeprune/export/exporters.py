@@ -89,7 +89,12 @@ def write(
         )
     job = _prepare(module, tuple(inputs), opset, dynamic_batch=dynamic_batch)
     if opset is not None and opset < NEWER_FROM_OPSET:
-        _attempt(_write_older, job, path)
+        try:
+            _attempt(_write_older, job, path)
+        except ModelUnsupported as failure:
+            raise ModelUnsupported(
+                f"{failure}; take a newer opset ({NEWER_FROM_OPSET} and up), or leave --opset out"
+            ) from failure.__cause__
         return (f"opset {opset} was written by PyTorch's older exporter: the newer one cannot",)
     try:
         _attempt(_write_newer, job, path)

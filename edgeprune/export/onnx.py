@@ -17,6 +17,7 @@ from edgeprune.deep_stack import with_room
 from edgeprune.drafts import drafting
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode
+from edgeprune.export.explicit_pads import write_pads
 from edgeprune.export.exporters import write
 from edgeprune.export.parity import TOLERANCE, check, in_onnxruntime
 from edgeprune.export.simplify import simplify
@@ -184,6 +185,7 @@ def _finish(draft: Path, metadata: Mapping[str, str]) -> tuple[int, int]:
     model.producer_name = "edgeprune"
     model.producer_version = _own_version()
     graph = model.graph
+    write_pads(graph)
     flushed = flush_subnormals(graph)
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]
