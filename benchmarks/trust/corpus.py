@@ -64,7 +64,7 @@ def main() -> None:
     print(f"largest: {largest['peak'] >> 20} MiB ({largest['name']})")
     faults = [seen for found in results.values() for seen in found if seen["faults"]]
     for seen in faults:
-        print(f"- {seen['name']}: {seen['command']}: {'; '.join(seen['faults'])}: {seen['said']}")
+        print("-", _told(seen))
     sys.exit(1 if faults else 0)
 
 
@@ -84,6 +84,9 @@ def _tried(kind: str, chosen: Any) -> list[dict[str, Any]]:
         cases = list(KINDS[kind](sandbox.work, sandbox.canary))
         for number, case in enumerate(cases[:: chosen.every]):
             found += [_record(number, case, each, sandbox.run(each)) for each in case.commands]
+            for seen in found[-len(case.commands) :]:
+                if seen["faults"]:
+                    print(kind, _told(seen), file=sys.stderr, flush=True)
     return found
 
 
@@ -98,6 +101,10 @@ def _record(number: int, case: Case, command: tuple[str, ...], seen: Seen) -> di
         "faults": seen.faults,
         "said": seen.text[-400:].encode("unicode_escape").decode() if seen.faults else "",
     }
+
+
+def _told(seen: dict[str, Any]) -> str:
+    return f"{seen['name']}: {seen['command']}: {'; '.join(seen['faults'])}: {seen['said']}"
 
 
 def _row(found: list[dict[str, Any]]) -> list[int]:
