@@ -213,10 +213,12 @@ def _refused_by_the_machine(error: BaseException) -> UsageError | None:
     """What the machine has not enough of, or does not let us do; None if something else is wrong.
 
     A full disk, whatever a library says of it, a folder that may not be written, a file that
-    vanished, memory used up.
+    vanished, memory used up, a path that no system can have.
     """
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in first_line(error):
         said: str | None = f"this machine has not enough memory: {first_line(error)}"
+    elif isinstance(error, ValueError) and "embedded null" in first_line(error):
+        said = "there is no path with a null byte in it"
     elif not isinstance(error, ModelRefused) and (full := disk.full(error)):
         said = disk.refusal(full)
     else:

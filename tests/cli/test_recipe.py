@@ -129,6 +129,7 @@ def test_the_command_line_beats_the_recipe(
         ("opset: {a: 1}", "'opset' to what no flag takes"),
         ("seed: [1, 2]", "'seed', which takes one value"),
         ("images: 1", "images"),
+        ('images: "a\\0b"', "null"),
         ("images: true", "images"),
         ("macs: 2001-01-01", "'macs' to what no flag takes"),
         ("seed: 0x" + "f" * 9000, "is not YAML"),
