@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from report_examples import full
 
 import edgeprune as ep
+from edgeprune.bench.worker.tensors import WorkerError, inputs
 from edgeprune.blueprint import Allowed
 from edgeprune.costs import count_onnx
 from edgeprune.errors import ModelRefused, ModelUnsupported, UsageError
@@ -100,6 +101,12 @@ def test_a_member_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "w.pt").write_bytes(content.replace("ä".encode(), b"\xff\xff"))
     with pytest.raises(ModelRefused, match="is damaged"):
         recognise(tmp_path / "w.pt")
+
+
+def test_inputs_beyond_any_memory_are_not_drawn() -> None:
+    with pytest.raises(WorkerError, match=r"'x' is 1x2147483648: too large"):
+        inputs([("x", "float32", [1, 2**31])], 0)
+    assert inputs([("x", "float32", [1, 2])], 0)["x"].shape == (1, 2)
 
 
 def test_a_report_of_no_time_is_no_junit() -> None:

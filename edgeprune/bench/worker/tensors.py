@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
+
+MOST_NUMBERS = 1 << 26
+"""Largest input that is drawn: a file can declare any size; 4096x4096 pixels in colour fit."""
 
 
 class WorkerError(Exception):
@@ -17,6 +21,9 @@ def inputs(declared: list[tuple[str, str, list[int]]], seed: int) -> dict[str, A
     generator = numpy.random.default_rng(seed)
     feed: dict[str, Any] = {}
     for name, dtype, shape in declared:
+        if math.prod(shape) > MOST_NUMBERS:
+            size = "x".join(map(str, shape))
+            raise WorkerError(f"input {name!r} is {size}: too large to draw one")
         if dtype in ("float16", "float32", "float64"):
             width = numpy.float64 if dtype == "float64" else numpy.float32
             drawn: Any = generator.standard_normal(shape, dtype=width)
