@@ -67,17 +67,24 @@ class Member:
     """One dimension of one layer that shrinks together with a channel group.
 
     Attributes:
-        layer: Dotted name of a module, or of a parameter that no known layer owns.
+        layer: Dotted name of a module, or of a parameter or buffer that no known layer owns.
         role: ``producer`` and ``consumer`` are the output and input side of a convolution or
             linear layer; ``norm``, ``depthwise`` and ``parameter`` lie between them.
         channels: The layer's own indices for each channel of the group.
         reads: For a consumer, how its channels came about; None where that is not linear.
+        axis: For a parameter or buffer, the axis along which its channels lie.
     """
 
     layer: str
     role: Role
     channels: Channels
     reads: LinearPath | None = None
+    axis: int = 0
+
+    @property
+    def is_one_to_one(self) -> bool:
+        """Whether the layer has exactly one index for each channel of the group."""
+        return all(len(indices) == 1 for indices in self.channels)
 
     @property
     def side(self) -> Side:

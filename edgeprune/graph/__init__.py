@@ -1,10 +1,12 @@
 """What is known of a network's structure.
 
 recording.py     every operator that one inference runs, written down
-dependency.py    Torch-Pruning's dependency graph: the only file that imports it
 layers.py        kinds of layers: their widths, their axes, their filters
 batch_norms.py   the BatchNorm that follows a layer, and which layers run once
-liveness.py      which parameters take part in inference
+rerun.py         one operator run again, on other tensors
+outputs.py       the tensors in whatever a forward returns
+failing_call.py  which call of a forward fails, in its author's words
+liveness.py      what the outputs depend on, and what runs for nothing
 shared_parameters.py  and which belong to several layers
 cpu_limit.py     an end for work that has none
 """

@@ -50,3 +50,10 @@ def group_count(layer: nn.Module) -> int:
 def own_indices(member: Member) -> Tensor:
     """The layer's index of each channel of the group, (C,); for members with one index each."""
     return torch.tensor([indices[0] for indices in member.channels])
+
+
+def tensor_of(module: nn.Module, name: str) -> Tensor:
+    """A parameter or buffer by its dotted name."""
+    owner, _, leaf = name.rpartition(".")
+    tensor: Tensor = getattr(module.get_submodule(owner), leaf)
+    return tensor

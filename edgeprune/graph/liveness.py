@@ -1,51 +1,59 @@
-"""Which parameters take part in inference: those that the outputs' gradients lead back to."""
+"""What of a recorded network its outputs depend on: the rest runs for nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
-
-from edgeprune.errors import ModelUnsupported, failing_as
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable
+
+    from torch import nn
+
+    from edgeprune.artifacts.recorded import Operation, OperatorTrace
 
 
-@torch.enable_grad()
-def live_parameters(module: nn.Module, inputs: Sequence[Tensor]) -> set[str]:
-    """Dotted names of the parameters that the network's outputs depend on.
+def live_operations(record: OperatorTrace) -> list[Operation]:
+    """The operators that some output depends on, in order.
 
     Args:
-        module: The network; its parameters must require gradients. It is put into eval mode.
-        inputs: One tensor for each positional input.
-
-    Raises:
-        ModelUnsupported: If the network fails.
+        record: Operators of the network.
     """
-    with failing_as(ModelUnsupported, "cannot run the network"), nothing_saved():
-        returned = pytree.tree_leaves(module.eval()(*inputs))
-    leaves = _leaf_ids(value.grad_fn for value in returned if isinstance(value, Tensor))
-    return {name for name, value in module.named_parameters() if id(value) in leaves}
+    wanted = set(record.outputs)
+    found = []
+    for operation in reversed(record.operations):
+        if any(view.value in wanted for view in operation.writes):
+            wanted.update(view.value for view in operation.reads)
+            found.append(operation)
+    return found[::-1]
 
 
-def nothing_saved() -> AbstractContextManager[None]:
-    """Keep no activation for a backward pass, which never comes: only the graph is read."""
-    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, lambda nothing: nothing)
+def live_tensors(record: OperatorTrace, module: nn.Module) -> set[str]:
+    """Names of the parameters and buffers that some output depends on, tied ones by all names.
+
+    Args:
+        record: Operators of the network.
+        module: The network.
+    """
+    return _read_by(live_operations(record), record, module)
 
 
-def _leaf_ids(roots: Iterable[object]) -> set[int]:
-    """Identities of the leaf tensors that the given gradient functions lead back to."""
-    stack, seen, leaves = [root for root in roots if root is not None], set(), set()
-    while stack:
-        function = stack.pop()
-        if function in seen:
-            continue
-        seen.add(function)
-        if hasattr(function, "variable"):
-            leaves.add(id(function.variable))
-        stack.extend(parent for parent, _ in getattr(function, "next_functions", ()) if parent)
-    return leaves
+def tensors_read(record: OperatorTrace, module: nn.Module) -> set[str]:
+    """Names of the parameters and buffers that inference reads, for an output or for nothing.
+
+    Args:
+        record: Operators of the network.
+        module: The network.
+    """
+    return _read_by(record.operations, record, module)
+
+
+def _read_by(operations: Iterable[Operation], record: OperatorTrace, module: nn.Module) -> set[str]:
+    read = {view.value for each in operations for view in each.reads}
+    read.update(record.outputs)
+    first = {name for value, name in record.tensors.items() if value in read}
+    named = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    live = {id(tensor) for name, tensor in named if name in first}
+    return {name for name, tensor in named if id(tensor) in live}

@@ -24,6 +24,7 @@ from torch.utils.flop_counter import flop_registry
 from edgeprune.artifacts import InputSpec
 from edgeprune.artifacts.recorded import ROOT, Kind, Operation, OperatorTrace, TensorView, Value
 from edgeprune.deep_stack import with_room
+from edgeprune.graph.outputs import tensors_in
 from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def trace_operators(
     return OperatorTrace(
         operations=tuple(recorder.operations),
         inputs=tuple(view.value for view in views),
-        outputs=tuple(recorder.view_of(tensor).value for tensor in _tensors(result)),
+        outputs=tuple(recorder.view_of(tensor).value for tensor in tensors_in(result)),
         tensors=recorder.tensors,
         activation_bytes=recorder.activation_bytes,
     )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeprune.moments.calls import rerun
+from edgeprune.graph.rerun import rerun
 from edgeprune.moments.feature import FeatureMoments, Moments, labels_of, relabelled
 
 if TYPE_CHECKING:

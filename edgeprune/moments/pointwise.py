@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgeprune.moments.calls import rerun
+from edgeprune.graph.rerun import rerun
 from edgeprune.moments.feature import FeatureMoments, Moments
 from edgeprune.moments.gaussian import relu
 

@@ -24,7 +24,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from edgeprune.artifacts.recorded import ROOT, TensorView
 from edgeprune.graph.recording import operators_of
-from edgeprune.moments.calls import Call, rerun
+from edgeprune.graph.rerun import rerun
+from edgeprune.moments.calls import Call
 from edgeprune.moments.feature import FeatureMoments, Moments
 from edgeprune.moments.rules import LAYER_INPUTS, rule_of
 from edgeprune.natural_images import MEAN, STD, colour_correlation, normalisation

@@ -38,7 +38,7 @@ __all__ = [
     "parse_budget", "plan", "plan_file", "prune", "prune_to_budget", "reachable",
 ]  # fmt: skip
 
-PLANNED_BY = ("edgeprune", "torch", "torch-pruning")
+PLANNED_BY = ("edgeprune", "torch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils import _pytree as pytree
 
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
 from edgeprune.errors import ModelUnsupported, VerificationFailed, failing_as
+from edgeprune.graph.failing_call import watching
 from edgeprune.graph.layers import CHANNEL_LAYERS, channel_axis
 from edgeprune.graph.light_copy import light_copy
+from edgeprune.graph.outputs import tensors_in
 from edgeprune.pruning.double_precision import DoublePrecision
 from edgeprune.random_inputs import random_inputs
 
@@ -64,8 +65,9 @@ def compare_with_masked(
         with failing_as(ModelUnsupported, "cannot run the network with masked channels"):
             expected, exempt = _masked_original(traced, plan, inputs, torch.float32)
         dtype = torch.float32
-    with failing_as(VerificationFailed, "the pruned network does not run"):
-        actual = _outputs(light_copy(pruned), inputs, dtype, {})
+    small = light_copy(pruned)
+    with watching(small, VerificationFailed, "the pruned network does not run"):
+        actual = _outputs(small, inputs, dtype, {})
     differences = {
         layer: _largest_difference(outputs, actual.get(layer, []))
         for layer, outputs in expected.items()
@@ -124,7 +126,7 @@ def _outputs(
             layer.register_forward_hook(recorder(name))
     with DoublePrecision() if dtype == torch.float64 else nullcontext():
         returned = module.eval()(*(v.to(dtype) if v.is_floating_point() else v for v in inputs))
-    seen[OUTPUT] = [leaf for leaf in pytree.tree_leaves(returned) if isinstance(leaf, Tensor)]
+    seen[OUTPUT] = tensors_in(returned)
     return seen
 
 
@@ -180,6 +182,7 @@ def _relative_difference(expected: Tensor, actual: Tensor) -> float:
     """
     if expected.shape != actual.shape:
         return float("inf")
+    expected, actual = expected.detach().double(), actual.detach().double()  # masks as numbers
     scale = float(expected.abs().max()) if expected.numel() else 0.0
     difference = float((expected - actual).abs().max()) if expected.numel() else 0.0
     if scale == 0.0:

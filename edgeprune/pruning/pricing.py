@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, lil_array
+from torch import nn
 
+from edgeprune.graph.layers import tensor_of
 from edgeprune.layer_widths import ATTRIBUTES, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import nn
-
-    from edgeprune.artifacts import ChannelGroup, Side, TracedModel
+    from edgeprune.artifacts import ChannelGroup, Member, TracedModel
     from edgeprune.costs import Costs
 
 Floats = NDArray[np.float64]
@@ -189,20 +189,20 @@ def _shares(
     for column, group in enumerate(groups):
         for member in group.members:
             indices = sum(len(channel) for channel in member.channels)
-            size = _channels(module, modules, member.layer, member.side)
+            size = _channels(module, modules, member)
             sides[member.side][rows[member.layer], column] += indices / group.width / size
     full = np.array([group.width for group in groups], dtype=np.float64)
     return LayerShares(full, sides["out"].tocsr(), sides["in"].tocsr())
 
 
-def _channels(module: nn.Module, modules: Mapping[str, nn.Module], layer: str, side: Side) -> int:
-    """How many channels a layer, or a parameter, has on one side."""
-    owner = modules.get(layer)
+def _channels(module: nn.Module, modules: Mapping[str, nn.Module], member: Member) -> int:
+    """How many channels a layer, or a tensor that no layer owns, has on the member's side."""
+    owner = modules.get(member.layer)
     if owner is None:
-        return module.get_parameter(layer).numel()
-    width = width_of(owner, side)
+        return tensor_of(module, member.layer).shape[member.axis]
+    width = width_of(owner, member.side)
     if width is None:
-        raise AttributeError(f"'{layer}' does not say how many channels it has")
+        raise AttributeError(f"'{member.layer}' does not say how many channels it has")
     return width
 
 
@@ -210,7 +210,8 @@ def _parameters(module: nn.Module, modules: Mapping[str, nn.Module], layer: str)
     """Parameters that scale with both sides, and with the output side only."""
     owner = modules.get(layer)
     if owner is None:
-        return 0, module.get_parameter(layer).numel()
+        tensor = tensor_of(module, layer)
+        return 0, tensor.numel() if isinstance(tensor, nn.Parameter) else 0
     total = sum(parameter.numel() for parameter in owner.parameters(recurse=False))
     depthwise = 1 < getattr(owner, "groups", 1) == getattr(owner, "out_channels", 0)
     if depthwise or not any(hasattr(owner, name) for name in ATTRIBUTES["in"]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -16,14 +17,14 @@ from torch import nn
 from edgeprune.artifacts import KeptChannels, PrunedModel, PruningPlan, TracedModel
 from edgeprune.deep_stack import with_room
 from edgeprune.errors import UsageError, VerificationFailed
-from edgeprune.graph import dependency
 from edgeprune.graph.light_copy import detach_from, light_copy
-from edgeprune.graph.liveness import live_parameters
+from edgeprune.graph.liveness import tensors_read
+from edgeprune.pruning.cutting import cut_layers
+from edgeprune.pruning.dry_run import on_meta, shape_failure
 from edgeprune.pruning.masking import compare_with_masked
-from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 @with_room
@@ -55,21 +56,12 @@ def remove_channels(traced: TracedModel, plan: PruningPlan) -> nn.Module:
 
     Layers that inference never runs, such as auxiliary heads, would no longer fit; they are
     replaced by ``nn.Identity``.
-
-    Raises:
-        VerificationFailed: If a layer cannot be cut so.
     """
     module = light_copy(traced.source.module)
-    frozen = {name for name, value in module.named_parameters() if not value.requires_grad}
-    for parameter in module.parameters():
-        parameter.requires_grad_(True)
-    live = live_parameters(module, random_inputs(traced.source.input, batch=2))
-    dependency.cut(module, traced.removed(plan))
-    _drop_unused(module, live)
+    axes = {member.layer: member.axis for group in traced.groups for member in group.members}
+    cut_layers(module, traced.removed(plan), axes)
+    _drop_unused(module, tensors_read(traced.record, traced.source.module))
     detach_from(traced.source.module, module)
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(name not in frozen)
-        parameter.grad = None
     return module.eval()
 
 
@@ -77,6 +69,8 @@ def failing_groups(
     traced: TracedModel, plan: PruningPlan, *, tolerance: float = 1e-5
 ) -> dict[str, str]:
     """Find the groups whose surgery is not what masking says.
+
+    What does not even fit is found first, by shapes alone.
 
     Args:
         traced: The original with its groups.
@@ -87,7 +81,21 @@ def failing_groups(
         Group names with what went wrong; empty when all of ``plan`` is sound, or no group of it
         is to blame.
     """
-    reason = _failure(traced, plan, tolerance)
+    spec = traced.source.input
+    bare = on_meta(traced.source.module, spec)
+    misfits: dict[str, str] = {}
+    if bare is not None:
+        original = replace(traced, source=replace(traced.source, module=bare))
+        misfits = _to_blame(
+            plan, lambda part: shape_failure(remove_channels(original, part), bare, spec)
+        )
+    rest = plan.of(tuple(entry for entry in plan.groups if entry.group not in misfits))
+    return misfits | _to_blame(rest, lambda part: _failure(traced, part, tolerance))
+
+
+def _to_blame(plan: PruningPlan, failure: Callable[[PruningPlan], str | None]) -> dict[str, str]:
+    """The groups of a plan that fail, found by bisection; ``failure`` says what is wrong."""
+    reason = failure(plan)
     if reason is None or not plan.groups:
         return {}
     if len(plan.groups) == 1:
@@ -95,7 +103,7 @@ def failing_groups(
     middle = len(plan.groups) // 2
     failing: dict[str, str] = {}
     for half in (plan.groups[:middle], plan.groups[middle:]):
-        failing |= failing_groups(traced, plan.of(half), tolerance=tolerance)
+        failing |= _to_blame(plan.of(half), failure)
     if not failing:  # sound apart, unsound together
         failing = {entry.group: reason for entry in plan.groups[middle:]}
     return failing

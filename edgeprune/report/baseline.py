@@ -42,9 +42,7 @@ logarithm. Taken for reports that hold a single session, which cannot show it.""
 IDENTITY = ("machine", "cpu", "cores", "governor", "os", "device", "runtime", "threads")
 """Keys of ``environment`` that latency depends on, besides the model."""
 
-BUILDERS = frozenset(
-    ("edgeprune", "torch", "torchvision", "torch-pruning", "onnx", "onnxsim", "numpy")
-)
+BUILDERS = frozenset(("edgeprune", "torch", "torchvision", "onnx", "onnxsim", "numpy"))
 """Packages that make or feed a model and do not run it; all others of both reports must agree."""
 
 

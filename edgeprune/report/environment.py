@@ -107,4 +107,4 @@ def _text(path: str) -> str:
     return ""
 
 
-_REPORTED = ("torch", "torchvision", "torch-pruning", "onnx", "onnxruntime", "onnxsim", "numpy")
+_REPORTED = ("torch", "torchvision", "onnx", "onnxruntime", "onnxsim", "numpy")

@@ -1,4 +1,4 @@
-"""How the channels that a layer reads came about, read off the dependency graph.
+"""How the channels that a layer reads came about, read off the recorded operators.
 
 A recovery method that works on weights needs to know which filters, normalisations and sums lie
 between the layers that make a group's channels and a layer that reads them. Activation functions,
@@ -8,95 +8,162 @@ about the linear part. Where the path is not of these kinds there is no path.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import nn
+
 from edgeprune.artifacts import BatchNormed, Depthwise, Filters, LinearPath, Scaled, Sum
-from edgeprune.graph.dependency import OPTYPE, DependencyGraph, Node
+from edgeprune.tracing.couplings.step import flat
 
-GATES = ("SigmoidBackward", "HardsigmoidBackward")
-PASSED = (OPTYPE.ELEMENTWISE, OPTYPE.RESHAPE, OPTYPE.PRELU, OPTYPE.CONCAT)
-FOLLOWED = (*PASSED, OPTYPE.BN, OPTYPE.DEPTHWISE_CONV)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprune.artifacts import ChannelGroup, Member, Role
+    from edgeprune.artifacts.recorded import Operation, Value
+    from edgeprune.tracing.couplings import Couplings
+    from edgeprune.tracing.couplings.disjoint_sets import Ints
+
+GATES = ("sigmoid", "hardsigmoid")
+STOPS = (
+    *("slice", "split", "split_with_sizes", "select", "unbind", "index"),
+    *("native_layer_norm", "native_group_norm", "bmm", "baddbmm", "mm", "addmm", "convolution"),
+)
+"""Operators that no path goes through."""
 
 
-class LinearPaths:
-    """Reads paths inside one channel group.
+def with_paths(
+    groups: Sequence[ChannelGroup], sets: Sequence[Ints], couplings: Couplings
+) -> list[ChannelGroup]:
+    """Tell every consumer of every group how its channels came about.
 
     Args:
-        graph: The network's dependency graph.
-        nodes: Nodes of the group, which paths never leave.
+        groups: All groups of a network.
+        sets: The sets of channels of each.
+        couplings: Labels of the network.
     """
+    paths = _Paths(groups, sets, couplings)
+    for operation in couplings.record.operations:
+        paths.follow(operation)
+    return [
+        replace(group, members=tuple(paths.told(member, place) for member in group.members))
+        for place, group in enumerate(groups)
+    ]
 
-    def __init__(self, graph: DependencyGraph, nodes: set[Node]) -> None:
-        self._graph = graph
-        self._nodes = nodes
-        self._known: dict[Node, LinearPath | None] = {}
 
-    def read_by(self, node: Node) -> LinearPath | None:
-        """The path on the input of ``node``; None where it is not a linear one."""
-        for source in self._sources(node):
-            self._follow(source)
-        return self._read(node)
+class _Paths:
+    """The path of every value within every group, in the order in which values are made."""
 
-    def _follow(self, last: Node) -> None:
-        """Find the path on the output of a node, and before it those that it is made of.
+    def __init__(
+        self, groups: Sequence[ChannelGroup], sets: Sequence[Ints], couplings: Couplings
+    ) -> None:
+        self._couplings = couplings
+        self._groups_of = _groups_by_value(sets, couplings)
+        self._parameters = {name for name, _ in couplings.module.named_parameters()}
+        self._exact = {
+            (member.layer, member.role, place)
+            for place, group in enumerate(groups)
+            for member in group.members
+            if member.is_one_to_one and self._is_flat(member)
+        }
+        self._paths: dict[tuple[Value, int], LinearPath | None] = {}
+        self._made_by: dict[Value, str] = {}
+        self._reads: dict[tuple[str, int], list[LinearPath | None]] = defaultdict(list)
 
-        A stack of our own, for Python's ends within a few hundred layers.
-        """
-        stack = [] if last in self._known else [last]
-        while stack:
-            node = stack[-1]
-            self._known.setdefault(node, None)  # a layer used twice would lead back to itself
-            behind = self._sources(node) if node.type in FOLLOWED else []
-            unknown = next((source for source in behind if source not in self._known), None)
-            if unknown is not None:
-                stack.append(unknown)
-            else:
-                self._known[stack.pop()] = self._made(node)
+    def follow(self, operation: Operation) -> None:
+        """Find the paths of what an operator writes, and of what a layer reads."""
+        if operation.kind == "reshape" or not operation.writes:
+            return
+        if operation.macs:
+            given = operation.reads[1 if operation.name == "addmm" else 0].value
+            for group in self._groups_of.get(given, ()):
+                self._reads[operation.layer, group].append(self._paths.get((given, group)))
+        made = operation.writes[0].value
+        self._made_by[made] = operation.name
+        for group in self._groups_of.get(made, ()):
+            self._paths[made, group] = self._path(operation, group)
 
-    def _made(self, node: Node) -> LinearPath | None:
-        """The path on the output of a node whose sources are known."""
-        if node.type in (OPTYPE.CONV, OPTYPE.LINEAR):
-            return Filters(self._graph.name_of(node))
-        of = self._read(node) if node.type in FOLLOWED else None
-        if of is None or node.type in PASSED:
-            return of
-        if node.type == OPTYPE.BN and node.module.running_mean is None:
-            return None  # normalised by each batch's own statistics
-        wrapper = BatchNormed if node.type == OPTYPE.BN else Depthwise
-        return wrapper(self._graph.name_of(node), of)
+    def told(self, member: Member, group: int) -> Member:
+        """A member that knows its path, if it is a consumer that reads along a single one."""
+        if member.role != "consumer":
+            return member
+        found = self._reads.get((member.layer, group), [])
+        same = bool(found) and all(path is found[0] for path in found)
+        return replace(member, reads=found[0]) if same else member
 
-    def _sources(self, node: Node) -> list[Node]:
-        """The nodes whose channels a node reads; none where it joins them in no linear way."""
-        inputs = self._inputs(node)
-        if len(inputs) == 1 or _does(node, "AddBackward"):
-            return inputs
-        if not _does(node, "MulBackward"):
-            return []
-        factors = [given for given in inputs if not _does(given, *GATES)]  # a gate is a constant
-        scales = [given for given in factors if given.type == OPTYPE.PARAMETER]
-        others = [given for given in factors if given.type != OPTYPE.PARAMETER]
-        return others if len(others) == 1 and len(scales) <= 1 else []
-
-    def _read(self, node: Node) -> LinearPath | None:
-        """The path on the input of a node whose sources are known."""
-        paths = [self._known[source] for source in self._sources(node)]
-        terms = tuple(path for path in paths if path is not None)
-        if not terms or len(terms) < len(paths):
+    def _path(self, operation: Operation, group: int) -> LinearPath | None:
+        inputs = [v.value for v in operation.reads if group in self._groups_of.get(v.value, ())]
+        layer = operation.layer
+        if operation.name in ("convolution", "addmm", "mm") and self._is(layer, "producer", group):
+            return Filters(layer)
+        if operation.name == "convolution" and self._is(layer, "depthwise", group):
+            of = self._paths.get((inputs[0], group)) if inputs else None
+            return None if of is None else Depthwise(layer, of)
+        if operation.kind == "norm":
+            return self._normed(operation, group, inputs)
+        if operation.name in STOPS:
             return None
-        if len(terms) > 1:
-            return Sum(terms)
-        scales = [given for given in self._inputs(node) if given.type == OPTYPE.PARAMETER]
-        if len(self._inputs(node)) == 1 or not scales:
-            return terms[0]
-        return Scaled(self._graph.name_of(scales[0]), terms[0])
+        if operation.name == "add" and len(inputs) > 1:
+            terms = tuple(self._paths.get((each, group)) for each in inputs)
+            return Sum(tuple(term for term in terms if term)) if all(terms) else None
+        if operation.name == "mul" and len(inputs) > 1:
+            return self._product(inputs, group)
+        passes = len(inputs) == 1 or operation.name == "_prelu_kernel"
+        return self._paths.get((inputs[0], group)) if passes and inputs else None
 
-    def _inputs(self, node: Node) -> list[Node]:
-        return [given for given in node.inputs if given in self._nodes and not _is_weight(given)]
+    def _normed(
+        self, operation: Operation, group: int, inputs: Sequence[Value]
+    ) -> LinearPath | None:
+        """Only a BatchNorm with statistics of its own is linear."""
+        running = self._couplings.module.get_submodule(operation.layer.replace("(root)", ""))
+        of = self._paths.get((inputs[0], group)) if inputs else None
+        linear = isinstance(running, nn.modules.batchnorm._BatchNorm)
+        if of is None or not linear or running.running_mean is None:
+            return None
+        return (
+            BatchNormed(operation.layer, of) if self._is(operation.layer, "norm", group) else None
+        )
+
+    def _product(self, inputs: Sequence[Value], group: int) -> LinearPath | None:
+        """A parameter scales its channels; a sigmoid gate passes as a constant."""
+        factors = [each for each in inputs if self._made_by.get(each) not in GATES]
+        names = self._couplings.record.tensors
+        scales = [names[each] for each in factors if each in names]
+        others = [each for each in factors if each not in names]
+        if len(others) != 1 or len(scales) > 1:
+            return None
+        of = self._paths.get((others[0], group))
+        if of is None or not scales:
+            return of
+        exact = scales[0] in self._parameters and self._is(scales[0], "parameter", group)
+        return Scaled(scales[0], of) if exact else None
+
+    def _is_flat(self, member: Member) -> bool:
+        """Whether a parameter has one number a channel."""
+        if member.layer not in self._parameters:
+            return True
+        parameter = self._couplings.module.get_parameter(member.layer)
+        return parameter.numel() == parameter.shape[member.axis]
+
+    def _is(self, layer: str, role: Role, group: int) -> bool:
+        return (layer, role, group) in self._exact
 
 
-def _is_weight(node: Node) -> bool:
-    """A transposed or reshaped weight on its way into a functional layer."""
-    return not node.inputs and node.type in (OPTYPE.ELEMENTWISE, OPTYPE.RESHAPE)
-
-
-def _does(node: Node, *operations: str) -> bool:
-    """Whether a node's operation is one of those, by the beginnings of autograd's names."""
-    return str(getattr(node.module, "_grad_fn", "")).startswith(operations)
+def _groups_by_value(sets: Sequence[Ints], couplings: Couplings) -> dict[Value, frozenset[int]]:
+    """The groups whose channels each value holds."""
+    labels = couplings.labels
+    group_of = np.full(len(labels), -1)
+    for place, each in enumerate(sets):
+        group_of[each] = place
+    of_label = np.append(group_of[labels.all_sets()], -1)  # the last for what has no channel
+    found: dict[Value, frozenset[int]] = {}
+    for view, held in couplings.known.items():
+        if held is not None and view.value not in found:
+            found[view.value] = frozenset(np.unique(of_label[flat(held)]).tolist()) - {-1}
+    names = {source.layer: source for source in labels.sources.values() if source.role is None}
+    for value, name in couplings.record.tensors.items():
+        if name in names:
+            found[value] = frozenset(np.unique(of_label[names[name].labels]).tolist()) - {-1}
+    return found

@@ -1,7 +1,7 @@
-"""Why a channel group must stay whole.
+"""Why channels must stay whole.
 
-Each rule gives a reason in plain words why a group is locked, or None. What no rule foresees is
-found by the proof after surgery, which then locks the group.
+Reasons are of two kinds: what a set of channels meets on its way, and how a group as a whole is
+made. What no rule foresees is found by the proof after surgery, which then locks the group.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import difflib
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgeprune.errors import UsageError
-from edgeprune.graph.dependency import OPTYPE, DependencyGraph, Node
-from edgeprune.graph.layers import group_count
+from edgeprune.graph.shared_parameters import sharing
+from edgeprune.tracing.couplings.disjoint_sets import NOTHING
+from edgeprune.tracing.couplings.step import flat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from torch import nn
 
-    from edgeprune.artifacts import ChannelGroup, Member
-
-UNSUPPORTED = {
-    OPTYPE.LSTM: "a recurrent layer",
-    OPTYPE.MHA: "attention",
-    OPTYPE.EMBED: "an embedding",
-}
+    from edgeprune.artifacts import ChannelGroup
+    from edgeprune.tracing.couplings import Couplings
+    from edgeprune.tracing.couplings.disjoint_sets import Ints
+    from edgeprune.tracing.sides import Side
 
 
 def matching_layers(module: nn.Module, globs: Sequence[str]) -> dict[str, str]:
@@ -54,93 +54,88 @@ def matching_layers(module: nn.Module, globs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def lock_reason(
-    graph: DependencyGraph,
-    group: ChannelGroup,
-    nodes: Sequence[Node],
+def set_locks(
+    couplings: Couplings,
+    sides: Sequence[Side],
+    tensor_locks: Sequence[tuple[Ints, str]],
     kept_layers: Mapping[str, str],
-) -> str | None:
-    """Why no channel of ``group`` may go; None when they may.
+) -> dict[int, str]:
+    """Why sets of channels stay whole; of several reasons the first counts.
 
     Args:
-        graph: The network's dependency graph.
-        group: The group, described by names.
-        nodes: The group's nodes in the graph.
+        couplings: Labels of the network.
+        sides: Every side of every layer.
+        tensor_locks: Sets that some tensor keeps whole, with the reason.
         kept_layers: From :func:`matching_layers`.
 
     Returns:
-        The first reason that applies, in words that fit behind the group's name.
+        For each locked set a reason, in words that fit behind a group's name.
     """
-    for member in group.members:
-        if member.side == "out" and member.layer in kept_layers:
-            return f"kept by --keep '{kept_layers[member.layer]}'"
-    consumers = {member.layer for member in group.having("consumer")}
-    if any(node in graph.outputs and graph.name_of(node) not in consumers for node in nodes):
-        return "its channels are the network's output"
-    for node in nodes:
-        reason = _node_reason(graph, node)
-        if reason is not None:
-            return reason
-    for member in group.members:
-        reason = _member_reason(graph, group, member)
-        if reason is not None:
-            return reason
+    locks: dict[int, str] = {}
+    for sets, why in (
+        *_kept(sides, kept_layers),
+        *_returned(couplings),
+        *_shared(couplings.module, sides),
+        *tensor_locks,
+        *((couplings.labels.sets_of(labels), why) for labels, why in couplings.labels.locks),
+    ):
+        for one in np.unique(sets[sets != NOTHING]).tolist():
+            locks.setdefault(one, why)
+    return locks
+
+
+def group_lock(
+    group: ChannelGroup, sets: Ints, couplings: Couplings, live: Collection[str]
+) -> str | None:
+    """Why no channel of a group may go, because of how it is made; None when they may.
+
+    Args:
+        group: The group.
+        sets: Its sets of channels.
+        couplings: Labels of the network.
+        live: Layers that the network's outputs depend on.
+    """
+    makers = [member.layer for member in group.having("producer", "depthwise")]
+    if not any(layer in live for layer in makers):
+        return "nothing that the network returns depends on it"
+    if group.width == 1:
+        return "it has a single channel"
+    if group.partitions == group.width:
+        why = next(
+            (
+                why
+                for first, why in couplings.labels.ties
+                if couplings.labels.sets_of(first) in sets
+            ),
+            "they meet each other",
+        )
+        return f"its channels only go all together: {why}"
     return None
+
+
+def _kept(sides: Sequence[Side], kept_layers: Mapping[str, str]) -> Iterator[tuple[Ints, str]]:
+    for side in sides:
+        if side.role != "consumer" and side.layer in kept_layers:
+            yield side.sets, f"kept by --keep '{kept_layers[side.layer]}'"
+
+
+def _returned(couplings: Couplings) -> Iterator[tuple[Ints, str]]:
+    outputs = set(couplings.record.outputs)
+    for view, labels in couplings.known.items():
+        if labels is not None and view.value in outputs:
+            yield couplings.labels.sets_of(flat(labels)), "its channels are the network's output"
+
+
+def _shared(module: nn.Module, sides: Sequence[Side]) -> Iterator[tuple[Ints, str]]:
+    """Layers that own a parameter together with another layer."""
+    names = {layer: name for name, layer in module.named_modules()}
+    partners = {names[layer]: partner for layer, partner in sharing(module).items()}
+    for side in sides:
+        if side.layer in partners:
+            yield side.sets, f"'{side.layer}' and '{partners[side.layer]}' share a parameter"
 
 
 def _owns_channels(layer: nn.Module) -> bool:
     """Whether a layer has parameters or statistics of its own."""
     own = (layer.parameters(recurse=False), layer.buffers(recurse=False))
     return any(True for tensors in own for _ in tensors)
-
-
-def _node_reason(graph: DependencyGraph, node: Node) -> str | None:
-    """Reasons that lie in the kind of one operation."""
-    layer, module = graph.name_of(node), node.module
-    if node in graph.splits_channels:
-        return "its channels pass a view that splits the channel axis, as channel shuffle does"
-    if node.type in UNSUPPORTED:
-        return f"'{layer}' is {UNSUPPORTED[node.type]}, which is not supported"
-    if node.type == OPTYPE.PARAMETER and sum(size > 1 for size in module.shape) != 1:
-        shape = "x".join(map(str, module.shape))
-        return f"parameter '{layer}' ({shape}) does not say which of its axes counts channels"
-    if node.type == OPTYPE.DEPTHWISE_CONV and module.in_channels != module.out_channels:
-        return f"'{layer}' has several input channels for each of its filters"
-    shared = graph.sharing.get(module)
-    if shared is not None:
-        return f"'{layer}' and '{shared}' share a parameter"
-    return None
-
-
-def _member_reason(graph: DependencyGraph, group: ChannelGroup, member: Member) -> str | None:
-    """Reasons that lie in how a layer's indices meet the group's channels."""
-    indices = [index for channel in member.channels for index in channel]
-    size = _size(graph, member)
-    if indices and max(indices) >= size:
-        return f"'{member.layer}' has {size} channels, fewer than what is added to it or padded"
-    if member.role != "consumer" and any(len(channel) != 1 for channel in member.channels):
-        return f"only a part of its channels reaches '{member.layer}'"
-    convolution = member.role in ("producer", "consumer")
-    if convolution and len(indices) != size and _is_grouped(graph, member):
-        return f"the grouped convolution '{member.layer}' reads only a part of them"
-    if group.partitions > 1 and group.width % group.partitions:
-        return f"its {group.width} channels do not divide into {group.partitions} partitions"
-    if group.width == 1:
-        return "it has a single channel"
-    if group.partitions == group.width:
-        return f"each of its channels is a partition of its own in '{member.layer}'"
-    return None
-
-
-def _is_grouped(graph: DependencyGraph, member: Member) -> bool:
-    return group_count(graph.model.get_submodule(member.layer)) > 1
-
-
-def _size(graph: DependencyGraph, member: Member) -> int:
-    """Number of the layer's own channels on the side that the group uses."""
-    if member.layer in graph.bare:
-        return int(graph.model.get_parameter(member.layer).numel())
-    module = graph.model.get_submodule(member.layer)
-    if member.role == "consumer":
-        return int(graph.get_in_channels(module))
-    return int(graph.get_out_channels(module))

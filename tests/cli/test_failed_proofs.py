@@ -61,6 +61,8 @@ def spoil_after_the_trial(monkeypatch: pytest.MonkeyPatch, group: str) -> None:
 
     def cut_wrong(traced: Any, plan: Any) -> nn.Module:
         module = cut(traced, plan)
+        if next(module.parameters()).is_meta:  # only shapes are looked at
+            return module
         calls.append(plan)
         if len(calls) > 1 and group in [entry.group for entry in plan.groups]:
             for parameter in module.parameters():

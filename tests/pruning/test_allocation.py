@@ -313,5 +313,5 @@ def test_a_plan_knows_what_it_was_made_for():
     model = traced("chain")
     made = plan(model, costs_of(model), Macs(0.5)).plan
     assert made.model_sha256 == model.source.sha256
-    assert set(made.versions) == {"edgeprune", "torch", "torch-pruning"}
+    assert set(made.versions) == {"edgeprune", "torch"}
     assert made == plan(model, costs_of(model), Macs(0.5)).plan

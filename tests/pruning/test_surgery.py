@@ -1,6 +1,7 @@
 """Surgery: what is cut is what the plan says, and nothing that was given is changed."""
 
 import copy
+import random
 
 import pytest
 import torch
@@ -196,12 +197,17 @@ def test_exactly_the_bad_group_is_found(name):
 
 
 def test_a_bad_group_is_rolled_back_and_planned_around():
-    model = forced_open(traced("channel-shuffle"))
+    network = Calls(
+        lambda net, x: net.head(net.last(net.body(net.first(x)).softmax(1))),
+        first=zoo.conv_bn(3, 48), body=zoo.conv_bn(48, 24), last=zoo.conv_bn(24, 16),
+        head=zoo.head(16),
+    )  # fmt: skip
+    model = forced_open(trace(source_of(network)))
     costs = count(model.source.module, model.source.input)
-    after, pruned, allocated = prune_to_budget(model, costs, Macs(0.6))
-    assert set(pruned.surgery.rolled_back) == {"1.0"}
-    assert "1.0" not in {entry.group for entry in pruned.plan.groups}
-    assert pruned.plan == plan(after, costs, Macs(0.6)).plan
+    after, pruned, allocated = prune_to_budget(model, costs, Macs(0.3))
+    assert set(pruned.surgery.rolled_back) == {"body.0"}
+    assert "body.0" not in {entry.group for entry in pruned.plan.groups}
+    assert pruned.plan == plan(after, costs, Macs(0.3)).plan
     assert pruned.surgery.max_rel_diff <= 1e-12
     assert allocated.on_target
 
@@ -218,7 +224,7 @@ def test_groups_that_fail_only_together_are_not_all_blamed(monkeypatch):
 
 def test_a_network_that_answers_differently_every_time_has_no_group_to_blame():
     model = trace(source_of(Calls(
-        lambda net, x: net.conv(x + torch.randn_like(x)), conv=nn.Conv2d(3, 8, 3),
+        lambda net, x: net.conv(x * random.random()), conv=nn.Conv2d(3, 8, 3),
     )))  # fmt: skip
     assert failing_groups(model, NOTHING) == {}
     with pytest.raises(VerificationFailed):

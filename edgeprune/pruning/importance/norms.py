@@ -105,8 +105,13 @@ def _weights(module: nn.Module, group: ChannelGroup) -> Weights:
     filters = [
         filter_rows(module.get_submodule(member.layer))[own_indices(member)]
         for member in group.having("producer", "depthwise")
+        if member.is_one_to_one
     ]
-    norms = [(module.get_submodule(m.layer).weight, own_indices(m)) for m in group.having("norm")]
+    norms = [
+        (module.get_submodule(member.layer).weight, own_indices(member))
+        for member in group.having("norm")
+        if member.is_one_to_one
+    ]
     scales = [weight[own].double() for weight, own in norms if isinstance(weight, Tensor)]
     return Weights(filters, scales)
 

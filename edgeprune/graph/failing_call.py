@@ -1,0 +1,89 @@
+"""Which call of a network's forward fails, in words that its author knows.
+
+PyTorch's own message speaks of sizes that a kernel saw; what the author wrote is a call, in the
+forward of some module.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+
+from edgeprune.errors import failing_as
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def watching(
+    network: nn.Module, failure: Callable[[str], Exception], what: str = ""
+) -> Iterator[None]:
+    """Run a network that was cut; whatever ends it becomes ``failure``.
+
+    Args:
+        network: The network that runs.
+        failure: Makes the error from a message.
+        what: What could not be done, to begin the message.
+    """
+    calls = _Calls()
+    names = {id(module): name for name, module in network.named_modules()}
+
+    def enter(module: nn.Module, _: object) -> None:
+        calls.running.append(names.get(id(module), calls.running[-1]))
+
+    def leave(*_: object) -> None:
+        calls.running.pop()
+
+    def told(message: str) -> Exception:
+        said = f"{calls.failed} does not fit fewer channels"
+        if calls.failed is None:  # not a call but what Python made of its result
+            said = f"the code of the network does not fit fewer channels: {message}"
+        return failure(f"{what}: {said}" if what else said)
+
+    with (
+        failing_as(told),
+        register_module_forward_pre_hook(enter),
+        register_module_forward_hook(leave, always_call=True),
+        calls,
+    ):
+        yield
+
+
+class _Calls(TorchFunctionMode):
+    """Remembers the call that failed first, and in whose forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = [""]
+        self.failed: str | None = None
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        try:
+            return func(*args, **(kwargs or {}))
+        except Exception:
+            layer = self.running[-1]
+            place = f"'{layer}'" if layer else "the network's forward"
+            self.failed = self.failed or f"{_call(func, args)} in {place}"
+            raise
+
+
+def _call(func: Any, args: tuple[Any, ...]) -> str:
+    """A call as it is written, sizes included: ``view(1, 320)``."""
+    name = str(getattr(func, "__name__", func)).strip("_").removesuffix("__get")
+    sizes = [arg for arg in args[1:] if _is_size(arg)]
+    written = ", ".join(str(list(size) if isinstance(size, tuple) else size) for size in sizes)
+    given_tensors = any(isinstance(arg, Tensor) for arg in args[1:])
+    return f"{name}({written})" if sizes and not given_tensors else name
+
+
+def _is_size(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(each, int) for each in value)
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,63 @@
+"""Element-wise operators: what meets is joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from edgeprune.tracing.couplings.disjoint_sets import NOTHING
+from edgeprune.tracing.couplings.step import axes_of, compact
+
+if TYPE_CHECKING:
+    from edgeprune.tracing.couplings.step import Step
+
+
+def identity(step: Step) -> Tensor | None:
+    """Operators that change neither values nor places: clone, a cast, dropout in eval mode."""
+    return step.read()
+
+
+def pointwise(step: Step) -> Tensor | None:
+    """Channels that meet element by element go together.
+
+    What is one channel and meets all of another's, as a spatial gate does, stays whole and leaves
+    the others free.
+    """
+    met: _Operand | None = None
+    for view, labels in step.reads():
+        operand = _Operand.of(view.shape, labels, step.shape)
+        met = operand if met is None else _meet(step, met, operand)
+    return None if met is None else met.labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    """Labels in the shape of the result, and the dimensions along which they were repeated."""
+
+    labels: Tensor
+    repeated: frozenset[int]
+
+    @classmethod
+    def of(cls, own: tuple[int, ...], labels: Tensor, shape: tuple[int, ...]) -> _Operand:
+        sizes = (1,) * (len(shape) - len(own)) + tuple(own)
+        repeated = {axis for axis, size in enumerate(sizes) if size < shape[axis]}
+        return cls(labels.expand(shape), frozenset(repeated))
+
+
+def _meet(step: Step, one: _Operand, other: _Operand) -> _Operand:
+    """Join two tensors' labels; one that is repeated for each of the other's is locked instead."""
+    repeated = one.repeated & other.repeated
+    crossed = [bool(a.repeated & set(axes_of(b.labels))) for a, b in ((one, other), (other, one))]
+    for operand, is_crossed in zip((one, other), crossed, strict=True):
+        if is_crossed:
+            step.lock("its one channel meets all channels of another layer", operand.labels)
+    if any(crossed):
+        return _Operand((other if crossed[0] else one).labels, repeated)
+    left, right = compact(one.labels), compact(other.labels)
+    step.labels.join(left.numpy(), right.numpy())
+    joined = torch.where(left == NOTHING, right, left)
+    joined = joined.expand(one.labels.shape)
+    return _Operand(joined if left.shape == right.shape else step.merged(joined), repeated)

@@ -1,0 +1,77 @@
+"""Channel labels, and which of them can only be removed together.
+
+Every channel that a layer makes, and every index along a side of a layer, is a label: a number.
+Labels that meet are joined; what is left are sets of labels that go together or stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeprune.tracing.couplings.disjoint_sets import NOTHING, DisjointSets, Ints
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import Role
+    from edgeprune.tracing.couplings.parts import Division
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSource:
+    """Labels that one side of a layer, or one tensor, owns.
+
+    Attributes:
+        layer: Dotted name of the module, parameter or buffer.
+        role: What it is to its channels; None for tensors that are only watched.
+        start: The first of its labels.
+        shape: How the labels lie: (C,) for a side of a layer, the tensor's own shape for a tensor.
+    """
+
+    layer: str
+    role: Role | None
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def labels(self) -> Ints:
+        """All labels, flat, in the order of the layer's own indices."""
+        return np.arange(self.start, self.start + int(np.prod(self.shape)), dtype=np.int64)
+
+
+class ChannelLabels(DisjointSets):
+    """All labels of a network, and what was found out about them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: dict[tuple[str, Role | None], LabelSource] = {}
+        self.locks: list[tuple[Ints, str]] = []
+        self.ties: list[tuple[Ints, str]] = []
+        self.divisions: list[Division] = []
+
+    def source(self, layer: str, role: Role | None, shape: tuple[int, ...]) -> LabelSource:
+        """The labels of a layer or tensor; new ones the first time."""
+        key = (layer, role)
+        if key not in self.sources:
+            start = self.fresh(int(np.prod(shape)))
+            self.sources[key] = LabelSource(layer, role, start, shape)
+        return self.sources[key]
+
+    def lock(self, labels: Ints, why: str) -> None:
+        """Keep ``labels`` from being removed, for a reason in words."""
+        owned = np.unique(labels[labels != NOTHING])
+        if len(owned):
+            self.locks.append((owned, why))
+
+    def tie(self, labels: Ints, why: str) -> None:
+        """Remember what joined ``labels``, in case no part of a layer is left to be removed."""
+        self.ties.append((labels.ravel()[:1], why))
+
+    def settle(self) -> None:
+        """Make all that views divided shrink along one dimension, until nothing changes."""
+        before = None
+        while before is None or not np.array_equal(before, self.all_sets()):
+            before = self.all_sets()
+            for division in self.divisions:
+                division.settle(self)

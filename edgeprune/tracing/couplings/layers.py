@@ -1,0 +1,178 @@
+"""Layers that read channels and make channels: convolutions, linear layers, normalisations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from edgeprune.graph.layers import NORMS
+from edgeprune.tracing.couplings.step import along, axes_of, by_channel, is_plain, made_by, without
+
+if TYPE_CHECKING:
+    from edgeprune.tracing.couplings.disjoint_sets import Ints
+    from edgeprune.tracing.couplings.step import Step
+
+BARE = "its channels pass a weight that is no layer's own"
+MULTIPLIED = "its channels are multiplied with each other, as attention does,"
+NO_LAYER = "its channels pass a normalisation that is no layer"
+
+
+def convolution(step: Step) -> Tensor | None:
+    """Reads channels on its input side, makes channels on its output side."""
+    layer = _layer_of(step, 1, nn.modules.conv._ConvNd) or _computing(step)
+    given = step.read()
+    if layer is None:
+        step.lock_all(BARE)
+        return None
+    name, conv = layer
+    assert isinstance(conv, nn.modules.conv._ConvNd)
+    groups, width_in, width_out = conv.groups, conv.in_channels, conv.out_channels
+    role = made_by(conv)
+    made = step.labels.source(name, role, (width_out,)).labels
+    if role == "depthwise":
+        read = made.reshape(width_in, -1)
+        step.labels.join(read[:, :1], read)
+        read = read[:, 0]
+    else:
+        read = step.labels.source(name, "consumer", (width_in,)).labels
+        _alike_in_blocks(step, read, groups, f"'{name}' is a convolution in {groups} groups")
+        _alike_in_blocks(step, made, groups, f"'{name}' is a convolution in {groups} groups")
+    if given is not None:
+        axis = given.dim() - len(conv.kernel_size) - 1
+        step.labels.join(by_channel(step, given, axis), read)
+    return along(made, len(step.shape) - len(conv.kernel_size) - 1, step.shape)
+
+
+def linear(step: Step) -> Tensor | None:
+    """Reads and makes channels along the last dimension: addmm and mm with a layer's weight."""
+    position = step.operation.name == "addmm"
+    layer = _layer_of(step, position + 1, nn.Linear, transposed=True)
+    if layer is None:
+        return products(step, position, position + 1)
+    name, fc = layer
+    assert isinstance(fc, nn.Linear)
+    given = step.read(position)
+    if given is not None:
+        read = step.labels.source(name, "consumer", (fc.in_features,)).labels
+        step.labels.join(by_channel(step, given, given.dim() - 1), read)
+    made = step.labels.source(name, "producer", (fc.out_features,)).labels
+    return along(made, len(step.shape) - 1, step.shape)
+
+
+def products(step: Step, first: int = 0, second: int = 1) -> Tensor | None:
+    """Matrix products of feature maps, as attention has: what is summed over stays whole."""
+    rows = columns = None
+    one, other = step.read(first), step.read(second)
+    attention = isinstance(step.running, nn.MultiheadAttention)
+    both = all(step.moves(position) for position in (first, second))
+    why = MULTIPLIED if both or attention else BARE
+    if one is not None:
+        rows = _row_labels(step, one, one.dim() - 1, why)
+    if other is not None:
+        columns = _row_labels(step, other, max(0, other.dim() - 2), why)
+    if rows is not None and columns is not None and axes_of(rows) and axes_of(columns):
+        step.lock(why, rows, columns)
+        return None
+    kept = rows if rows is not None and axes_of(rows) else columns
+    return kept.expand(step.shape) if kept is not None and kept.dim() == len(step.shape) else None
+
+
+def batch_norm(step: Step) -> Tensor | None:
+    """Each channel is normalised by itself."""
+    given = step.read()
+    if given is None:
+        return None
+    made = _norm_labels(step, (given.shape[1],))
+    if made is None:
+        made = by_channel(step, given)
+        for tensor in [each for each in map(step.read, range(1, 5)) if each is not None]:
+            step.labels.join(by_channel(step, tensor, 0), made)
+    step.labels.join(by_channel(step, given), made)
+    return along(made, 1, step.shape)
+
+
+def layer_norm(step: Step) -> tuple[Tensor | None, ...]:
+    """Normalised over the channels that there are: proved over those that stay."""
+    given, shape = step.read(), step.argument(1)
+    if given is None:
+        return ()
+    inside = [axis for axis in axes_of(given) if axis >= given.dim() - len(shape)]
+    if not inside:
+        return (given,)
+    made = _norm_labels(step, tuple(shape))
+    axis = given.dim() - 1
+    if made is None or len(shape) > 1 or inside != [axis]:
+        step.lock_all(
+            f"its channels pass a normalisation over {'x'.join(map(str, shape))} values at a time"
+        )
+        return (given,)
+    step.labels.join(by_channel(step, given, axis), made)
+    return (along(made, axis, given.shape),)
+
+
+def group_norm(step: Step) -> tuple[Tensor | None, ...]:
+    """Normalised over blocks of channels, of which equal parts must go."""
+    given, groups = step.read(), int(step.argument(6))
+    if given is None:
+        return ()
+    made = _norm_labels(step, (given.shape[1],))
+    if made is None:
+        step.lock_all(NO_LAYER)
+        return (given,)
+    step.labels.join(by_channel(step, given), made)
+    _alike_in_blocks(step, made, groups, f"{step.place} normalises in {groups} groups")
+    return (along(made, 1, given.shape),)
+
+
+def _norm_labels(step: Step, shape: tuple[int, ...]) -> Ints | None:
+    """Labels of the normalising layer that runs; None where a function normalises."""
+    if not isinstance(step.running, NORMS):
+        return None
+    return step.labels.source(step.operation.layer, "norm", shape).labels
+
+
+def _computing(step: Step) -> tuple[str, nn.Module] | None:
+    """The convolution that runs with a weight computed from its own, as standardisation does.
+
+    What it makes can go; what it reads cannot, for the weight is computed from all of it.
+    """
+    conv, weight = step.running, step.view(1)
+    if not isinstance(conv, nn.modules.conv._ConvNd) or not is_plain(conv):
+        return None
+    labels = step.read(1)
+    if labels is None or weight is None or step.moves(1) or weight.shape != conv.weight.shape:
+        return None
+    step.lock("it is read with a weight that is computed from all its inputs", step.read())
+    made = step.labels.source(step.operation.layer, made_by(conv), (conv.out_channels,)).labels
+    step.labels.join(by_channel(step, labels, 0), made)
+    return step.operation.layer, conv
+
+
+def _layer_of(
+    step: Step, position: int, kind: type[nn.Module], *, transposed: bool = False
+) -> tuple[str, nn.Module] | None:
+    """The layer whose weight stands among the arguments, with its name."""
+    view = step.view(position)
+    found = step.weights.get(view.value) if view is not None else None
+    if found is None or found[1] is not transposed:
+        return None
+    name, _, leaf = found[0].rpartition(".")
+    module = step.module.get_submodule(name)
+    return (name, module) if leaf == "weight" and isinstance(module, kind) else None
+
+
+def _alike_in_blocks(step: Step, labels: Ints, blocks: int, why: str) -> None:
+    """Join what has the same place in each of several blocks of equal size."""
+    if blocks > 1:
+        places = labels.reshape(blocks, -1)
+        step.labels.join(places[:1], places)
+        step.labels.tie(labels, why)
+
+
+def _row_labels(step: Step, labels: Tensor, summed: int, why: str) -> Tensor:
+    """Labels of a factor along what is not summed over; locked where they are summed over."""
+    if summed in axes_of(labels):
+        step.lock(why, labels)
+        return without(labels, axes_of(labels))
+    return without(labels, [summed])

@@ -1,0 +1,193 @@
+"""Operators that take parts of the channels, or divide them: the parts must stay alike.
+
+The sizes that code divides by are either computed from the number of channels or written out;
+which of the two it is shows when the network that was cut is run. Where the same places go from
+each of several parts of equal size, both the parts and what is left of them keep their order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeprune.tracing.couplings.layouts import moved
+from edgeprune.tracing.couplings.step import along, by_channel, compact, settled, varies, without
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from edgeprune.tracing.couplings.disjoint_sets import Ints
+    from edgeprune.tracing.couplings.labels import ChannelLabels
+    from edgeprune.tracing.couplings.step import Step
+
+
+def reshaped(step: Step) -> Tensor | None:
+    """The same elements in another shape; a dimension of channels may be divided."""
+    labels = step.read()
+    if labels is None:
+        return None
+    before, after = step.operation.reads[0].shape, step.shape
+    result = settled(labels.reshape(after))
+    asked = step.argument(1)
+    free = asked.index(-1) if isinstance(asked, tuple) and -1 in asked else None
+    for inside, outside in _factors(before, after):
+        divided = [axis for axis in outside if after[axis] > 1]
+        if len(divided) > 1 and any(varies(labels, axis) for axis in inside):
+            sizes = "x".join(str(after[axis]) for axis in divided)
+            why = f"a view that divides its channels into {sizes} in {step.place}"
+            step.labels.divisions.append(
+                Division(compact(result).numpy(), tuple(divided), free, why)
+            )
+    return result
+
+
+def sliced(step: Step) -> tuple[Tensor | None, ...]:
+    """A part of the channels: all parts of that size must stay alike."""
+    labels = step.read()
+    if labels is None:
+        return ()
+    axis = int(step.argument(1) or 0) % labels.dim()
+    if varies(labels, axis):
+        size = labels.shape[axis]
+        start, stop, stride = slice(step.argument(2), step.argument(3), step.argument(4)).indices(
+            size
+        )
+        part = math.gcd(start, stop, size) if stride in (None, 1) else stride
+        _alike_in_parts(step, labels, axis, part, f"a slice {start}:{stop}")
+    return moved(step)
+
+
+def split(step: Step) -> tuple[Tensor | None, ...]:
+    """Several parts of the channels, of equal or different size."""
+    labels = step.read()
+    if labels is None:
+        return ()
+    axis = int(step.argument(2) or 0) % labels.dim()
+    if varies(labels, axis):
+        sizes = [view.shape[axis] for view in step.operation.writes]
+        _alike_in_parts(
+            step, labels, axis, math.gcd(*sizes), f"a split into {', '.join(map(str, sizes))}"
+        )
+    return moved(step)
+
+
+def picked(step: Step) -> tuple[Tensor | None, ...]:
+    """One index along a dimension, or all one by one: no index may go without the others."""
+    labels = step.read()
+    if labels is None:
+        return ()
+    axis = int(step.argument(1) or 0) % labels.dim()
+    if varies(labels, axis):
+        _alike_in_parts(step, labels, axis, 1, "an index")
+    return moved(step)
+
+
+def channel_shuffled(step: Step) -> Tensor | None:
+    """Torch's own channel shuffle: the places within each group must stay alike."""
+    labels = step.read()
+    if labels is None:
+        return None
+    groups, width = int(step.argument(1)), labels.shape[1]
+    channels = by_channel(step, labels)
+    step.labels.join(channels.reshape(groups, -1)[:1], channels.reshape(groups, -1))
+    step.labels.tie(channels, f"a channel shuffle in {groups} groups in {step.place}")
+    order = channels.reshape(groups, width // groups).T.reshape(-1).copy()
+    return along(order, 1, step.shape)
+
+
+def rolled(step: Step) -> Tensor | None:
+    """Elements move by fixed numbers of places: along channels, no channel may go."""
+    labels = step.read()
+    if labels is None:
+        return None
+    dimensions = step.argument(2) or range(labels.dim())
+    if any(varies(labels, axis % labels.dim()) for axis in dimensions):
+        step.lock_all("its channels are moved by a fixed number of places")
+    return labels
+
+
+def indexed(step: Step) -> Tensor | None:
+    """Elements picked by tensors of indices, which do not move when channels go."""
+    labels = step.read()
+    if labels is None:
+        return None
+    indices = step.argument(1)
+    picked_axes = [axis for axis, index in enumerate(indices) if index is not None]
+    if any(varies(labels, axis) for axis in picked_axes):
+        step.lock_all("its channels are picked by index")
+        return None
+    runs = picked_axes == list(range(picked_axes[0], picked_axes[-1] + 1))
+    rest = without(labels, picked_axes)
+    if not runs:
+        step.lock_all("its channels pass an index of several dimensions")
+        return None
+    dims = len(step.shape) - (labels.dim() - len(picked_axes))
+    shape = (
+        *rest.shape[: picked_axes[0]], *[1] * dims, *rest.shape[picked_axes[-1] + 1 :],
+    )  # fmt: skip
+    return rest.reshape(shape).expand(step.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """A dimension of channels that a view divided into several.
+
+    Attributes:
+        labels: Labels after the view, one index where they do not differ.
+        axes: The dimensions that it was divided into.
+        free: The dimension whose size the code leaves open; None if it leaves none.
+        why: What divides, in words.
+    """
+
+    labels: Ints
+    axes: tuple[int, ...]
+    free: int | None
+    why: str
+
+    def settle(self, labels: ChannelLabels) -> None:
+        """Leave one dimension to shrink: along all others its indices go together.
+
+        It is the one that the code leaves open; else the last along which channels are still told
+        apart, when all that comes after the view has been seen.
+        """
+        sets = labels.sets_of(self.labels)
+        apart = [axis for axis in self.axes if not _alike(sets, axis)]
+        if len(apart) < 2:
+            return
+        shrinks = self.free if self.free in apart else apart[-1]
+        for axis in apart:
+            if axis != shrinks:
+                labels.join(self.labels.take([0], axis), self.labels)
+        labels.tie(self.labels, self.why)
+
+
+def _alike_in_parts(step: Step, labels: Tensor, axis: int, part: int, what: str) -> None:
+    """Join what has the same place in each part along a dimension."""
+    arranged = compact(labels).movedim(axis, 0).numpy()
+    places = arranged.reshape(-1, part, *arranged.shape[1:])
+    step.labels.join(places[:1], places)
+    step.labels.tie(places, f"{what} of its channels in {step.place}")
+
+
+def _alike(sets: Ints, axis: int) -> bool:
+    return bool((sets == sets.take([0], axis)).all())
+
+
+def _factors(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """Runs of dimensions before and after a reshape that hold the same elements."""
+    i = j = 0
+    while i < len(before) and j < len(after):
+        inside, outside = [i], [j]
+        have, want = before[i], after[j]
+        i, j = i + 1, j + 1
+        while have != want:
+            if have < want:
+                inside.append(i)
+                have, i = have * before[i], i + 1
+            else:
+                outside.append(j)
+                want, j = want * after[j], j + 1
+        yield inside, outside
