@@ -27,7 +27,7 @@ LIBRARIES = tuple(
 
 
 def fault_of_network(error: BaseException) -> ModelUnsupported | None:
-    """The error to report for one that a network's code, depth or numbers raised; else None.
+    """The error to report for one that a network's code or depth raised; else None.
 
     Args:
         error: An error that nothing foresaw.
@@ -38,8 +38,6 @@ def fault_of_network(error: BaseException) -> ModelUnsupported | None:
         fault = ModelUnsupported(f"the network's own code failed at {places[-1]}: {_said(error)}")
     elif isinstance(error, RecursionError):
         fault = ModelUnsupported(f"something in the network is nested too deeply: {kind}")
-    elif kind.endswith("LinAlgError"):
-        fault = ModelUnsupported(f"numbers in the network are too extreme to solve for: {error}")
     else:
         return None
     fault.__cause__ = error

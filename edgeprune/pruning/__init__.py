@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 from edgeprune.artifacts import PruningPlan
 from edgeprune.deep_stack import with_room
 from edgeprune.errors import VerificationFailed
+from edgeprune.graph.solvable import solvable
 from edgeprune.pruning import plan_file
 from edgeprune.pruning.allocation import Allocated, Allocation, allocate
 from edgeprune.pruning.budgets import BUDGETS, Budget, Macs, Params, Ratio, parse_budget
@@ -92,10 +93,11 @@ def plan(
         The plan, and what it reaches.
 
     Raises:
-        ModelUnsupported: If no group may lose a channel.
+        ModelUnsupported: If no group may lose a channel, or the numbers are too extreme.
         BudgetUnreachable: Names the nearest that can be reached.
     """
-    scores = importance(traced, criterion, seed=seed)
+    with solvable("the importance of channels", "--importance l1 solves nothing"):
+        scores = importance(traced, criterion, seed=seed)
     allocated = allocate(cost_model(traced, costs), scores, budget, allocation)
     versions = {package: version(package) for package in PLANNED_BY}
     return Planned(PruningPlan(allocated.groups, traced.source.sha256, versions), allocated)

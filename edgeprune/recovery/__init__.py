@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeprune.choices import Choices
 from edgeprune.deep_stack import with_room
+from edgeprune.graph.solvable import solvable
 from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.closed_form.analytic import Analytic, Statistics
 from edgeprune.recovery.closed_form.lbyl import Lbyl
@@ -69,12 +70,16 @@ def recover(
 
     Returns:
         The recovered network; its ``recovered_by`` lists what ran.
+
+    Raises:
+        ModelUnsupported: The network's numbers are too extreme for a method.
     """
     require_methods(methods)
     if not any(group.removed for group in pruned.plan.groups):
         return pruned
     for method, own in context.for_each(methods):
-        pruned = method(traced, pruned, own)
+        with solvable(f"--recover {type(method).__name__.lower()}", "--recover none leaves it out"):
+            pruned = method(traced, pruned, own)
     return pruned
 
 
