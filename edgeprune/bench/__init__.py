@@ -24,12 +24,12 @@ from edgeprune.bench.worker_process import Worker
 from edgeprune.errors import ModelRefused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from edgeprune.artifacts import Progress
+    from edgeprune.artifacts import Progress, Range
     from edgeprune.bench.sessions import Series
 
 __all__ = [
@@ -180,16 +180,22 @@ def outputs(
 
 
 def outputs_of_seeds(
-    model: Path, settings: BenchSettings | None, seeds: Iterable[int]
+    model: Path,
+    settings: BenchSettings | None,
+    seeds: Iterable[int],
+    within: Sequence[Range | None] = (),
 ) -> list[list[NDArray[Any]]]:
-    """Outputs of the model for many seeds, with the model loaded once; see ``outputs``."""
+    """Outputs of the model for many seeds, with the model loaded once; see ``outputs``.
+
+    ``within`` has the range of each input that is to fill one; the others are standard normal.
+    """
     asked = tuple(seeds)
 
     def answers() -> list[list[NDArray[Any]]]:
         with start_worker(
             model, settings or BenchSettings(), no_progress, warm_up_s=0.0
         ) as process:
-            return [process.outputs(seed) for seed in asked]
+            return [process.outputs(seed, within) for seed in asked]
 
     return sessions.persist(answers, [])
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgeprune import bench, parity
 from edgeprune.artifacts import Parity, RuntimeParity, RuntimeRun
+from edgeprune.bench import quantized_files
 from edgeprune.errors import DeviceFailed, UsageError
 
 if TYPE_CHECKING:
@@ -98,10 +99,15 @@ def parity_of(
     for share, model in enumerate(models):
         progress(share / len(models), f"outputs of {model.name}")
         seeds = range(settings.seed, settings.seed + INPUTS)
-        wanted = bench.outputs_of_seeds(model, usual, seeds)
-        got = bench.outputs_of_seeds(model, settings, seeds)
+        within = quantized_files.input_ranges(model)
+        wanted = bench.outputs_of_seeds(model, usual, seeds, within)
+        got = bench.outputs_of_seeds(model, settings, seeds, within)
         found.append(compared(wanted, got) or OTHER_SHAPES)
-    return RuntimeParity(tuple(found), tolerance=bench.RUNTIMES[settings.runtime].tolerance)
+    return RuntimeParity(
+        tuple(found),
+        tolerance=bench.RUNTIMES[settings.runtime].tolerance,
+        quantized=tuple(map(quantized_files.is_quantized, models)),
+    )
 
 
 def further(

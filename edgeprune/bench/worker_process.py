@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edgeprune.artifacts import Range
+
 LIMIT_S = 300.0
 """The longest wait for one answer where nobody says; seconds."""
 
@@ -131,9 +133,10 @@ class Worker:
         """Latencies of ``n`` runs, in seconds."""
         return tuple(self._ask({"run": n})["samples_s"])
 
-    def outputs(self, seed: int) -> list[NDArray[Any]]:
-        """Outputs of the model on inputs drawn with ``seed``."""
-        return [_decoded(output) for output in self._ask({"outputs": seed})["outputs"]]
+    def outputs(self, seed: int, within: Sequence[Range | None] = ()) -> list[NDArray[Any]]:
+        """Outputs of the model on inputs drawn with ``seed``, each ``within`` its range if any."""
+        answer = self._ask({"outputs": seed, "within": list(within)})
+        return [_decoded(output) for output in answer["outputs"]]
 
     def operators(self, n: int) -> tuple[OperatorTimes, ...] | None:
         """Latencies of each operator in ``n`` runs; None where the runtime does not tell them."""

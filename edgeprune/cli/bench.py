@@ -11,7 +11,7 @@ import click
 from edgeprune import bench
 from edgeprune.artifacts import RuntimeParity
 from edgeprune.artifacts.exported import COMPRESSED, ORIGINAL
-from edgeprune.bench import devices, instructions, on_runtimes
+from edgeprune.bench import devices, instructions, on_runtimes, quantized_files
 from edgeprune.cli.check import fail_if_option, raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, typed_command
 from edgeprune.cli.measuring import (
@@ -207,11 +207,12 @@ def _parity(
     settings = options.settings
     if options.counted:  # emulation is slow; each model's outputs there were compared with ours
         settings = replace(settings, device=bench.LocalDevice())
+    paths_ = [Path(model.described.path) for model in models]
+    within = max(map(quantized_files.input_ranges, paths_), key=lambda found: any(found))
     outputs = []
-    for share, model in enumerate(models):
-        progress(share / 2, f"outputs of {Path(model.described.path).name}")
-        path = Path(model.described.path)
-        outputs.append(bench.outputs_of_seeds(path, settings, seeds))
+    for share, path in enumerate(paths_):
+        progress(share / 2, f"outputs of {path.name}")
+        outputs.append(bench.outputs_of_seeds(path, settings, seeds, within))
     found = on_runtimes.compared(*outputs)
     if found is None:
         return None, ("outputs not compared: the two models' have different shapes",)

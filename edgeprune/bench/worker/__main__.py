@@ -13,7 +13,8 @@ standard input, an answer a line of JSON on standard output.
                        comes first; without an adapter it is RUNTIME_adapter.py beside this folder,
                        without a model the runtime is started and nothing is loaded
     {"run": n}         n latencies, in seconds
-    {"outputs": seed}  what the model computes on inputs drawn with the seed
+    {"outputs": seed}  what the model computes on inputs drawn with the seed; "within": the range
+                       of each input that is to fill one
     {"operators": n}   name, kind and n latencies of each operator, where the runtime tells them
     {"instructions": n}  instructions of each of n runs, where an emulator counts them
     {"stop": true, "profile": …}  the peak of memory, with the runtime's own count if a profile is
@@ -169,7 +170,8 @@ class Bench:
         if "run" in request:
             return {"samples_s": self.run(int(request["run"]))}
         if "outputs" in request:
-            feed = tensors.inputs(self._runtime.declared(), int(request["outputs"]))
+            seed, within = int(request["outputs"]), request.get("within") or ()
+            feed = tensors.inputs(self._runtime.declared(), seed, within)
             return {"outputs": [tensors.encoded(output) for output in self._runtime.run(feed)]}
         if "operators" in request:
             told = getattr(self._runtime, "operators", None)

@@ -14,19 +14,35 @@ class WorkerError(Exception):
     """An error that the reader can act on; it is shown without its class."""
 
 
-def inputs(declared: list[tuple[str, str, list[int]]], seed: int) -> dict[str, Any]:
-    """Inputs of the declared types and shapes, the same for every runtime."""
+REACH = 3.0
+"""Standard deviations of normal inputs that fill a range."""
+
+
+def inputs(
+    declared: list[tuple[str, str, list[int]]], seed: int, within: Any = ()
+) -> dict[str, Any]:
+    """Inputs of the declared types and shapes, the same for every runtime.
+
+    Args:
+        declared: Name, type and shape of each input.
+        seed: Random seed.
+        within: The lowest and the highest value of each input, or None; shorter for none.
+    """
     import numpy
 
     generator = numpy.random.default_rng(seed)
     feed: dict[str, Any] = {}
-    for name, dtype, shape in declared:
+    for place, (name, dtype, shape) in enumerate(declared):
         if math.prod(shape) > MOST_NUMBERS:
             size = "x".join(map(str, shape))
             raise WorkerError(f"input {name!r} is {size}: too large to draw one")
         if dtype in ("float16", "float32", "float64"):
             width = numpy.float64 if dtype == "float64" else numpy.float32
             drawn: Any = generator.standard_normal(shape, dtype=width)
+            if place < len(within) and within[place]:
+                low, high = within[place]
+                unit = numpy.clip(drawn / (2 * REACH) + 0.5, 0, 1)
+                drawn = low + (high - low) * unit
         elif dtype in ("bool", "uint8", "int8", "int32", "int64"):
             # bytes are an image; 0 and 1 are valid as an index and as a mask
             drawn = generator.integers(0, 256 if dtype == "uint8" else 2, shape)
