@@ -59,9 +59,11 @@ def samples(name):
     return inputs, draw.integers(0, 4, 40).tolist()
 
 
-def evaluate(predict, name):
-    inputs, truth = samples(name)
-    return 100 * float((predict(inputs).argmax(1) == np.array(truth)).mean())
+def evaluate(predict, name, limit=None, batch_size=40):
+    inputs, truth = (each[:limit] for each in samples(name))
+    batches = [inputs[n : n + batch_size] for n in range(0, len(inputs), batch_size)]
+    guesses = np.concatenate([predict(batch).argmax(1) for batch in batches])
+    return 100 * float((guesses == np.array(truth)).mean())
 """
 
 
@@ -142,6 +144,15 @@ def test_selection(run, models, images):
     (row,) = rows(printed)
     assert row[:4] == [TOY, "70%", "l2", "local"]
     assert saved("selection.json")[0][0] == TOY
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ONNX Runtime's own quantizers
+def test_accuracy(run, models):
+    printed = run("quantize/accuracy.py", "--models", models, "--networks", TOY, "--seeds", 2)
+    assert f"| {TOY} |" in printed
+    found = saved("accuracy.json")[TOY]
+    assert list(found) == ["fp32", "data-free", "image-free", "images", "static", "dynamic"]
+    assert found["images"]["all"] is None
 
 
 def test_whole_line(run, models):

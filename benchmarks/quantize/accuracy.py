@@ -1,13 +1,15 @@
-"""What int8 costs in accuracy: without data, with unlabelled images, and by ONNX Runtime's own tools.
+"""What int8 costs in accuracy: without data, with unlabelled images, by ONNX Runtime's own tools.
 
     python benchmarks/quantize/accuracy.py --models FOLDER --networks resnet20 ds_cnn --seeds 5
 
-FOLDER holds ``zoo.py`` (``TABLE``, ``load``) and ``metrics.py`` (``samples``, ``evaluate``). Rows that
-see images see the second half of the samples, without labels, and are scored on the first, beside
-the float file on the same; those without data are scored on all, and nothing is chosen by a score.
+FOLDER holds ``zoo.py`` (``TABLE``, ``load``) and ``metrics.py`` (``samples``, ``evaluate``). Rows
+that see images see the second half of the samples, without labels, and are scored on the first,
+beside the float file on the same; those without data are scored on all, and nothing is chosen by a
+score.
 
 fp32        the exported float file
 data-free   ranges from procedural images through the twin; mean and standard error over the seeds
+image-free  ranges from BatchNorm statistics alone
 images      ranges from up to 256 unlabelled images
 static      onnxruntime.quantization.quantize_static on the same images: outputs quantized too
 dynamic     onnxruntime.quantization.quantize_dynamic
@@ -34,7 +36,7 @@ from edgeprune.artifacts import ImageKind
 from edgeprune.export import OnnxTarget, Quantize
 from edgeprune.images.given import Given
 
-ROWS = ("fp32", "data-free", "images", "static", "dynamic")
+ROWS = ("fp32", "data-free", "image-free", "images", "static", "dynamic")
 IMAGES = 320
 """Unlabelled images: 256 to read ranges off, 64 to be judged on."""
 
@@ -100,6 +102,7 @@ def measured(source: Any, metrics: Any, name: str, seeds: int, folder: Path) -> 
     return {
         "fp32": row(exported.path),
         "data-free": mean_of(draws) | {"draws": draws},
+        "image-free": quantized("image-free", Quantize(image_free=True)),
         "images": quantized("images", Quantize(images=given, count=256)),
         "static": row(static(exported.path, images, folder / "static.onnx"), unseen_only=True),
         "dynamic": row(dynamic(exported.path, folder / "dynamic.onnx")),

@@ -5,6 +5,7 @@ onnx_runs.py     an ONNX graph run with its inner tensors as outputs
 histogram.py     the values that a tensor took
 observers.py     histogram → range: min-max, percentile, least squares
 closed_form.py   ranges without any image, from BatchNorm statistics
+levels.py        what operators make of channels' means and deviations
 input_range.py   what range the network's input has, and whether that is known
 fidelity.py      how true a quantized file is to its float file
 """

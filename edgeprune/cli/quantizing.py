@@ -32,6 +32,8 @@ QUANTIZATION = (
                  help="8-bit codes of activations: u8 for x86, s8 for ARM; auto: as this machine."),
     click.option("--ranges", default="min-max", show_default=True,
                  help="How ranges follow from values: min-max, percentile or mse."),
+    click.option("--image-free", is_flag=True,
+                 help="Take ranges from BatchNorm statistics alone, without any image."),
     click.option("--input-range", multiple=True, metavar="LOW:HIGH",
                  help="Values of the network's input, in its own units; repeat for several inputs. "
                       "[default: pixels', where it plainly takes pixels; else the first layer "
@@ -49,6 +51,7 @@ def quantize(given: Mapping[str, Any]) -> Quantize:
     return Quantize(
         activations=given["activations"],
         ranges=OBSERVERS[given["ranges"]](),
+        image_free=given["image_free"],
         keep_float=tuple(given["keep_float"]),
         input_range=tuple(map(value_range, given["input_range"])),
     )

@@ -74,6 +74,7 @@ class CalibrationInputs:
         held_out: Number of further inputs that fidelity is measured on.
         ranges: Lowest and highest value of each input, as the user says; empty: nothing is said.
         seed: Random seed.
+        twin: Whether ranges are read off the inputs, for which the twin is needed.
     """
 
     images: ImageSource
@@ -81,6 +82,7 @@ class CalibrationInputs:
     held_out: int
     ranges: tuple[Range, ...]
     seed: int
+    twin: bool = True
 
 
 def calibrate(
@@ -100,11 +102,14 @@ def calibrate(
     """
     model = with_names(onnx.load(exported.path))
     made, known = _inputs(network, wanted)
-    held_out = max(FEWEST, min(wanted.held_out, len(made[0]) // 4))
+    held_out = min(wanted.held_out, len(made[0]) - FEWEST)
+    if wanted.images.kind is ImageKind.REAL:  # there may be fewer than asked for
+        held_out = max(FEWEST, min(held_out, len(made[0]) // 4))
     split = len(made[0]) - held_out
     real = wanted.images.kind is ImageKind.REAL
     fitting = tuple(each[:split] for each in made)
-    reference = model if real else _twin_graph(network, model, target, fitting)
+    plain = real or not wanted.twin
+    reference = model if plain else _twin_graph(network, model, target, fitting)
     fed = onnx_runs.feeds(model, made)
     return Calibration(
         model=model,
@@ -187,5 +192,10 @@ def _twin_graph(
     return graph
 
 
-def _structure(model: onnx.ModelProto) -> list[tuple[str, str, list[str], list[str]]]:
-    return [(n.op_type, n.name, list(n.input), list(n.output)) for n in model.graph.node]
+def _structure(model: onnx.ModelProto) -> list[tuple[str, list[str], list[str]]]:
+    """Every node with the activations that it reads and makes; constants may have other names."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [
+        (node.op_type, [name for name in node.input if name not in constants], list(node.output))
+        for node in model.graph.node
+    ]

@@ -38,6 +38,7 @@ ASKED = "asked for"
 SLOWER = "slower in 8 bits"
 UNKNOWN_INPUT = "the input's range is not known"
 BOTH_VARY = "a product of activations"
+NO_RANGE = "no range is known in closed form"
 
 
 @dataclass(slots=True)
@@ -60,12 +61,14 @@ def float_part(
     unknown_inputs: Collection[str] = (),
     keep: Sequence[str] = (),
     slower: Collection[str] = (),
+    unranged: Collection[str] = (),
 ) -> FloatPart:
     """Decide what stays float.
 
     Args:
         graph: The graph; each node has a name of its own.
         unknown_inputs: Inputs whose range is not known.
+        unranged: Tensors without a range; what reads or makes them stays float.
         keep: Globs of names of nodes, or of the layers whose weights they hold.
         slower: Names of nodes that were measured to be slower in 8 bits, conversions included.
 
@@ -80,6 +83,9 @@ def float_part(
     for node in graph.node:
         if node.op_type == "MatMul" and not constants.intersection(node.input):
             part.nodes[node.name] = BOTH_VARY
+        if not {*node.input, *node.output}.isdisjoint(unranged):
+            part.nodes[node.name] = NO_RANGE
+    part.tensors.update(unranged)
     _behind_inputs(graph, unknown_inputs, part)
     for glob in keep:
         chosen = [node.name for node in graph.node if _fits(node, glob)]
@@ -132,12 +138,13 @@ def _before_outputs(graph: onnx.GraphProto, constants: set[str], part: FloatPart
     product of a linear layer leaves its integers as floats anyway, so its inputs are quantized.
     """
     makers = {name: node for node in graph.node for name in node.output}
-    pending = [each.name for each in graph.output]
+    pending, seen = [each.name for each in graph.output], set()
     while pending:
         name = pending.pop()
         node = makers.get(name)
-        if name in part.tensors or node is None or name in constants:
+        if name in seen or node is None or name in constants:
             continue
+        seen.update(node.output)
         part.tensors.update(node.output)
         if node.op_type in CONVOLUTIONS:
             part.nodes.setdefault(node.name, OUTPUT)

@@ -18,10 +18,11 @@ import onnx
 
 from edgeprune.artifacts import QuantizedModel, no_progress, part_of
 from edgeprune.calibration import histogram, onnx_runs
+from edgeprune.calibration.closed_form import closed_form_ranges
 from edgeprune.calibration.observers import MinMax
 from edgeprune.errors import UsageError
 from edgeprune.export import qdq
-from edgeprune.export.calibrate import CalibrationInputs, calibrate, compared
+from edgeprune.export.calibrate import FEWEST, CalibrationInputs, calibrate, compared
 from edgeprune.export.float_part import float_part
 from edgeprune.export.quantized_checks import check_kernels, check_outputs, check_weights
 from edgeprune.export.weight_rounding import Nearest
@@ -78,6 +79,7 @@ class Quantize:
         count: Number of inputs that ranges are read off (more: wider ranges, slower).
         held_out: Number of further inputs that fidelity is measured on (more: surer, slower).
         keep_float: Globs of names of nodes, or of layers, that stay float.
+        image_free: Take ranges from BatchNorm statistics alone; images then only judge.
         input_range: Lowest and highest value of each input; empty: pixels' where the network
             plainly takes pixels, else unknown, and the first layer stays float.
         weight_rounding: How weights become codes.
@@ -89,6 +91,7 @@ class Quantize:
     count: int = 256
     held_out: int = 64
     keep_float: tuple[str, ...] = ()
+    image_free: bool = False
     input_range: tuple[Range, ...] = ()
     weight_rounding: WeightRounding = Nearest()  # noqa: RUF009 - frozen
 
@@ -136,10 +139,9 @@ class Quantize:
             raise UsageError(f"int8 needs --opset {FIRST_OPSET} or more, not {exported.opset}")
         report = progress or no_progress
         report(0.0, "exporting the network's twin")
-        inputs = CalibrationInputs(self.images, self.count, self.held_out, self.input_range, seed)
-        known = calibrate(network, exported, target, inputs)
+        known = calibrate(network, exported, target, self._inputs(seed))
         report(0.7, "reading ranges")
-        return Ranges(known, self._ranges(known))
+        return Ranges(known, self._ranges(known, network))
 
     def written(
         self,
@@ -165,7 +167,11 @@ class Quantize:
         report(0.0, "quantizing")
         unknown = [name for name, range_ in known.input_ranges.items() if range_ is None]
         part = float_part(
-            known.model.graph, unknown_inputs=unknown, keep=self.keep_float, slower=slower
+            known.model.graph,
+            unknown_inputs=unknown,
+            keep=self.keep_float,
+            slower=slower,
+            unranged=set(onnx_runs.float_tensors(known.model)) - ranges.keys(),
         )
         quantized = self._codes(known, ranges, part)
         report(0.4, "proving the quantized file")
@@ -208,8 +214,21 @@ class Quantize:
             return self.activations
         return "s8" if platform.machine().lower() in ARM else "u8"
 
-    def _ranges(self, known: Calibration) -> dict[str, Range]:
+    def _inputs(self, seed: int) -> CalibrationInputs:
+        """Where the inputs come from, that are read off or judge."""
+        return CalibrationInputs(
+            images=self.images,
+            count=FEWEST if self.image_free else self.count,
+            held_out=self.held_out,
+            ranges=self.input_range,
+            seed=seed,
+            twin=not self.image_free,
+        )
+
+    def _ranges(self, known: Calibration, network: SourceModel) -> dict[str, Range]:
         """The range of every activation."""
+        if self.image_free:
+            return closed_form_ranges(network, known.model, known.input_ranges)
         names = onnx_runs.float_tensors(known.reference)
 
         def run() -> Iterator[dict[str, Array]]:

@@ -212,3 +212,13 @@ def test_an_opset_without_scales_by_channel_is_refused(chain: Pair, tmp_path: Pa
     old = dataclasses.replace(chain.exported, opset=12)
     with pytest.raises(UsageError, match="--opset 13"):
         Quantize()(chain.source, old, TARGET, tmp_path / "x.onnx")
+
+
+def test_ranges_from_statistics_alone_make_as_true_a_file(chain: Pair, tmp_path: Path) -> None:
+    def no_export(*_: object) -> None:
+        pytest.fail("nothing needs a twin")
+
+    quantize = dataclasses.replace(QUICK, image_free=True)
+    found = quantize(chain.source, chain.exported, no_export, tmp_path / "free.onnx")
+    assert found.fidelity.relative_error < 0.15
+    assert found.kernels.most_codes <= 1
