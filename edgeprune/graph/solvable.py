@@ -26,7 +26,7 @@ def solvable(what: str, way_out: str) -> Iterator[None]:
     """
     try:
         yield
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         said = first_line(error)
         raise ModelUnsupported(
             f"{what}: the network's numbers are too extreme to solve for; {way_out} ({said[:80]})"
