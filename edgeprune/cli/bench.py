@@ -142,12 +142,11 @@ def _models(original: Path, compressed: Path | None) -> tuple[Path, ...]:
                 raise UsageError(f"'{original}' holds no {path.name}: edgeprune compress makes one")
         return pair
     models = (original, compressed) if compressed else (original,)
-    for model in models:
-        if not model.is_file():  # a pipe would be waited for, a device has no end
-            raise UsageError(f"'{model}' is not a regular file")
     for path in models:
         if path.is_dir():
             raise UsageError(f"'{path}' is a folder: name a file in it, or one run directory alone")
+        if not path.is_file():  # a pipe would be waited for, a device has no end
+            raise UsageError(f"'{path}' is not a regular file")
     return models
 
 

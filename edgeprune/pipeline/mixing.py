@@ -14,7 +14,9 @@ import onnx
 from edgeprune import bench
 from edgeprune.bench.operators import operator_times
 from edgeprune.calibration.mixed_precision import float_layers, quantized_nodes
+from edgeprune.errors import VerificationFailed
 from edgeprune.export.calibrate import with_names
+from edgeprune.pipeline.stage_log import marking_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,23 +49,27 @@ def mixed(
     exported, quantized = files
     if config.bench is None or config.bench.device.measures != "latency":
         return quantized
-    with log.stage("mix precisions") as stage:
-        slower = _slower(exported.path, quantized.path, config.bench)
-        if not slower:
-            stage.detail = "no layer is faster in float"
-            return quantized
-        path = quantized.path.with_name(f"mixed.{quantized.path.name}")
-        candidate = quantize.written(prepared, path, stage.progress, slower=slower)
-        ratio = bench.compare(quantized.path, path, config.bench, stage.progress).latency
-        stage.detail = (
-            f"{len(slower)} nodes in float: {ratio.value:.2f}× ({ratio.low:.2f}-{ratio.high:.2f}) "
-            "of the latency with all in 8 bits"
-        )
-        if ratio.value >= 1:
-            path.unlink()
-            return quantized
-        path.replace(quantized.path)
-        return replace(candidate, path=quantized.path)
+    path = quantized.path.with_name(f"mixed.{quantized.path.name}")
+    with log.stage("mix precisions") as stage, marking_failure(stage):
+        try:
+            slower = _slower(exported.path, quantized.path, config.bench)
+            if not slower:
+                stage.detail = "no layer is faster in float"
+                return quantized
+            candidate = quantize.written(prepared, path, stage.progress, slower=slower)
+            ratio = bench.compare(quantized.path, path, config.bench, stage.progress).latency
+            stage.detail = (
+                f"{len(slower)} nodes in float: {ratio.value:.2f}× ({ratio.low:.2f}-"
+                f"{ratio.high:.2f}) of the latency with all in 8 bits"
+            )
+            if ratio.value < 1:
+                path.replace(quantized.path)
+                return replace(candidate, path=quantized.path)
+        except VerificationFailed as error:
+            stage.status, stage.detail = "degraded", f"all stay in 8 bits: {error}"
+        finally:
+            path.unlink(missing_ok=True)
+    return quantized
 
 
 def _slower(original: Path, quantized: Path, settings: bench.BenchSettings) -> tuple[str, ...]:

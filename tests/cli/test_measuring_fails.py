@@ -128,7 +128,7 @@ def test_a_run_whose_files_of_two_precisions_cannot_be_compared_stays_whole(chai
     assert ran.code == 8
     assert "exit code 9" in ran.error
     failed = [stage.name for stage in decode(Path("run")).stages if stage.status == "failed"]
-    assert failed == ["bench int8 / fp32", "bench"]
+    assert failed == ["mix precisions", "bench int8 / fp32", "bench"]
     assert Path("run/compressed.onnx").is_file()
     assert ep.load("run")
 

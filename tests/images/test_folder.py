@@ -93,7 +93,7 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
 
 
 def test_a_network_that_takes_no_images_is_refused(ten: Path) -> None:
-    with pytest.raises(UsageError, match="takes images, not 1x10"):
+    with pytest.raises(UsageError, match=r"takes one image .* not 1x10"):
         Folder(ten)(taking(InputSpec(((1, 10),))), 5, 0)
 
 

@@ -282,10 +282,10 @@ def test_the_original_is_recorded_once_and_its_moments_propagated_once(
     network, seen = zoo.build("residual"), {"recorded": 0, "propagated": 0}
     record, propagate = recording.trace_operators, propagation._reads_by_layer
 
-    def recorded(module: nn.Module, shapes: Any) -> Any:
+    def recorded(module: nn.Module, *given: Any) -> Any:
         same = [p.shape for p in module.parameters()] == [p.shape for p in network.parameters()]
         seen["recorded"] += same
-        return record(module, shapes)
+        return record(module, *given)
 
     def propagated(*given: Any) -> Any:
         seen["propagated"] += 1
