@@ -6,17 +6,20 @@ Pipes, devices, links, folders, pictures that swell, and paths that look like so
 from __future__ import annotations
 
 import os
-import struct
-import zlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostile_networks import names
 from parsers import CORPUS
 from sandbox import Case
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+
+from pictures_by_hand import png  # found beside the tests
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 KIND = "arguments, paths, devices, images"
 
@@ -80,15 +83,15 @@ def cases(work: Path, canary: Path) -> Iterator[Case]:
     dry = ("compress", "model.pt", "--dry-run")
     for flag in FLAGS:
         for value in NUMBERS:
-            yield Case(KIND, f"{flag} {value[:20]!r}", ((*dry, f"{flag}={value}"),))
+            yield Case(f"{flag} {value[:20]!r}", ((*dry, f"{flag}={value}"),))
     for flag in WORDS:
         for value in names(str(canary / "ran"))[::3]:
-            yield Case(KIND, f"{flag} {value[:20]!r}", ((*dry, flag, value),))
+            yield Case(f"{flag} {value[:20]!r}", ((*dry, flag, value),))
     for address in ADDRESSES:
         commands = (("doctor", "--device", address), ("bench", "model.onnx", "--device", address))
-        yield Case(KIND, f"device {address[:30]!r}", commands)
+        yield Case(f"device {address[:30]!r}", commands)
     for name, commands in (*_places(work), *_pictures(work), *_gates()):
-        yield Case(KIND, name, commands)
+        yield Case(name, commands)
 
 
 def _places(work: Path) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
@@ -172,11 +175,5 @@ def _gates() -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
 
 
 def _png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    pixels = chunk(b"IDAT", zlib.compress(bytes(min(3 * width * height, 10_000_000))))
-    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
+    """A picture with all of its pixels, up to 10 MB of them."""
+    return png(width, height, bytes(min(3 * width * height, 10_000_000)))

@@ -76,7 +76,7 @@ def _case(work: Path, path: Path, net: nn.Module, name: str) -> Case:
     torch.save(net, path)
     at, shape = str(path.relative_to(work)), ("--input", "1x3x8x8")
     run = ("compress", at, *shape, "--opset", "17", "--no-bench", "--recover", "analytic", "-o")
-    return Case(KIND, name, (("inspect", at, *shape), (*run, f"out/{path.stem}")))
+    return Case(name, (("inspect", at, *shape), (*run, f"out/{path.stem}")))
 
 
 def _attributes() -> Iterator[tuple[str, Change]]:

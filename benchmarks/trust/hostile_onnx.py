@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KIND = "ONNX and other runtimes' files"
+RUNTIMES = {"pt2": "torch", "pte": "executorch", "tflite": "litert"}
 SIZES = (0, -1, 2**31, 2**40, 2**62)
 
 
@@ -27,15 +28,13 @@ def cases(work: Path, canary: Path) -> Iterator[Case]:
         path = folder / f"{number}.onnx"
         path.write_bytes(model.SerializeToString() if isinstance(model, onnx.ModelProto) else model)
         at = str(path.relative_to(work))
-        yield Case(KIND, name, (("bench", at, "--seconds", "0.2"), ("inspect", at)))
+        yield Case(name, (("bench", at, "--seconds", "0.2"), ("inspect", at)))
     for name, content in _others(str(canary / "ran")):
         (folder / name).write_bytes(content)
         at = str((folder / name).relative_to(work))
-        runtime = {"pt2": "torch", "pte": "executorch", "tflite": "litert"}.get(
-            at[-3:].strip("."), "torch"
-        )
+        runtime = RUNTIMES.get(name.rpartition(".")[2], "torch")
         bench = ("bench", at, "--runtime", runtime, "--seconds", "0.2")
-        yield Case(KIND, name, (bench, ("inspect", at), ("compress", at, "--dry-run")))
+        yield Case(name, (bench, ("inspect", at), ("compress", at, "--dry-run")))
 
 
 def _models(marker: str) -> Iterator[tuple[str, Any]]:

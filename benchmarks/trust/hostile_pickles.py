@@ -8,15 +8,21 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import sys
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from sandbox import Case
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+
+import pickles_by_hand as by_hand  # found beside the tests
+from pickles_by_hand import imported, text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 KIND = "pickles"
 
@@ -40,14 +46,14 @@ EVALUATIONS = (
 """Given Python's source."""
 
 WAYS: dict[str, Callable[[str, str, bytes], bytes]] = {
-    "REDUCE": lambda m, n, a: _global(m, n) + b"(" + a + b"tR",
-    "STACK_GLOBAL": lambda m, n, a: _text(m) + _text(n) + b"\x93(" + a + b"tR",
+    "REDUCE": lambda m, n, a: imported(m, n) + b"(" + a + b"tR",
+    "STACK_GLOBAL": lambda m, n, a: text(m) + text(n) + b"\x93(" + a + b"tR",
     "INST": lambda m, n, a: b"(" + a + f"i{m}\n{n}\n".encode(),
-    "OBJ": lambda m, n, a: b"(" + _global(m, n) + a + b"o",
-    "NEWOBJ": lambda m, n, a: _global(m, n) + b"(" + a + b"t\x81",
-    "NEWOBJ_EX": lambda m, n, a: _global(m, n) + b"(" + a + b"t}\x92",
-    "memo": lambda m, n, a: _global(m, n) + b"q\x050h\x05(" + a + b"tR",
-    "BUILD": lambda m, n, a: _module() + _state(_global(m, n)) + a + b"b",
+    "OBJ": lambda m, n, a: b"(" + imported(m, n) + a + b"o",
+    "NEWOBJ": lambda m, n, a: imported(m, n) + b"(" + a + b"t\x81",
+    "NEWOBJ_EX": lambda m, n, a: imported(m, n) + b"(" + a + b"t}\x92",
+    "memo": lambda m, n, a: imported(m, n) + b"q\x050h\x05(" + a + b"tR",
+    "BUILD": lambda m, n, a: _module() + _state(imported(m, n)) + a + b"b",
 }
 
 NAMES = (
@@ -84,17 +90,17 @@ def cases(work: Path, canary: Path) -> Iterator[Case]:
     folder.mkdir()
     for number, (name, program) in enumerate(_programs(str(canary / "ran"))):
         path = folder / f"{number}.pt"
-        (_older if name.startswith("older") else _archive)(path, program)
+        (_older if name.startswith("older") else by_hand.archive)(path, program)
         at = str(path.relative_to(work))
-        yield Case(KIND, name, (("inspect", at), ("compress", at, "--dry-run")))
+        yield Case(name, (("inspect", at), ("compress", at, "--dry-run")))
     for name, content in _shapes():
         path = folder / f"{name}.pt"
         path.write_bytes(content)
-        yield Case(KIND, name, (("inspect", str(path.relative_to(work))),))
+        yield Case(name, (("inspect", str(path.relative_to(work))),))
 
 
 def _programs(marker: str) -> Iterator[tuple[str, bytes]]:
-    shell, source = _text(f"touch {marker}"), _text(f"open({marker!r}, 'w')")
+    shell, source = text(f"touch {marker}"), text(f"open({marker!r}, 'w')")
     for targets, argument in ((CALLS, shell), (EVALUATIONS, source)):
         for target in targets:
             module, _, name = target.rpartition(".")
@@ -116,7 +122,7 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "doubled tuples", b")" + b"\x85" + b"2\x86" * 60
     yield "doubled lists", b"](l" + b"(22l" * 40
     yield "a list in itself", b"]q\x00h\x00a"
-    yield "a dictionary in itself", b"}q\x00" + _text("x") + b"h\x00s"
+    yield "a dictionary in itself", b"}q\x00" + text("x") + b"h\x00s"
     yield "a huge number", b"\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01"
     yield "a negative length", b"\x8b" + struct.pack("<i", -1)
     yield "a huge text", b"\x8d" + struct.pack("<Q", 2**62) + b"x"
@@ -127,17 +133,15 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "a persistent name", b"Pos.system\n"
     yield "a buffer out of band", b"\x97"
     yield "digits without end", b"I" + b"9" * 400_000 + b"\n"
-    ordered = _global("collections", "OrderedDict")
+    ordered = by_hand.name("collections.OrderedDict")
     yield "an ordered dictionary of a huge list", ordered + b"(" + b"N" * 200_000 + b"ltR"
     for count, offset, size, stride in (
         (4, 0, (2**40,), (0,)), (4, 2**40, (2,), (1,)), (4, -1, (2,), (1,)), (4, 0, (-2,), (1,)),
         (2**40, 0, (4,), (1,)), (-4, 0, (4,), (1,)), (4, 0, (2, 2), (2**62, 1)), (4, 0, (9,), (1,)),
         (4, 0, (0,) * 70, (1,) * 70), (4, 0, (1,), (2**70,)),
     ):  # fmt: skip
-        yield (
-            f"tensor {count} {offset} {size[:2]} {stride[:2]}",
-            _tensor(count, offset, size, stride),
-        )
+        made = by_hand.tensor(by_hand.storage(count), offset, size, stride)
+        yield f"tensor {count} {offset} {size[:2]} {stride[:2]}", by_hand.dictionary(weight=made)
 
 
 def _shapes() -> Iterator[tuple[str, bytes]]:
@@ -178,45 +182,15 @@ def _shapes() -> Iterator[tuple[str, bytes]]:
         )
 
 
-def _archive(path: Path, program: bytes) -> None:
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("archive/data.pkl", b"\x80\x02" + program + b".")
-        file.writestr("archive/data/0", struct.pack("<4f", 1, 2, 3, 4))
-        file.writestr("archive/version", "3\n")
-        file.writestr("archive/byteorder", "little")
-
-
 def _older(path: Path, program: bytes) -> None:
     head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
     start = b"".join(pickle.dumps(each, 2) for each in head)
     path.write_bytes(start + b"\x80\x02" + program + b"." + pickle.dumps([], 2))
 
 
-def _tensor(count: int, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> bytes:
-    stored = (_text("storage"), _global("torch", "FloatStorage"), _text("0"), _text("cpu"))
-    storage = b"(" + b"".join(stored) + _number(count) + b"tQ"
-    shape = b"".join(b"(" + b"".join(map(_number, each)) + b"t" for each in (size, stride))
-    hooks = _global("collections", "OrderedDict") + b")R"
-    build = _global("torch._utils", "_rebuild_tensor_v2")
-    made = build + b"(" + storage + _number(offset) + shape + b"\x89" + hooks + b"tR"
-    return b"}" + _text("weight") + made + b"s"
-
-
 def _module() -> bytes:
-    return _global("torch.nn.modules.activation", "ReLU") + b")\x81"
+    return imported("torch.nn.modules.activation", "ReLU") + b")\x81"
 
 
 def _state(value: bytes) -> bytes:
-    return b"}" + _text("__setstate__") + value + b"sb"
-
-
-def _global(module: str, name: str) -> bytes:
-    return f"c{module}\n{name}\n".encode()
-
-
-def _text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
-
-
-def _number(value: int) -> bytes:
-    return b"\x8a\x0a" + value.to_bytes(10, "little", signed=True)
+    return b"}" + text("__setstate__") + value + b"sb"

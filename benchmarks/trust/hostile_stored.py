@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from sandbox import Case
 
+from edgeprune import tensor_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -30,7 +32,7 @@ def cases(work: Path, canary: Path) -> Iterator[Case]:
     with good.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         texts = json.loads(file.read(length))["__metadata__"]
-    for mark in ("sha256", "checked-by"):
+    for mark in (tensor_file.DIGEST, tensor_file.MARK):
         del texts[mark]
     tensors = load_file(good)
     files = [(name, to_bytes(tensors, {**texts, **new})) for name, new in _texts(texts, canary)]
@@ -40,7 +42,7 @@ def cases(work: Path, canary: Path) -> Iterator[Case]:
         (run / "compressed.safetensors").write_bytes(content)
         at = str(run.relative_to(work))
         export = ("export", at, "--opset", "17", "-o", f"out/{number}")
-        yield Case(KIND, name, (("inspect", f"{at}/compressed.safetensors"), export))
+        yield Case(name, (("inspect", f"{at}/compressed.safetensors"), export))
 
 
 def _texts(texts: dict[str, str], canary: Path) -> Iterator[tuple[str, dict[str, str]]]:

@@ -39,7 +39,7 @@ def cases(work: Path, canary: Path) -> Iterator[Case]:
         path = folder / f"{number}.{'yaml' if kind == 'recipe' else 'json'}"
         path.write_bytes(content)
         at = str(path.relative_to(work))
-        yield Case(KIND, f"{kind}: {name}", _commands(kind, at, number))
+        yield Case(f"{kind}: {name}", _commands(kind, at, number))
 
 
 def _commands(kind: str, at: str, number: int) -> tuple[tuple[str, ...], ...]:
@@ -63,8 +63,8 @@ def _texts(marker: str) -> Iterator[tuple[str, str, bytes]]:
         good = json.dumps(tree).encode()
         for seed in range(60):
             yield kind, f"changed {seed}", json_tree(good, Random(f"{kind} {seed}"))
-        for key in tree:
-            for value in VALUES[seed % 5 :: 7]:
+        for place, key in enumerate(tree):
+            for value in VALUES[place % 7 :: 7]:
                 yield kind, f"{key} {str(value)[:20]!r}", json.dumps({**tree, key: value}).encode()
         for name in names(marker)[::2]:
             text = good.decode().replace('"0"', json.dumps(name)).replace('"net"', json.dumps(name))

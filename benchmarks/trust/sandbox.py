@@ -3,7 +3,8 @@
 The process is forked from a server that has imported edgeprune and torch, so an input takes a
 fraction of a second. Payloads of inputs make a file in the canary folder: code has run if there is
 one. What lies in the home folder, the canary folder and the working directory is compared before
-and after; what a command may write is the folder ``out`` and edgeprune's cache.
+and after; what a command may write is ``out`` and ``runs`` in the working directory, and
+edgeprune's cache.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ LIMIT_BYTES = 1 << 30
 PATIENCE_S = 120.0
 """Wall-clock seconds after which a command is killed: it hangs."""
 
+RESULTS = (("work", "out"), ("work", "runs"))
+"""Folders that commands write to: where the command line says so, or by default."""
+
 FONTS = "home/.cache/matplotlib"
 """What matplotlib keeps of the fonts it found is its own, and not of any input."""
 
@@ -51,7 +55,6 @@ PRELOADED = [
 class Case:
     """An input and the command lines that take it, relative to the working directory."""
 
-    kind: str
     name: str
     commands: tuple[tuple[str, ...], ...]
 
@@ -126,11 +129,12 @@ class Sandbox:
             process.join()
         cpu, peak = usage or (0.0, 0)
         seen = Seen(code, cpu, peak, log.read_text(encoding="utf-8", errors="replace"))
-        changed = {name for name, state in self._files().items() if before.get(name) != state}
-        changed |= before.keys() - self._files().keys()
+        after = self._files()
+        changed = {name for name, state in after.items() if before.get(name) != state}
+        changed |= before.keys() - after.keys()
         seen.ran = sorted(name for name in changed if name.startswith("canary/"))
         seen.written = sorted(name for name in changed if not name.startswith("canary/"))
-        for name in changed & self._files().keys() - before.keys():
+        for name in changed & after.keys() - before.keys():
             (self.folder / name).unlink()
         return seen
 
@@ -140,7 +144,7 @@ class Sandbox:
         for top in ("work", "canary", "home"):
             for path in (self.folder / top).rglob("*"):
                 inside = path.relative_to(self.folder)
-                allowed = inside.parts[1] in ("out", "runs") or str(inside).startswith(FONTS)
+                allowed = inside.parts[:2] in RESULTS or str(inside).startswith(FONTS)
                 if not path.is_dir() and not allowed:
                     status = path.lstat()
                     found[str(inside)] = (status.st_size, status.st_mtime_ns, status.st_ino)

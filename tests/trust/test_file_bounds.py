@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import struct
 import zipfile
 from typing import TYPE_CHECKING
@@ -28,6 +27,15 @@ HUGE = 1 << 40
 
 def load(path: Path) -> object:
     return unpickle(path, Allowed())
+
+
+def outcome(path: Path) -> str:
+    """Whether a file is read or refused; another error goes on."""
+    try:
+        load(path)
+    except EdgepruneError:
+        return "refused"
+    return "read"
 
 
 def test_tensors_are_what_torch_reads(tmp_path: Path) -> None:
@@ -182,5 +190,4 @@ def test_a_mutated_program_is_read_or_refused(
         by_hand.archive(tmp_path / "m.pt", bytes(program[2:-1]), 1 << 14)
     else:
         (tmp_path / "m.pt").write_bytes(program)
-    with contextlib.suppress(EdgepruneError):
-        load(tmp_path / "m.pt")
+    assert outcome(tmp_path / "m.pt") in ("read", "refused")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zipfile
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from pictures_by_hand import png
 from report_examples import full
 
 import edgeprune as ep
@@ -26,18 +26,6 @@ from edgeprune.report import formats
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def png(width: int, height: int) -> bytes:
-    """A PNG file of this size by its header, with one byte of image."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\0")), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value)) + value.encode()
+    content = value.encode()
+    return b"X" + struct.pack("<I", len(content)) + content
 
 
 def number(value: int) -> bytes:
@@ -21,6 +22,11 @@ def number(value: int) -> bytes:
 
 def name(full: str) -> bytes:
     module, _, attribute = full.rpartition(".")
+    return imported(module, attribute)
+
+
+def imported(module: str, attribute: str) -> bytes:
+    """What a module has, or what lies in something that it has: the attribute may have dots."""
     return f"c{module}\n{attribute}\n".encode()
 
 
