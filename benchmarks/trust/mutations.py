@@ -19,7 +19,6 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import time
 import traceback
 import warnings
@@ -29,7 +28,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mutators import RAW, mutated
-from parsers import PARSERS, REFUSALS, Parser
+from parsers import PARSERS, REFUSALS, Parser, is_refusal, read_bytes
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -119,7 +118,7 @@ def _work(theirs: Connection, name: str, places: range, seed: int) -> None:
     signal.signal(signal.SIGALRM, _hang)
     parser = PARSERS[name]
     try:
-        good = {path: _read(parser, path.read_bytes(), path.name) for path in parser.files()}
+        good = {path: read_bytes(parser, path.name, path.read_bytes()) for path in parser.files()}
     except REFUSALS as error:
         print(error, file=sys.stderr)
         os._exit(UNFIT)
@@ -145,26 +144,17 @@ def _outcome(parser: Parser, data: bytes, name: str, expected: object) -> tuple[
     signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
     started = time.process_time()
     try:
-        found = _read(parser, data, name)
-    except REFUSALS as error:
-        # A refusal without an exit code of its own would be called a bug.
-        refused = getattr(error, "exit_code", 2) != 1
-        return ("refused", "") if refused else ("error", repr(error))
+        found = read_bytes(parser, name, data)
     except Hung:
         return "hung", f"{time.process_time() - started:.0f} s of CPU"
     except BaseException as error:
+        if is_refusal(error):
+            return "refused", ""
         where = traceback.extract_tb(error.__traceback__)[-1]
         return "error", f"{error!r:.200} ({Path(where.filename).name}:{where.lineno})"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return ("taken", "") if expected is None or found == expected else ("changed", str(found)[:200])
-
-
-def _read(parser: Parser, data: bytes, name: str) -> object:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(data)
-        return parser.read(path)
 
 
 def _hang(*_: object) -> NoReturn:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import click
 from mutators import Mutator, archive, header, json_tree, lines, number, program, protobuf
@@ -36,7 +38,7 @@ from edgeprune.report import files, formats, gates, model_file
 from edgeprune.training.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 REFUSALS = (EdgepruneError, click.ClickException, click.exceptions.Exit, click.Abort)
 """How a bad input may end."""
@@ -65,6 +67,19 @@ class Parser:
         return sorted((CORPUS / self.seeds).iterdir())
 
 
+def read_bytes(parser: Parser, name: str, data: bytes) -> object:
+    """What a parser makes of a file with this name and content, alone in a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(data)
+        return parser.read(path)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an input may end so; the command line calls what ends with 1 a bug."""
+    return isinstance(error, REFUSALS) and getattr(error, "exit_code", 2) != 1
+
+
 def _network(path: Path) -> object:
     return load(path, LoadOptions()).sha256
 
@@ -78,14 +93,6 @@ def _weights(path: Path) -> object:
 def _stored(path: Path) -> object:
     network = load_run(path)
     return load(path, LoadOptions()).sha256, [type(each) for each in network.modules()]
-
-
-def _plan(path: Path) -> object:
-    return plan_file.read(path)
-
-
-def _recipe(path: Path) -> object:
-    return read_recipe(path)
 
 
 def _report(path: Path) -> object:
@@ -112,7 +119,7 @@ def _picture(path: Path) -> object:
 def _own_files(path: Path) -> object:
     """The list of what this user's edgeprune wrote, in the cache folder."""
     path.rename(path.with_name(own_files.LIST))
-    with _environment("EDGEPRUNE_CACHE", str(path.parent)):
+    with mock.patch.dict(os.environ, {"EDGEPRUNE_CACHE": str(path.parent)}):
         return own_files.is_own(Path(__file__))
 
 
@@ -131,24 +138,12 @@ def _arguments(path: Path) -> object:
         return sorted(context.params)
 
 
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
-
-
 PARSERS: dict[str, Parser] = {
     "network (.pt)": Parser("networks", _network, (archive, archive), checked=True),
     "weights (.pt, .safetensors)": Parser("weights", _weights, (archive, header)),
     "stored network, blueprint": Parser("stored", _stored, (header, header), checked=True),
-    "plan": Parser("plans", _plan, (json_tree,), checked=True),
-    "recipe": Parser("recipes", _recipe, (lines,)),
+    "plan": Parser("plans", plan_file.read, (json_tree,), checked=True),
+    "recipe": Parser("recipes", read_recipe, (lines,)),
     "report": Parser("reports", _report, (json_tree, json_tree)),
     "ONNX": Parser("onnx", _onnx, (protobuf, protobuf)),
     "image set": Parser("image-sets", _image_set, (header,), checked=True),
