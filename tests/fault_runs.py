@@ -17,12 +17,13 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 import traceback
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
@@ -175,6 +176,21 @@ def killed(scene: Scene, kinds: tuple[str, ...]) -> Iterator[Met]:
         resumable = any((scene.folder / "run.partial").rglob("*.pt"))
         yield Met(f"kill at {name}", number, stage, call, code, _broken_by_a_kill(scene), resumable)
         number += 1
+
+
+def killed_in_a_process(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    """What the kills came to, in a process of its own that may fork: arguments as for ``main``."""
+    paths = (Path(ep.__file__).parents[1], Path(__file__).parent, os.environ.get("PYTHONPATH", ""))
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    ran = subprocess.run(
+        [sys.executable, __file__, folder, *arguments],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
 def _meet(scene: Scene, injector: Injector) -> int:

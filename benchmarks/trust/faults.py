@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import errno
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -26,13 +24,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(HERE / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
-import fault_runs  # noqa: E402 - found beside the tests
-import torch  # noqa: E402
+import fault_runs  # found beside the tests
+import torch
+from fault_injection import CALLS
 
-CALLS = ("open", "mkdir", "rename", "fsync")
 ERRORS = {"full": errno.ENOSPC, "broken": errno.EIO}
 KILLS = {
     "killed at a call": ("supervise", *CALLS),
@@ -72,14 +69,8 @@ def failed(kind: str, folder: Path) -> list[Row]:
 
 
 def killed(kind: str, folder: Path) -> list[Row]:
-    """Every run that is killed, in a process of its own: it forks."""
-    paths = (HERE, HERE / "tests", os.environ.get("PYTHONPATH", ""))
-    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, paths))}
-    command = [sys.executable, fault_runs.__file__, str(folder), *KILLS[kind]]
-    ran = subprocess.run(
-        command, env=os.environ | settings, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return [{**json.loads(line), "kind": kind} for line in ran.stdout.splitlines()]
+    """Every run that is killed."""
+    return [{**row, "kind": kind} for row in fault_runs.killed_in_a_process(folder, *KILLS[kind])]
 
 
 def table(rows: list[Row]) -> str:

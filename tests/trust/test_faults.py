@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +14,9 @@ if sys.platform != "linux":
 import fault_runs
 from fault_injection import CALLS, FULL
 
-import edgeprune
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fault_runs import Met, Scene
 
@@ -54,23 +49,8 @@ def test_a_call_that_fails_costs_no_earlier_run_and_leaves_nothing(
     assert all(each.code == 2 for each in met) or kind in ("open", "mkdir")
 
 
-def killed(folder: Path, *arguments: str) -> list[dict[str, object]]:
-    """Runs killed at every call of a kind, in a process that may fork."""
-    paths = (Path(edgeprune.__file__).parents[1], Path(fault_runs.__file__).parent)
-    where = os.pathsep.join((*map(str, paths), os.environ.get("PYTHONPATH", "")))
-    ran = subprocess.run(
-        [sys.executable, fault_runs.__file__, folder, *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": where},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return [json.loads(line) for line in ran.stdout.splitlines()]
-
-
 def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path: Path) -> None:
-    met = killed(tmp_path, "supervise", "stage")
+    met = fault_runs.killed_in_a_process(tmp_path, "supervise", "stage")
     assert {"trace", "prune", "recover", "save", "export compressed"} <= {m["stage"] for m in met}
     assert not [each for each in met if each["broken"]]
     assert all(each["code"] == -9 for each in met)
@@ -78,7 +58,7 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_between_two_renames_too_a_kill_loses_nothing(tmp_path: Path) -> None:
-    met = killed(tmp_path, "analytic", "rename", fault_runs.TWO_RENAMES)
+    met = fault_runs.killed_in_a_process(tmp_path, "analytic", "rename", fault_runs.TWO_RENAMES)
     assert not [each for each in met if each["broken"]]
     moved = [each for each in met if str(each["call"]).endswith("/replaced")]
     assert len(moved) == 1  # and the one behind it found the place empty
