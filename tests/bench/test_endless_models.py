@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import save
 from onnx import TensorProto, helper
-from waiting import eventually
+from waiting import ended, eventually
 
 from edgeprune import bench
 from edgeprune.bench.devices import QemuArm64Device, SshDevice
@@ -127,13 +126,3 @@ def test_a_process_that_lets_no_thread_run_ends_when_nobody_waits_any_more():
     ran = subprocess.run([sys.executable, "-c", WATCHED, str(WORKER)], capture_output=True)
     assert ran.returncode == 1
     assert ran.stdout == ran.stderr == b""
-
-
-def ended(process):
-    """Gone, or dead and not yet collected by whoever adopted it."""
-    try:
-        os.kill(process, 0)
-        with open(f"/proc/{process}/stat") as file:  # noqa: PTH123
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True

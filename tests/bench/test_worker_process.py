@@ -6,11 +6,10 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from waiting import eventually
+from waiting import ended, eventually
 
 from edgeprune.bench import LocalDevice, Worker
 from edgeprune.errors import DeviceFailed
@@ -114,15 +113,7 @@ time.sleep(60)
     with pretend(script) as worker:
         worker._errors.seek(0)
         grandchild = int(worker._errors.read())
-    assert eventually(lambda: _ended(grandchild))
-
-
-def _ended(pid):
-    """Gone, or dead and not yet collected by whoever adopted it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return gone(pid)
+    assert eventually(lambda: ended(grandchild))
 
 
 def test_an_interpreter_that_is_not_there_is_named():

@@ -3,12 +3,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from waiting import ended, eventually
 
 from edgeprune.export.simplify import CHILD, signature, simplify
 
@@ -116,17 +115,8 @@ def test_a_simplifier_that_never_ends_ends_with_its_parent(tmp_path):
     program = f"import subprocess; subprocess.run({[*CHILD, 'in.onnx', 'out.onnx']!r})"
     command, pid = [sys.executable, "-c", program], tmp_path / "pid"
     with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}) as parent:
-        while not pid.exists() or not pid.read_text():
-            assert parent.poll() is None
+        started = eventually(lambda: pid.exists() and pid.read_text())
         parent.kill()
         parent.wait()
-    while _runs(int(pid.read_text())):
-        time.sleep(0.05)
-
-
-def _runs(process):
-    """Whether a process is neither gone nor dead and not yet collected."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    assert started
+    assert eventually(lambda: ended(int(pid.read_text())))

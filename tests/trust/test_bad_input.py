@@ -9,9 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -19,6 +17,7 @@ import zoo
 from invocation import CHAIN_SHAPE, edgeprune
 from report_examples import full
 from torch import nn
+from waiting import ended, eventually
 
 from edgeprune.bench import worker
 from edgeprune.blueprint import file as stored_networks
@@ -26,9 +25,6 @@ from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.report.files import as_dict, decode, save
 from edgeprune.sound_modules import require_sound
 from edgeprune.text_file import read_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -292,24 +288,8 @@ def test_a_worker_that_never_answers_ends_with_its_parent(tmp_path: Path) -> Non
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert came((tmp_path / "busy").exists)
-        assert state_of(child) in "RSD"
+        assert eventually((tmp_path / "busy").exists)
+        assert not ended(child)
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    assert came(lambda: state_of(child) in "ZX")
-
-
-def came(condition: Callable[[], bool]) -> bool:
-    """Whether something happens while one may wait for it."""
-    for _ in range(600):
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def state_of(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "X"
+    assert eventually(lambda: ended(child))
