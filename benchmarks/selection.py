@@ -18,6 +18,8 @@ import statistics
 import sys
 from pathlib import Path
 
+import zoo_networks
+
 import edgeprune as ep
 from edgeprune import evaluation
 from edgeprune.images.procedural import DeadLeaves
@@ -62,20 +64,6 @@ def compared(
     }
 
 
-def load(zoo: object, name: str) -> object:
-    """A network of the zoo with its groups and costs."""
-    entry = zoo.TABLE[name]
-    std = tuple(value / (255 * entry.scale) for value in entry.std)
-    mean = tuple(value / (255 * entry.scale) for value in entry.mean)
-    channels = entry.input_shape[0]
-    return ep.wrap(
-        zoo.load(name),
-        (1, *entry.input_shape),
-        mean=(mean * channels)[:channels],
-        std=(std * channels)[:channels],
-    )
-
-
 def main() -> None:
     """Print the table row by row and write all figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -96,7 +84,7 @@ def main() -> None:
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     results = []
     for name in options.networks:
-        source = load(zoo, name)
+        source = zoo_networks.load(zoo, name)
         images, surveyed = labelled(options.images, source.input), ep.survey(source)
         for budget in options.macs:
             for choice in ((c, s) for c in options.importance for s in options.scope):

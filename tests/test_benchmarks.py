@@ -155,6 +155,14 @@ def test_accuracy(run, models):
     assert found["images"]["all"] is None
 
 
+def test_latency(run, models):
+    printed = run("quantize/latency.py", "--models", models, "--networks", TOY, "--seconds", 0.2)
+    (row,) = rows(printed)
+    assert (row[0], len(row)) == (TOY, 5)
+    found = saved("latency.json")[TOY]
+    assert all(found[key]["low"] <= found[key]["value"] for key in ("all int8", "mixed"))
+
+
 def test_whole_line(run, models):
     short = ("--seconds", 0.1, "--budget-time", 1)
     (row,) = rows(run("whole_line.py", "--models", models, "--only", TOY, *short))

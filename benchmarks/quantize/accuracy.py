@@ -31,10 +31,12 @@ import onnxruntime
 import torch
 from onnxruntime import quantization
 
-import edgeprune as ep
 from edgeprune.artifacts import ImageKind
 from edgeprune.export import OnnxTarget, Quantize
 from edgeprune.images.given import Given
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+zoo_networks = importlib.import_module("zoo_networks")
 
 ROWS = ("fp32", "data-free", "image-free", "images", "static", "dynamic")
 IMAGES = 320
@@ -50,20 +52,6 @@ class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, Any] | None:
         image = next(self._left, None)
         return None if image is None else {"input": image[None]}
-
-
-def load(zoo: Any, name: str) -> Any:
-    """A network of the zoo, with the normalisation of its pixels."""
-    entry = zoo.TABLE[name]
-    per_pixel = 255 * entry.scale if entry.colour != "MFCC" else 1
-    mean, std = (tuple(value / per_pixel for value in each) for each in (entry.mean, entry.std))
-    channels = entry.input_shape[0]
-    return ep.wrap(
-        zoo.load(name),
-        (1, *entry.input_shape),
-        mean=(mean * channels)[:channels],
-        std=(std * channels)[:channels],
-    )
 
 
 def score(metrics: Any, path: Path, name: str, limit: int | None = None) -> float:
@@ -163,7 +151,8 @@ def main() -> None:
     results: dict[str, Any] = {}
     for name in options.networks:
         with tempfile.TemporaryDirectory() as folder:
-            found = measured(load(zoo, name), metrics, name, options.seeds, Path(folder))
+            source = zoo_networks.load(zoo, name)
+            found = measured(source, metrics, name, options.seeds, Path(folder))
         results[name] = found
         print(line(name, found), flush=True)
         options.out.write_text(json.dumps(results, indent=1), encoding="utf-8")

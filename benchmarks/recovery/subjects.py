@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from edgeprune.costs import Costs
     from edgeprune.pruning import Criterion
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+zoo_networks = importlib.import_module("zoo_networks")
+
 EXAMPLE = "cifar10_resnet"
 KEYPOINTS = "keypoints"
 EXAMPLE_FILE = Path(__file__).resolve().parents[2] / "examples" / f"{EXAMPLE}.pt"
@@ -168,18 +171,7 @@ def _adds(path: LinearPath) -> bool:
 def _of_the_zoo(name: str, folders: Folders) -> Subject:
     zoo, metrics = (_module(module, folders.models) for module in ("zoo", "metrics"))
     entry = zoo.TABLE[name]
-    channels = entry.input_shape[0]
-    if entry.colour == "MFCC":  # no pixels with a mean and a deviation
-        mean, std = (0.0,), (1.0,)
-    else:
-        mean, std = (
-            tuple(value / (255 * entry.scale) for value in values)
-            for values in (entry.mean, entry.std)
-        )
-    source = ep.wrap(
-        zoo.load(name), (1, *entry.input_shape), name=name,
-        mean=(mean * channels)[:channels], std=(std * channels)[:channels],
-    )  # fmt: skip
+    source = zoo_networks.load(zoo, name)
     inputs, truth = metrics.samples(name)
     if entry.dataset == "cifar10_test":
         return _of_cifar(source, inputs, truth, folders)
