@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, checker, helper, numpy_helper
 
 FLOAT = TensorProto.FLOAT
 
@@ -15,7 +15,9 @@ def saved(nodes, extra=()):
         nodes, "g", [value("x", FLOAT, [1, 4, 10, 10])], [value("y", FLOAT, [1, 4, 10, 10])],
         [*weights, *extra],
     )  # fmt: skip
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    checker.check_model(model)
+    return model
 
 
 def float_chain():

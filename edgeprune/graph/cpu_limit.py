@@ -29,8 +29,8 @@ def cpu_limit(
 ) -> Iterator[None]:
     """Interrupt this thread, between two bytecodes, when the block has used its CPU time.
 
-    Unlike SIGALRM this works in any thread and on any system. It insists, because Torch-Pruning's
-    tracer swallows one exception of any kind.
+    Unlike SIGALRM this works in any thread and on any system. It insists, because a
+    network's code may swallow an exception of any kind.
 
     Args:
         seconds: CPU seconds that the block may take.

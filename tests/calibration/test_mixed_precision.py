@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import onnx
 import pytest
 from qdq_chain import float_chain, quantized_chain
 
@@ -96,7 +95,3 @@ def test_where_nothing_is_faster_in_8_bits_all_stay_in_float(chain, quantized):
 
 def test_a_layer_that_is_not_quantized_is_left_as_it_is(chain):
     assert float_layers((chain, chain), times(2, 2, 2, conversion=1)) == ()
-
-
-def test_the_test_file_is_valid(quantized):
-    onnx.checker.check_model(quantized)

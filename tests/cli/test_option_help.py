@@ -8,6 +8,7 @@ import click
 import pytest
 
 from edgeprune.bench import DEVICES, RUNTIMES
+from edgeprune.calibration.observers import OBSERVERS
 from edgeprune.cli.compress import command
 from edgeprune.export import TARGETS
 from edgeprune.images.sources import SOURCES
@@ -21,7 +22,12 @@ def option(name: str) -> click.Option:
 
 @pytest.mark.parametrize(
     ("flag", "table"),
-    [("--importance", CRITERIA), ("--recover", METHODS), ("--synthesis", SOURCES)],
+    [
+        ("--importance", CRITERIA),
+        ("--recover", METHODS),
+        ("--synthesis", SOURCES),
+        ("--ranges", OBSERVERS),
+    ],
 )
 def test_help_names_every_choice(flag: str, table: Any) -> None:
     text = option(flag).help or ""
@@ -36,6 +42,7 @@ def test_help_names_every_choice(flag: str, table: Any) -> None:
         ("--target", TARGETS),
         ("--runtime", RUNTIMES),
         ("--device", DEVICES),
+        ("--ranges", OBSERVERS),
     ],
 )
 def test_default_is_a_choice(flag: str, table: Any) -> None:

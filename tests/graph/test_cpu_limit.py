@@ -49,7 +49,7 @@ def test_what_swallows_exceptions_is_stopped_all_the_same():
     def stubborn():
         try:
             work_until_stopped(clock, seconds=1.0)
-        except BaseException as error:  # as Torch-Pruning's tracer does, once
+        except BaseException as error:  # as a network's code may
             swallowed.append(error)
         work_until_stopped(clock, seconds=1.0)
 
