@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def light_copy(network: nn.Module) -> nn.Module:
+def light_copy(network: nn.Module, *, device: str | None = None) -> nn.Module:
     """A copy whose parameters share the memory of the network's; none may be written to.
 
     Args:
         network: Any network; not changed.
+        device: Where the copy's parameters and buffers are to be, tied ones still tied, which
+            ``Module.to`` would tell apart; None: where the network's are.
     """
-    shared: dict[int, object] = {
-        id(each): nn.Parameter(each.detach(), each.requires_grad) for each in network.parameters()
+    made: dict[int, object] = {
+        id(each): nn.Parameter(each.detach().to(device), each.requires_grad)
+        for each in network.parameters()
     }
-    return copy.deepcopy(network, shared)
+    if device is not None:
+        made |= {id(each): each.to(device) for each in network.buffers()}
+    return copy.deepcopy(network, made)
 
 
 def detach_from(lender: nn.Module, copied: nn.Module) -> None:

@@ -6,11 +6,11 @@ anything is computed. What the meta device cannot run is left to the proof.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
-from edgeprune.errors import VerificationFailed
+from edgeprune.errors import ModelUnsupported, VerificationFailed, failing_as
 from edgeprune.graph.failing_call import watching
 from edgeprune.graph.light_copy import light_copy
 from edgeprune.graph.outputs import tensors_in
@@ -21,39 +21,45 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import InputSpec
 
+Shapes: TypeAlias = list[torch.Size]
+"""Shapes of all outputs of a network, in order."""
 
-def on_meta(module: nn.Module, spec: InputSpec) -> nn.Module | None:
-    """A copy of a network without weights; None where it does not run like that.
+
+def on_meta(module: nn.Module, spec: InputSpec) -> tuple[nn.Module, Shapes] | None:
+    """A copy of a network without weights, and the shapes of what it gives.
 
     Args:
         module: The network; not changed.
         spec: What it takes.
+
+    Returns:
+        None where the network does not run like that.
     """
     try:
-        bare = light_copy(module).to("meta")
-        _shapes(bare, spec)
-    except Exception:  # whatever asks for values
+        with failing_as(ModelUnsupported):  # whatever asks for values
+            bare = light_copy(module, device="meta")
+            return bare, _shapes(bare, spec)
+    except ModelUnsupported:
         return None
-    return bare
 
 
-def shape_failure(pruned: nn.Module, original: nn.Module, spec: InputSpec) -> str | None:
+def shape_failure(pruned: nn.Module, expected: Shapes, spec: InputSpec) -> str | None:
     """What does not fit in a network that was cut on the meta device; None if it runs.
 
     Args:
         pruned: The network after the cut.
-        original: The network before, on the meta device.
-        spec: What both take.
+        expected: Shapes of the outputs before the cut, from :func:`on_meta`.
+        spec: What the network takes.
     """
     try:
         with watching(pruned, VerificationFailed):
             shapes = _shapes(pruned, spec)
     except VerificationFailed as failure:
         return str(failure)
-    return None if shapes == _shapes(original, spec) else "the network's output changes its shape"
+    return None if shapes == expected else "the network's output changes its shape"
 
 
 @torch.no_grad()
-def _shapes(module: nn.Module, spec: InputSpec) -> list[torch.Size]:
+def _shapes(module: nn.Module, spec: InputSpec) -> Shapes:
     inputs = [value.to("meta") for value in random_inputs(spec, batch=1)]
     return [value.shape for value in tensors_in(module(*inputs))]

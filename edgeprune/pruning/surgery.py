@@ -82,12 +82,13 @@ def failing_groups(
         is to blame.
     """
     spec = traced.source.input
-    bare = on_meta(traced.source.module, spec)
+    without_weights = on_meta(traced.source.module, spec)
     misfits: dict[str, str] = {}
-    if bare is not None:
+    if without_weights is not None:
+        bare, shapes = without_weights
         original = replace(traced, source=replace(traced.source, module=bare))
         misfits = _to_blame(
-            plan, lambda part: shape_failure(remove_channels(original, part), bare, spec)
+            plan, lambda part: shape_failure(remove_channels(original, part), shapes, spec)
         )
     rest = plan.of(tuple(entry for entry in plan.groups if entry.group not in misfits))
     return misfits | _to_blame(rest, lambda part: _failure(traced, part, tolerance))

@@ -30,6 +30,23 @@ def test_a_light_copy_shares_parameters_alone(name: str) -> None:
         assert ours.data_ptr() != theirs.data_ptr()
 
 
+def test_on_another_device_a_copy_shares_nothing_and_tied_tensors_stay_tied() -> None:
+    first, second = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+    second.weight, second.running_mean = first.weight, first.running_mean
+    network = nn.Sequential(first, second)
+    first, second = copied = light_copy(network, device="meta")
+    tensors = [*copied.parameters(), *copied.buffers()]
+    assert all(each.is_meta for each in tensors)
+    assert first.weight is second.weight
+    assert first.running_mean is second.running_mean
+    assert first.bias is not second.bias
+    ours, theirs = (
+        dict(each.named_parameters(remove_duplicate=False)) for each in (copied, network)
+    )
+    assert ours.keys() == theirs.keys()
+    assert not any(each.is_meta for each in network.state_dict().values())
+
+
 def test_what_is_detached_is_the_networks_no_more() -> None:
     network = zoo.build("shared")
     copied = light_copy(network)

@@ -154,6 +154,45 @@ def test_layers_that_inference_never_runs_become_identities():
     assert isinstance(network.aux, nn.Sequential)
 
 
+def tied_autoencoder():
+    """A convolution and the transposed one that undoes it, with one weight for both."""
+    up = nn.ConvTranspose2d(24, 16, 3, padding=1, bias=False)
+    down = nn.Conv2d(16, 24, 3, padding=1)
+    up.weight = down.weight
+    return nn.Sequential(
+        zoo.conv_bn(3, 12), zoo.conv_bn(12, 16), down, nn.ReLU(), up, zoo.conv_bn(16, 20),
+        zoo.head(20),
+    )  # fmt: skip
+
+
+def test_a_weight_of_two_layers_locks_these_alone():
+    model = traced_network(tied_autoencoder())
+    locked = {group.name: group.locked_because for group in model.groups if group.locked_because}
+    assert {group.name for group in model.prunable} == {"0.0", "5.0"}
+    assert "'2' and '4' share a parameter" in locked["2"]
+    proof = prune(model, trial_plan(model))
+    assert proof.surgery.max_rel_diff <= 1e-12
+    assert proof.module[2].weight is proof.module[4].weight
+
+
+def leaves_where(condition):
+    """A network whose forward ends the process, as a script's does that is done."""
+
+    def forward(net, x):
+        if condition(x):
+            raise SystemExit(0)
+        return net.head(net.body(x))
+
+    return Calls(forward, body=zoo.conv_bn(3, 16), head=zoo.head(16))
+
+
+@pytest.mark.parametrize("condition", [lambda x: x.is_meta, lambda x: x.dtype == torch.float64])
+def test_a_forward_that_ends_the_process_is_tried_otherwise(condition):
+    model = traced_network(leaves_where(condition))
+    assert {group.name for group in model.prunable} == {"body.0"}
+    assert prune(model, trial_plan(model)).surgery.max_rel_diff <= 1e-5
+
+
 # --- what fails -----------------------------------------------------------------------------------
 
 
