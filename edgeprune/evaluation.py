@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset
 
 from edgeprune.errors import UsageError
+from edgeprune.graph.outputs import tensors_in
 from edgeprune.images.reading import labelled, unlabelled
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _device(network: nn.Module) -> torch.device:
 
 def _logits(output: object) -> Tensor:
     """The network's first output, if it is one row of logits an image, (N, classes)."""
-    first = next((v for v in pytree.tree_leaves(output) if isinstance(v, Tensor)), None)
+    first = next(iter(tensors_in(output)), None)
     if first is None or first.dim() != 2:
         raise UsageError("--eval and --images need a network whose output is one logit a class")
     return first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,3 +112,23 @@ def test_a_damaged_image_is_named(three_classes: Path) -> None:
     images = labelled(three_classes, RGB)
     with pytest.raises(UsageError, match=r"2\.png"):
         evaluation.accuracies([Brightness(3)], images)
+
+
+@dataclass
+class Answer:
+    """An output in a class of the user's own."""
+
+    logits: Tensor
+
+
+class Wrapped(Brightness):
+    """The same guesses, in a class."""
+
+    def forward(self, x: Tensor) -> Answer:
+        return Answer(super().forward(x))
+
+
+def test_logits_are_found_in_whatever_class_they_are_returned(digits: Digits) -> None:
+    images = labelled(digits.images, RGB)
+    bare, wrapped = evaluation.accuracies([Brightness(10), Wrapped(10)], images)
+    assert bare == wrapped > 0

@@ -8,12 +8,21 @@ import torch
 import zoo
 from students import same
 from torch import nn
-from traced_zoo import plan_without, random_plan, source_of, traced, traced_network, unchanged
+from traced_zoo import (
+    Calls,
+    plan_without,
+    random_plan,
+    source_of,
+    traced,
+    traced_network,
+    unchanged,
+)
 
 from edgeprune.artifacts import ImageKind, PruningPlan, part_of
 from edgeprune.images.given import Given
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.pruning import prune
+from edgeprune.pruning.surgery import trial_plan
 from edgeprune.recovery import auto as auto_module
 from edgeprune.recovery.auto import Auto
 from edgeprune.recovery.closed_form.analytic import Analytic
@@ -219,3 +228,24 @@ def test_the_user_s_network_without_batch_norm_is_fitted_on_real_images_only():
         shown[source.kind.synthetic] = list(choice_of(done.recovered_by[-1])["errors"])
     assert shown[True] == ["none", "nm", "lbyl", "analytic"]
     assert shown[False] == ["none", "nm", "lbyl", "analytic", "reconstruct", "supervise"]
+
+
+@dataclass
+class Answer:
+    """What a network of the user's returns, of a class that only the user knows."""
+
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize("source", [DeadLeaves(), REAL], ids=["procedural", "real"])
+def test_outputs_count_in_whatever_class_they_are_returned(source):
+    network = zoo.build("no-norm")
+    errors = []
+    for wrapped in (lambda x: x, Answer):
+        model = traced_network(
+            Calls(lambda net, x, wrapped=wrapped: wrapped(net.body(x)), body=network)
+        )
+        done = Auto(source=source, images=8, steps=1)(model, prune(model, trial_plan(model)))
+        errors.append(choice_of(done.recovered_by[-1])["errors"])
+    assert errors[0] == errors[1]
+    assert errors[0]["none"] > 0

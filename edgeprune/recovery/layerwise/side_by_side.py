@@ -16,9 +16,9 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ModelUnsupported
+from edgeprune.graph.outputs import tensors_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def side_by_side(
             stack.enter_context(original.get_submodule(name).register_forward_hook(wait))
             stack.enter_context(pruned.get_submodule(name).register_forward_pre_hook(arrive))
         stack.enter_context(guide)
-        actual = _tensors(pruned(*inputs))
+        actual = tensors_in(pruned(*inputs))
         return guide.finished(), actual
 
 
@@ -154,7 +154,7 @@ class _Guide:
     @torch.no_grad()
     def _run(self) -> None:
         try:
-            self.outputs = _tensors(self.module(*self.inputs))
+            self.outputs = tensors_in(self.module(*self.inputs))
         except _Dismissed:
             pass
         except BaseException as failure:  # raised again where the pruned network runs
@@ -165,7 +165,3 @@ class _Guide:
 
 class _Dismissed(BaseException):
     """The pruned network stopped early: nobody waits for the original any more."""
-
-
-def _tensors(tree: object) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils import _pytree as pytree
 
 from edgeprune.graph.layers import channel_axis
+from edgeprune.graph.outputs import tensors_in
 from edgeprune.training import generator, indices, normalise_by_batch
 from edgeprune.training.layout import by_channel, inputs_on_device, on_device
 
@@ -169,8 +169,8 @@ class FeatureRecorder:
 
     def __call__(self, inputs: Sequence[Tensor]) -> NetworkOutputs:
         """Run the network; its features and outputs."""
-        outputs = pytree.tree_leaves(self._network(*inputs))
-        return NetworkOutputs(self.take(), [each for each in outputs if isinstance(each, Tensor)])
+        outputs = tensors_in(self._network(*inputs))
+        return NetworkOutputs(self.take(), outputs)
 
     def take(self) -> list[Tensor]:
         """Hand over the features of the last run, at each block end, and forget them."""
