@@ -47,6 +47,11 @@ def group_count(layer: nn.Module) -> int:
     return groups if isinstance(groups, int) else 1
 
 
+def is_depthwise(layer: nn.Module) -> bool:
+    """Whether a layer is a convolution each of whose groups reads a single channel."""
+    return 1 < group_count(layer) == getattr(layer, "in_channels", 0)
+
+
 def own_indices(member: Member) -> Tensor:
     """The layer's index of each channel of the group, (C,); for members with one index each."""
     return torch.tensor([indices[0] for indices in member.channels])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from edgeprune.graph.layers import NORMS
+from edgeprune.graph.layers import NORMS, is_depthwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -53,17 +53,15 @@ def _rule_of(module: nn.Module) -> Cut:
 def _cut_convolution(
     conv: nn.modules.conv._ConvNd, reads: Collection[int], makes: Collection[int]
 ) -> None:
-    if 1 < conv.groups == conv.in_channels:
+    if is_depthwise(conv):
         _cut_depthwise(conv, makes)
         return
-    out_axis, in_axis = (1, 0) if conv.transposed else (0, 1)
     if conv.transposed:  # its weight is (C_in, C_out / groups, …)
-        whole, divided = reads, _in_first_group(makes, conv.out_channels // conv.groups)
-        _narrow(conv, "weight", in_axis, whole)
-        _narrow(conv, "weight", out_axis, divided)
+        _narrow(conv, "weight", 0, reads)
+        _narrow(conv, "weight", 1, _in_first_group(makes, conv.out_channels // conv.groups))
     else:  # (C_out, C_in / groups, …)
-        _narrow(conv, "weight", out_axis, makes)
-        _narrow(conv, "weight", in_axis, _in_first_group(reads, conv.in_channels // conv.groups))
+        _narrow(conv, "weight", 0, makes)
+        _narrow(conv, "weight", 1, _in_first_group(reads, conv.in_channels // conv.groups))
     _narrow(conv, "bias", 0, makes)
     conv.in_channels -= len(reads)
     conv.out_channels -= len(makes)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, lil_array
 from torch import nn
 
-from edgeprune.graph.layers import tensor_of
+from edgeprune.graph.layers import is_depthwise, tensor_of
 from edgeprune.layer_widths import ATTRIBUTES, width_of
 
 if TYPE_CHECKING:
@@ -213,8 +213,7 @@ def _parameters(module: nn.Module, modules: Mapping[str, nn.Module], layer: str)
         tensor = tensor_of(module, layer)
         return 0, tensor.numel() if isinstance(tensor, nn.Parameter) else 0
     total = sum(parameter.numel() for parameter in owner.parameters(recurse=False))
-    depthwise = 1 < getattr(owner, "groups", 1) == getattr(owner, "out_channels", 0)
-    if depthwise or not any(hasattr(owner, name) for name in ATTRIBUTES["in"]):
+    if is_depthwise(owner) or not any(hasattr(owner, name) for name in ATTRIBUTES["in"]):
         return 0, total
     weight = owner.get_parameter("weight").numel()
     return weight, total - weight

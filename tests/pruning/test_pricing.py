@@ -68,8 +68,22 @@ def test_many_widths_are_priced_at_once():
             ),
             (1, 3, 8, 8),
         ),
+        (
+            lambda: nn.Sequential(
+                *zoo.conv_bn(3, 64), nn.Conv2d(64, 32, 3, groups=32), *zoo.conv_bn(32, 16),
+                *zoo.head(16),
+            ),
+            (1, 3, 8, 8),
+        ),
+        (
+            lambda: nn.Sequential(
+                *zoo.conv_bn(3, 16), nn.Conv2d(16, 48, 3, groups=16), *zoo.conv_bn(48, 8),
+                *zoo.head(8),
+            ),
+            (1, 3, 8, 8),
+        ),
     ],
-    ids=["perceptron", "one dimension", "transposed"],
+    ids=["perceptron", "one dimension", "transposed", "one output a group", "multiplied"],
 )  # fmt: skip
 @pytest.mark.parametrize("seed", range(3))
 def test_other_kinds_of_layers_are_priced_exactly(network, shape, seed):

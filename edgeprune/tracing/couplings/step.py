@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts.recorded import ROOT, Operation, TensorView, Value
+from edgeprune.graph.layers import is_depthwise
 from edgeprune.tracing.couplings.disjoint_sets import NOTHING, Ints
 
 if TYPE_CHECKING:
-    from edgeprune.tracing.couplings.labels import ChannelLabels
-
-if TYPE_CHECKING:
     from edgeprune.artifacts import Role
+    from edgeprune.tracing.couplings.labels import ChannelLabels
 
 Rule: TypeAlias = Callable[["Step"], "Tensor | tuple[Tensor | None, ...] | None"]
 """Computes the labels of an operator's outputs, and joins and locks what has to be."""
@@ -133,7 +132,7 @@ def is_plain(conv: nn.modules.conv._ConvNd) -> bool:
 
 def made_by(conv: nn.modules.conv._ConvNd) -> Role:
     """What a convolution is to the channels that it makes."""
-    return "depthwise" if 1 < conv.groups == conv.in_channels else "producer"
+    return "depthwise" if is_depthwise(conv) else "producer"
 
 
 def compact(labels: Tensor) -> Tensor:
