@@ -9,14 +9,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from edgeprune.errors import failing_as
+from edgeprune.graph.running import in_words, running_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import nn
 
 
 @contextmanager
@@ -30,36 +32,25 @@ def watching(
         failure: Makes the error from a message.
         what: What could not be done, to begin the message.
     """
-    calls = _Calls()
-    names = {id(module): name for name, module in network.named_modules()}
+    with running_layers(network) as running:
+        calls = _Calls(running)
 
-    def enter(module: nn.Module, _: object) -> None:
-        calls.running.append(names.get(id(module), calls.running[-1]))
+        def told(message: str) -> Exception:
+            said = f"{calls.failed} does not fit fewer channels"
+            if calls.failed is None:  # not a call but what Python made of its result
+                said = f"the code of the network does not fit fewer channels: {message}"
+            return failure(f"{what}: {said}" if what else said)
 
-    def leave(*_: object) -> None:
-        calls.running.pop()
-
-    def told(message: str) -> Exception:
-        said = f"{calls.failed} does not fit fewer channels"
-        if calls.failed is None:  # not a call but what Python made of its result
-            said = f"the code of the network does not fit fewer channels: {message}"
-        return failure(f"{what}: {said}" if what else said)
-
-    with (
-        failing_as(told),
-        register_module_forward_pre_hook(enter),
-        register_module_forward_hook(leave, always_call=True),
-        calls,
-    ):
-        yield
+        with failing_as(told), calls:
+            yield
 
 
 class _Calls(TorchFunctionMode):
     """Remembers the call that failed first, and in whose forward."""
 
-    def __init__(self) -> None:
+    def __init__(self, running: Sequence[str]) -> None:
         super().__init__()
-        self.running = [""]
+        self.running = running
         self.failed: str | None = None
 
     def __torch_function__(
@@ -68,9 +59,7 @@ class _Calls(TorchFunctionMode):
         try:
             return func(*args, **(kwargs or {}))
         except Exception:
-            layer = self.running[-1]
-            place = f"'{layer}'" if layer else "the network's forward"
-            self.failed = self.failed or f"{_call(func, args)} in {place}"
+            self.failed = self.failed or f"{_call(func, args)} in {in_words(self.running[-1])}"
             raise
 
 

@@ -1,4 +1,4 @@
-"""Trace every operator that a PyTorch module runs, for costs and moments.
+"""Trace every operator that a PyTorch module runs: channel groups, costs and moments start there.
 
 The recorder sits below autograd, so it sees functional calls, overloaded operators and fused
 modules alike, already broken down into primitive operators. A value is a tensor at one moment:
@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from edgeprune.artifacts import InputSpec
-from edgeprune.artifacts.recorded import ROOT, Kind, Operation, OperatorTrace, TensorView, Value
+from edgeprune.artifacts.recorded import Kind, Operation, OperatorTrace, TensorView, Value
 from edgeprune.deep_stack import with_room
 from edgeprune.graph.outputs import tensors_in
+from edgeprune.graph.running import running_layers
 from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def trace_operators(
     like = next(module.parameters(), torch.empty(0))
     drawn = random_inputs(InputSpec(tuple(shapes), dtypes=tuple(dtypes)), batch=1)
     inputs = [each.to(like) if each.is_floating_point() else each.to(like.device) for each in drawn]
-    recorder = _OperatorRecorder(module)
-    with _measurable(module), recorder.naming_layers():
+    with _measurable(module), running_layers(module) as running:
+        recorder = _OperatorRecorder(module, running)
         views = [recorder.made(tensor, depends=True) for tensor in inputs]
         with recorder:
             result = module(*inputs)
@@ -94,13 +94,12 @@ def _measurable(module: nn.Module) -> Iterator[None]:
 class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operator; knows which value each tensor has at the moment."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, running: Sequence[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.activation_bytes: dict[Value, int] = {}
         self.tensors: dict[Value, str] = {}
-        self._names = {id(each): name or ROOT for name, each in module.named_modules()}
-        self._running = [ROOT]
+        self._running = running
         self._values: dict[int, dict[object, Value]] = {}
         # A dead storage's address is not given out again while a weak reference to it exists.
         self._storages: dict[int, StorageWeakRef] = {}
@@ -108,22 +107,6 @@ class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for name, tensor in chain(module.named_parameters(), module.named_buffers()):
             if _geometry(tensor) not in self._values_of(tensor):
                 self.tensors[self.made(tensor, depends=False).value] = name
-
-    @contextmanager
-    def naming_layers(self) -> Iterator[None]:
-        """Keep track of the module whose forward is running."""
-
-        def enter(module: nn.Module, _: object) -> None:
-            self._running.append(self._names.get(id(module), self._running[-1]))
-
-        def leave(*_: object) -> None:
-            self._running.pop()
-
-        with (
-            register_module_forward_pre_hook(enter),
-            register_module_forward_hook(leave, always_call=True),
-        ):
-            yield
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -243,9 +226,9 @@ RESHAPES = {
     *("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze", "flatten"),
     *("detach", "alias", "lift_fresh"),
 }
-NORMS = {
+BATCH_NORMS = (
     *("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"),
     *("batch_norm_with_update", "_batch_norm_no_update", "miopen_batch_norm"),
-    *("native_layer_norm", "native_group_norm", "_fused_rms_norm"),
-}
+)
+NORMS = {*BATCH_NORMS, "native_layer_norm", "native_group_norm", "_fused_rms_norm"}
 UNTAGGED_POINTWISE = {"hardswish", "_prelu_kernel", "_to_copy", "copy", "native_dropout"}

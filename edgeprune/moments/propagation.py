@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from edgeprune.artifacts.recorded import ROOT, TensorView
+from edgeprune.artifacts.recorded import TensorView
 from edgeprune.graph.recording import operators_of
 from edgeprune.graph.rerun import rerun
+from edgeprune.graph.running import module_of
 from edgeprune.moments.calls import Call
 from edgeprune.moments.feature import FeatureMoments, Moments
 from edgeprune.moments.rules import LAYER_INPUTS, rule_of
@@ -176,8 +177,7 @@ def _stored_variances(
 
 def _is_layer(module: nn.Module, name: str) -> bool:
     """Whether the innermost module that runs is itself a layer, not a forward with bare weights."""
-    layer = module if name == ROOT else module.get_submodule(name)
-    return isinstance(layer, LAYERS)
+    return isinstance(module_of(module, name), LAYERS)
 
 
 def _results(call: Call) -> dict[TensorView, FeatureMoments | Tensor]:

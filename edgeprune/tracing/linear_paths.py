@@ -16,6 +16,7 @@ import numpy as np
 from torch import nn
 
 from edgeprune.artifacts import BatchNormed, Depthwise, Filters, LinearPath, Scaled, Sum
+from edgeprune.graph.running import module_of
 from edgeprune.tracing.couplings.step import flat
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 GATES = ("sigmoid", "hardsigmoid")
 STOPS = (
     *("slice", "split", "split_with_sizes", "select", "unbind", "index"),
-    *("native_layer_norm", "native_group_norm", "bmm", "baddbmm", "mm", "addmm", "convolution"),
+    *("bmm", "baddbmm", "mm", "addmm", "convolution"),
 )
 """Operators that no path goes through."""
 
@@ -117,7 +118,7 @@ class _Paths:
         self, operation: Operation, group: int, inputs: Sequence[Value]
     ) -> LinearPath | None:
         """Only a BatchNorm with statistics of its own is linear."""
-        running = self._couplings.module.get_submodule(operation.layer.replace("(root)", ""))
+        running = module_of(self._couplings.module, operation.layer)
         of = self._paths.get((inputs[0], group)) if inputs else None
         linear = isinstance(running, nn.modules.batchnorm._BatchNorm)
         if of is None or not linear or running.running_mean is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprune.artifacts.recorded import ROOT
 from edgeprune.errors import ModelUnsupported
-from edgeprune.graph.liveness import live_operations
+from edgeprune.graph.liveness import live_operations, tensors_read
+from edgeprune.graph.running import in_words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,16 +36,13 @@ def refuse_unrepeatable(record: OperatorTrace, module: nn.Module) -> None:
                 f"the network answers differently each time: {_place(operation)} draws random "
                 f"numbers in eval mode ({operation.name})"
             )
-    unread = _never_run(record, module)
-    for operation in record.operations:
-        asks = not operation.writes and any(
-            view.value in record.activation_bytes for view in operation.reads
+    asking = [each for each in record.operations if _asks(each, record)]
+    unread = _never_run(record, module) if asking else []
+    if unread:
+        raise ModelUnsupported(
+            f"{_place(asking[0])} branches on the data that it sees, and '{unread[0]}' did not "
+            "run for this input: one run does not show what the network does"
         )
-        if asks and unread:
-            raise ModelUnsupported(
-                f"{_place(operation)} branches on the data that it sees, and '{unread[0]}' did not "
-                "run for this input: one run does not show what the network does"
-            )
 
 
 def _draws(operation: Operation) -> bool:
@@ -54,22 +51,23 @@ def _draws(operation: Operation) -> bool:
     )
 
 
+def _asks(operation: Operation, record: OperatorTrace) -> bool:
+    """Whether an operator gives the code a number that depends on the network's input."""
+    return not operation.writes and any(
+        view.value in record.activation_bytes for view in operation.reads
+    )
+
+
 def _never_run(record: OperatorTrace, module: nn.Module) -> list[str]:
-    """Layers with parameters, none of which any operator read."""
-    read = {view.value for each in record.operations for view in each.reads}
-    known = {id(module.get_parameter(n)) for n in _parameters(record, module, read)}
+    """Layers with parameters of which none was read."""
+    read = tensors_read(record, module)
     return [
         name
         for name, layer in module.named_modules()
-        for own in [list(layer.parameters(recurse=False))]
-        if own and not any(id(parameter) in known for parameter in own)
+        for own in [[each for each, _ in layer.named_parameters(name, recurse=False)]]
+        if own and read.isdisjoint(own)
     ]
 
 
-def _parameters(record: OperatorTrace, module: nn.Module, read: set[int]) -> list[str]:
-    names = dict(module.named_parameters())
-    return [name for value, name in record.tensors.items() if value in read and name in names]
-
-
 def _place(operation: Operation) -> str:
-    return "the forward" if operation.layer == ROOT else f"'{operation.layer}'"
+    return in_words(operation.layer, "the forward")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from edgeprune.artifacts.recorded import ROOT, Operation, TensorView, Value
+from edgeprune.artifacts.recorded import Operation, TensorView, Value
 from edgeprune.graph.layers import is_depthwise
+from edgeprune.graph.running import in_words, module_of
 from edgeprune.tracing.couplings.disjoint_sets import NOTHING, Ints
 
 if TYPE_CHECKING:
@@ -59,14 +60,12 @@ class Step:
     @property
     def place(self) -> str:
         """Where the operator runs, in words."""
-        layer = self.operation.layer
-        return "the network's forward" if layer == ROOT else f"'{layer}'"
+        return in_words(self.operation.layer)
 
     @property
     def running(self) -> nn.Module:
         """The innermost module whose forward ran the operator."""
-        layer = self.operation.layer
-        return self.module if layer == ROOT else self.module.get_submodule(layer)
+        return module_of(self.module, self.operation.layer)
 
     def argument(self, position: int) -> Any:
         """An argument as it was passed; None where the operator has fewer."""
