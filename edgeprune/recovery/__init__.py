@@ -78,9 +78,17 @@ def recover(
     if not any(group.removed for group in pruned.plan.groups):
         return pruned
     for method, own in context.for_each(methods):
-        with solvable(f"--recover {type(method).__name__.lower()}", "--recover none leaves it out"):
+        with solvable(*_in_words(method)):
             pruned = method(traced, pruned, own)
     return pruned
+
+
+def _in_words(method: RecoveryMethod) -> tuple[str, str]:
+    """A method as the user chose it, and how to do without; the user's own has no flag."""
+    for name, kind in METHODS.items():
+        if kind is type(method):
+            return f"--recover {name}", "--recover none leaves it out"
+    return type(method).__name__, "leave it out"
 
 
 METHODS: Choices[Callable[[], RecoveryMethod]] = Choices(
