@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def sharing(module: nn.Module) -> dict[nn.Module, str]:
-    """Modules that own a parameter together with others.
+def sharing(module: nn.Module) -> dict[str, str]:
+    """Names of modules that own a parameter together with others.
 
     Args:
         module: The network.
@@ -17,14 +17,14 @@ def sharing(module: nn.Module) -> dict[nn.Module, str]:
     Returns:
         For each such module the name of the first other owner.
     """
-    owners: dict[int, list[tuple[int, str, nn.Module]]] = {}
+    owners: dict[int, list[tuple[int, str]]] = {}
     for place, (name, layer) in enumerate(module.named_modules()):
         for parameter in layer.parameters(recurse=False):
-            owners.setdefault(id(parameter), []).append((place, name, layer))
-    first: dict[nn.Module, tuple[int, str]] = {}
+            owners.setdefault(id(parameter), []).append((place, name))
+    first: dict[str, tuple[int, str]] = {}
     for several in owners.values():
-        for _, _, layer in several:
-            others = [(place, name) for place, name, other in several[:2] if other is not layer]
+        for owner in several:
+            others = [other for other in several[:2] if other != owner]
             if others:
-                first[layer] = min(first.get(layer, others[0]), others[0])
-    return {layer: name for layer, (_, name) in first.items()}
+                first[owner[1]] = min(first.get(owner[1], others[0]), others[0])
+    return {name: other for name, (_, other) in first.items()}

@@ -128,8 +128,7 @@ def _returned(couplings: Couplings) -> Iterator[tuple[Ints, str]]:
 
 def _shared(module: nn.Module, sides: Sequence[Side]) -> Iterator[tuple[Ints, str]]:
     """Layers that own a parameter together with another layer."""
-    names = {layer: name for name, layer in module.named_modules()}
-    partners = {names[layer]: partner for layer, partner in sharing(module).items()}
+    partners = sharing(module)
     for side in sides:
         if side.layer in partners:
             yield side.sets, f"'{side.layer}' and '{partners[side.layer]}' share a parameter"

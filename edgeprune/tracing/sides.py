@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from edgeprune.tracing.couplings.disjoint_sets import alike
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from edgeprune.artifacts import Role
     from edgeprune.tracing.couplings.disjoint_sets import Ints
@@ -60,37 +62,35 @@ def sides(
         if source.role is not None:
             found.append(Side(source.layer, source.role, sets))
         elif source.shape != (1,):
-            for each in _of_tensor(source, sets, module):
-                if isinstance(each, Side):
-                    found.append(each)
-                else:
-                    locks.append((sets, each))
+            side = _of_tensor(source, sets, module)
+            if isinstance(side, Side):
+                found.append(side)
+            else:
+                locks.append((sets, side))
     found.sort(key=lambda side: order.get(side.layer, len(order)))
     return found, locks
 
 
-def _of_tensor(source: LabelSource, sets: Ints, module: nn.Module) -> Iterator[Side | str]:
+def _of_tensor(source: LabelSource, sets: Ints, module: nn.Module) -> Side | str:
     """A tensor's side, or why it has none."""
     owner, _, leaf = source.layer.rpartition(".")
     layer = module.get_submodule(owner)
     if isinstance(layer, WEIGHTED) and leaf == "weight":
-        yield f"the weight of '{owner}' is used outside of its layer"
-        return
+        return f"the weight of '{owner}' is used outside of its layer"
     arranged = sets.reshape(source.shape)
     axis = _axis(arranged)
     if axis is None:
         shape = "x".join(map(str, source.shape))
-        yield f"'{source.layer}' ({shape}) does not say which of its axes counts channels"
-        return
+        return f"'{source.layer}' ({shape}) does not say which of its axes counts channels"
     others = tuple(each for each in range(arranged.ndim) if each != axis)
     along = arranged.max(axis=others)
     name = owner if isinstance(layer, nn.PReLU) else source.layer
-    yield Side(name, "parameter", along, axis)
+    return Side(name, "parameter", along, axis)
 
 
 def _axis(sets: Ints) -> int | None:
     """The axis along which sets differ; the first that is longer than one if none do."""
-    apart = [axis for axis in range(sets.ndim) if not (sets == sets.take([0], axis)).all()]
+    apart = [axis for axis in range(sets.ndim) if not alike(sets, axis)]
     longer = [axis for axis, size in enumerate(sets.shape) if size > 1]
     if len(apart) > 1:
         return None

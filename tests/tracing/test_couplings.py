@@ -166,6 +166,9 @@ UNCUTTABLE = {
         lambda: chain_through(lambda _, x: torch.cat(x.split([8, 24], 1)[::-1], 1)),
         "first.0", "split([8, 24])",
     ),
+    "a stride that does not divide": (
+        lambda: chain_through(lambda _, x: x[:, ::3], rest=11), "first.0", "'slice'",
+    ),
     "one of its channels": (
         lambda: chain_through(lambda _, x: x * x[:, :1]), "first.0", "one channel",
     ),

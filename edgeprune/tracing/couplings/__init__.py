@@ -61,11 +61,11 @@ def follow(record: OperatorTrace, module: nn.Module) -> Couplings:
         for view in operation.reads:
             if view.value in given and view not in known:
                 known[view] = inputs.reshape([1] * len(view.shape)).expand(view.shape)
+        if _passes_weight(operation, record, weights):
+            continue
         step = Step(
             operation, known, labels, record.tensors, weights, record.activation_bytes, module
         )
-        if _passes_weight(operation, record, weights):
-            continue
         known.update(zip(operation.writes, _written(step), strict=False))
     lock_rewritten(record, labels, known)
     labels.settle()

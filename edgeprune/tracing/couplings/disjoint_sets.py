@@ -16,6 +16,11 @@ NOTHING = -1
 """Stands for what belongs to no set."""
 
 
+def alike(sets: Ints, axis: int) -> bool:
+    """Whether sets are the same at every index along a dimension."""
+    return bool((sets == sets.take([0], axis)).all())
+
+
 class DisjointSets:
     """Numbers 0 … n - 1 in sets that can be joined; each set is named by its smallest number."""
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from edgeprune.graph.layers import NORMS
-from edgeprune.tracing.couplings.step import along, axes_of, by_channel, is_plain, made_by, without
+from edgeprune.tracing.couplings.step import (
+    alike_in_parts,
+    along,
+    axes_of,
+    by_channel,
+    is_plain,
+    made_by,
+    without,
+)
 
 if TYPE_CHECKING:
     from edgeprune.tracing.couplings.disjoint_sets import Ints
@@ -36,8 +44,10 @@ def convolution(step: Step) -> Tensor | None:
         read = read[:, 0]
     else:
         read = step.labels.source(name, "consumer", (width_in,)).labels
-        _alike_in_blocks(step, read, groups, f"'{name}' is a convolution in {groups} groups")
-        _alike_in_blocks(step, made, groups, f"'{name}' is a convolution in {groups} groups")
+        if groups > 1:
+            why = f"'{name}' is a convolution in {groups} groups"
+            for side in (read, made):
+                alike_in_parts(step, side, len(side) // groups, why)
     if given is not None:
         axis = given.dim() - len(conv.kernel_size) - 1
         step.labels.join(by_channel(step, given, axis), read)
@@ -121,7 +131,9 @@ def group_norm(step: Step) -> tuple[Tensor | None, ...]:
         step.lock_all(NO_LAYER)
         return (given,)
     step.labels.join(by_channel(step, given), made)
-    _alike_in_blocks(step, made, groups, f"{step.place} normalises in {groups} groups")
+    if groups > 1:
+        why = f"{step.place} normalises in {groups} groups"
+        alike_in_parts(step, made, len(made) // groups, why)
     return (along(made, 1, given.shape),)
 
 
@@ -160,14 +172,6 @@ def _layer_of(
     name, _, leaf = found[0].rpartition(".")
     module = step.module.get_submodule(name)
     return (name, module) if leaf == "weight" and isinstance(module, kind) else None
-
-
-def _alike_in_blocks(step: Step, labels: Ints, blocks: int, why: str) -> None:
-    """Join what has the same place in each of several blocks of equal size."""
-    if blocks > 1:
-        places = labels.reshape(blocks, -1)
-        step.labels.join(places[:1], places)
-        step.labels.tie(labels, why)
 
 
 def _row_labels(step: Step, labels: Tensor, summed: int, why: str) -> Tensor:

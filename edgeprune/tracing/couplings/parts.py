@@ -11,11 +11,20 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgeprune.tracing.couplings.disjoint_sets import alike
 from edgeprune.tracing.couplings.layouts import moved
-from edgeprune.tracing.couplings.step import along, by_channel, compact, settled, varies, without
+from edgeprune.tracing.couplings.step import (
+    alike_in_parts,
+    along,
+    by_channel,
+    compact,
+    settled,
+    varies,
+    without,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -46,43 +55,30 @@ def reshaped(step: Step) -> Tensor | None:
 
 def sliced(step: Step) -> tuple[Tensor | None, ...]:
     """A part of the channels: all parts of that size must stay alike."""
-    labels = step.read()
-    if labels is None:
-        return ()
-    axis = int(step.argument(1) or 0) % labels.dim()
-    if varies(labels, axis):
-        size = labels.shape[axis]
-        start, stop, stride = slice(step.argument(2), step.argument(3), step.argument(4)).indices(
-            size
-        )
-        part = math.gcd(start, stop, size) if stride in (None, 1) else stride
-        _alike_in_parts(step, labels, axis, part, f"a slice {start}:{stop}")
-    return moved(step)
+
+    def part_of(axis: int) -> tuple[int, str]:
+        size = step.operation.reads[0].shape[axis]
+        asked = slice(step.argument(2), step.argument(3), step.argument(4))
+        start, stop, stride = asked.indices(size)
+        part = math.gcd(start, stop, size) if stride == 1 else stride
+        return part, f"a slice {start}:{stop}"
+
+    return _taken(step, 1, part_of)
 
 
 def split(step: Step) -> tuple[Tensor | None, ...]:
     """Several parts of the channels, of equal or different size."""
-    labels = step.read()
-    if labels is None:
-        return ()
-    axis = int(step.argument(2) or 0) % labels.dim()
-    if varies(labels, axis):
+
+    def part_of(axis: int) -> tuple[int, str]:
         sizes = [view.shape[axis] for view in step.operation.writes]
-        _alike_in_parts(
-            step, labels, axis, math.gcd(*sizes), f"a split into {', '.join(map(str, sizes))}"
-        )
-    return moved(step)
+        return math.gcd(*sizes), f"a split into {', '.join(map(str, sizes))}"
+
+    return _taken(step, 2, part_of)
 
 
 def picked(step: Step) -> tuple[Tensor | None, ...]:
     """One index along a dimension, or all one by one: no index may go without the others."""
-    labels = step.read()
-    if labels is None:
-        return ()
-    axis = int(step.argument(1) or 0) % labels.dim()
-    if varies(labels, axis):
-        _alike_in_parts(step, labels, axis, 1, "an index")
-    return moved(step)
+    return _taken(step, 1, lambda _: (1, "an index"))
 
 
 def channel_shuffled(step: Step) -> Tensor | None:
@@ -92,8 +88,8 @@ def channel_shuffled(step: Step) -> Tensor | None:
         return None
     groups, width = int(step.argument(1)), labels.shape[1]
     channels = by_channel(step, labels)
-    step.labels.join(channels.reshape(groups, -1)[:1], channels.reshape(groups, -1))
-    step.labels.tie(channels, f"a channel shuffle in {groups} groups in {step.place}")
+    why = f"a channel shuffle in {groups} groups in {step.place}"
+    alike_in_parts(step, channels, width // groups, why)
     order = channels.reshape(groups, width // groups).T.reshape(-1).copy()
     return along(order, 1, step.shape)
 
@@ -154,7 +150,7 @@ class Division:
         apart, when all that comes after the view has been seen.
         """
         sets = labels.sets_of(self.labels)
-        apart = [axis for axis in self.axes if not _alike(sets, axis)]
+        apart = [axis for axis in self.axes if not alike(sets, axis)]
         if len(apart) < 2:
             return
         shrinks = self.free if self.free in apart else apart[-1]
@@ -164,16 +160,25 @@ class Division:
         labels.tie(self.labels, self.why)
 
 
-def _alike_in_parts(step: Step, labels: Tensor, axis: int, part: int, what: str) -> None:
-    """Join what has the same place in each part along a dimension."""
-    arranged = compact(labels).movedim(axis, 0).numpy()
-    places = arranged.reshape(-1, part, *arranged.shape[1:])
-    step.labels.join(places[:1], places)
-    step.labels.tie(places, f"{what} of its channels in {step.place}")
+def _taken(
+    step: Step, position: int, part_of: Callable[[int], tuple[int, str]]
+) -> tuple[Tensor | None, ...]:
+    """What an operator takes along one dimension; channels along it must stay alike in parts.
 
-
-def _alike(sets: Ints, axis: int) -> bool:
-    return bool((sets == sets.take([0], axis)).all())
+    Args:
+        step: The operator.
+        position: Which argument names the dimension.
+        part_of: The size of the parts along a dimension, and what takes them, in words.
+    """
+    labels = step.read()
+    if labels is None:
+        return ()
+    axis = int(step.argument(position) or 0) % labels.dim()
+    if varies(labels, axis):
+        part, what = part_of(axis)
+        ordered = compact(labels).movedim(axis, 0).numpy()
+        alike_in_parts(step, ordered, part, f"{what} of its channels in {step.place}")
+    return moved(step)
 
 
 def _factors(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

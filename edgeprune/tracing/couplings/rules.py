@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprune.graph.recording import RESHAPES
+from edgeprune.graph.recording import BATCH_NORMS, RESHAPES
 from edgeprune.tracing.couplings import elementwise, layers, layouts, parts
 from edgeprune.tracing.couplings.reductions import reduction, spatial
 
@@ -60,14 +60,7 @@ RULES: dict[str, Rule] = {
     "native_layer_norm": layers.layer_norm,
     "_fused_rms_norm": layers.layer_norm,
     "native_group_norm": layers.group_norm,
-    **dict.fromkeys(
-        (
-            *("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"),
-            *("batch_norm_with_update", "_batch_norm_no_update", "miopen_batch_norm"),
-            *("_native_batch_norm_legit",),
-        ),
-        layers.batch_norm,
-    ),
+    **dict.fromkeys((*BATCH_NORMS, "_native_batch_norm_legit"), layers.batch_norm),
     **dict.fromkeys(POOLING, spatial),
     **dict.fromkeys(NEW, made_anew),
     **dict.fromkeys(RESHAPES, parts.reshaped),
@@ -75,7 +68,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
             *("permute", "transpose", "t", "expand", "repeat", "flip", "movedim", "diagonal"),
-            *("pixel_shuffle", "pixel_unshuffle", "unfold", "detach", "alias"),
+            *("pixel_shuffle", "pixel_unshuffle", "unfold"),
         ),
         layouts.moved,
     ),

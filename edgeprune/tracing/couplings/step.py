@@ -191,6 +191,23 @@ def nothing(shape: tuple[int, ...]) -> Tensor:
     return torch.full((1,) * len(shape), NOTHING).expand(shape)
 
 
+def alike_in_parts(step: Step, labels: Ints, part: int, why: str) -> None:
+    """Join what has the same place in each of several parts of equal size.
+
+    Args:
+        step: The operator that divides.
+        labels: Labels by index along the dimension that it divides, (C, …).
+        part: Indices in each part.
+        why: What divides, in words.
+
+    Raises:
+        ValueError: If the parts do not fill the dimension.
+    """
+    places = labels.reshape(-1, part, *labels.shape[1:])
+    step.labels.join(places[:1], places)
+    step.labels.tie(places, why)
+
+
 def by_channel(step: Step, labels: Tensor, axis: int = 1) -> Ints:
     """One label for each index along a dimension, after joining what shares an index.
 
