@@ -1,9 +1,11 @@
 """TracedModel → PrunedModel: score channels, meet a budget, cut, prove.
 
-importance.py   scores          budgets.py   what is asked       surgery.py   the cut
-rebuild.py      one of them     pricing.py   what widths cost     masking.py   the proof
-consumers.py    what it reads   scopes.py    who competes        allocation.py  the choice
-                                                                 closing.py     and its last steps
+importance/     what channels are worth      surgery.py           a plan carried out and proved
+budgets.py      what is asked                cutting.py           the cut, by kind of layer
+pricing.py      what widths cost             dry_run.py           whether it runs, by shapes alone
+scopes.py       who competes                 masking.py           the proof
+allocation.py   the choice of widths         double_precision.py  how the proof computes
+closing.py      and its last steps           plan_file.py         a plan as a file
 """
 
 from __future__ import annotations

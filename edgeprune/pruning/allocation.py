@@ -188,7 +188,7 @@ def _turn_knob(
 
 
 def _nearest(candidates: CandidateWidths, wanted: Floats) -> WidthIndices:
-    """The index of each widths nearest to the width wanted."""
+    """For each group the index of the candidate width nearest to the width wanted."""
     return tuple(
         int(np.abs(widths - width).argmin())
         for widths, width in zip(candidates, wanted, strict=True)

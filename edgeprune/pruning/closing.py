@@ -38,7 +38,7 @@ FEW = 10_000
 def close_gap(
     model: CostModel, budget: Budget, candidates: CandidateWidths, indices: WidthIndices
 ) -> WidthIndices:
-    """Step one or two groups up or down by a index while that brings the budget closer.
+    """Step one or two groups up or down by an index while that brings the budget closer.
 
     On a small network such steps are too coarse to get everywhere, but all widths can be tried.
     """

@@ -1,8 +1,8 @@
 """PruningPlan → a smaller network, and the proof that it is the right one.
 
-Channels are removed physically, group by group, on a copy. The result is compared with the
-original in which the same channels are masked; groups that fail the comparison are found by
-bisection, so that one partition the graph misreads does not spoil the rest.
+Channels are removed physically, layer by layer, on a copy. The result is compared with the
+original in which the same channels are masked; groups that do not fit, or fail the comparison, are
+found by bisection, so that one group that tracing misread does not spoil the rest.
 """
 
 from __future__ import annotations
@@ -157,10 +157,10 @@ def _failure(traced: TracedModel, plan: PruningPlan, tolerance: float) -> str | 
     return None
 
 
-def _drop_unused(module: nn.Module, live: Iterable[str]) -> None:
-    """Replace the largest sub-modules of which no parameter takes part in inference."""
+def _drop_unused(module: nn.Module, read: Iterable[str]) -> None:
+    """Replace the largest sub-modules with parameters of which inference reads no tensor."""
     used = {
-        ".".join(name.split(".")[:depth]) for name in live for depth in range(name.count(".") + 1)
+        ".".join(name.split(".")[:depth]) for name in read for depth in range(name.count(".") + 1)
     }
     for name, child in list(module.named_modules()):
         parent, _, leaf = name.rpartition(".")

@@ -10,7 +10,8 @@ DFBF, arXiv:2306.12881):
 * the last layer at each resolution, for networks that have neither, and
 * where a BatchNorm follows a layer, the BatchNorm instead of it.
 
-All of it is read off the traced graph and one recorded inference; no architecture is known by name.
+All of it is read off the channel groups and the recorded operators; no architecture is known by
+name.
 """
 
 from __future__ import annotations

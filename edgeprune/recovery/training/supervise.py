@@ -6,9 +6,9 @@ of the pruned network,
 
     L = Σ_i w_i · mean|s_i − t_i| / b,        w_i = 1 + i/b,   i = 1 … b
 
-What differs from the paper: block ends are read off the traced graph (``block_ends.py``), and both
-networks normalise each batch by its own statistics instead of learning those of images that are not
-real (``task.py``). Procedural images will then do.
+What differs from the paper: block ends are read off the recorded operators (``block_ends.py``), and
+both networks normalise each batch by its own statistics instead of learning those of images that
+are not real (``task.py``). Procedural images will then do.
 """
 
 from __future__ import annotations

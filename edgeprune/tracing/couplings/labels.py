@@ -24,7 +24,8 @@ class LabelSource:
 
     Attributes:
         layer: Dotted name of the module, parameter or buffer.
-        role: What it is to its channels; None for tensors that are only watched.
+        role: What it is to its channels; None for a parameter or buffer that channels meet outside
+            of a layer, and for channels that are not the network's to cut: its input, padding.
         start: The first of its labels.
         shape: How the labels lie: (C,) for a side of a layer, the tensor's own shape for a tensor.
     """
