@@ -8,4 +8,9 @@ closed_form.py   ranges without any image, from BatchNorm statistics
 levels.py        what operators make of channels' means and deviations
 input_range.py   what range the network's input has, and whether that is known
 fidelity.py      how true a quantized file is to its float file
+
+mixed_precision.py   which layers of a quantized file are faster in float
+layer_times.py       what a runtime says of its operators, as times of a file's nodes
+precision_cut.py     the fastest mixture by these times, exactly
+onnx_operators.py    the kinds of operators that all of them tell apart
 """

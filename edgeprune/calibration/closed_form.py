@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from edgeprune.calibration.levels import RULES, Levels, reaching, weighted
+from edgeprune.calibration.onnx_operators import CONVOLUTIONS, WEIGHTED
 from edgeprune.errors import UsageError
 from edgeprune.graph.batch_norms import batch_norms, called_once, norm_after
 from edgeprune.graph.recording import operators_of
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import InputSpec, Range, SourceModel
     from edgeprune.artifacts.recorded import OperatorTrace
-
-CONVOLUTIONS = ("Conv", "ConvTranspose")
-WEIGHTED = (*CONVOLUTIONS, "Gemm", "MatMul")
 
 
 def closed_form_ranges(
@@ -94,10 +92,10 @@ def _behind_norms(network: SourceModel, nodes: list[onnx.NodeProto]) -> dict[str
     """
     record = operators_of(network)
     layers = list(_layers(network.module, record))
-    kinds = [nn.Linear if node.op_type in ("Gemm", "MatMul") else None for node in nodes]
     match = len(layers) == len(nodes) and all(
-        isinstance(network.module.get_submodule(name), nn.Linear) is (kind is nn.Linear)
-        for name, kind in zip(layers, kinds, strict=True)
+        isinstance(network.module.get_submodule(name), nn.Linear)
+        is (node.op_type not in CONVOLUTIONS)
+        for name, node in zip(layers, nodes, strict=True)
     )
     if not match:
         raise UsageError(

@@ -36,10 +36,15 @@ class Histogram:
     counts: Array | None = None
 
     @property
+    def edges(self) -> Array:
+        """Ends of the bins, (bins + 1,)."""
+        assert self.counts is not None
+        return np.linspace(self.low, self.high, len(self.counts) + 1)
+
+    @property
     def centres(self) -> Array:
         """Middle of each bin, (bins,)."""
-        assert self.counts is not None
-        edges = np.linspace(self.low, self.high, len(self.counts) + 1)
+        edges = self.edges
         return (edges[:-1] + edges[1:]) / 2
 
 

@@ -62,6 +62,18 @@ def credible(spread: float | None) -> bool:
     return spread is None or 1 / FITS < spread < FITS
 
 
+def require_ranges(ranges: Sequence[Range], spec: InputSpec) -> None:
+    """Refuse another number of ranges than the network has inputs; none is fine.
+
+    Raises:
+        UsageError: Says how many there are.
+    """
+    if ranges and len(ranges) != len(spec.shapes):
+        raise UsageError(
+            f"--input-range is given {len(ranges)} times for {len(spec.shapes)} inputs"
+        )
+
+
 def into_ranges(
     inputs: Sequence[Tensor], spec: InputSpec, ranges: Sequence[Range]
 ) -> tuple[Tensor, ...]:
@@ -76,8 +88,7 @@ def into_ranges(
     Raises:
         UsageError: When there is not one range for each input.
     """
-    if len(ranges) != len(inputs):
-        raise UsageError(f"--input-range is given {len(ranges)} times for {len(inputs)} inputs")
+    require_ranges(ranges, spec)
     moved = []
     for tensor, (low, high) in zip(inputs, ranges, strict=True):
         unit = pixels_of(tensor, spec) if tensor.dim() == 4 else tensor / (2 * NOISE_REACH) + 0.5

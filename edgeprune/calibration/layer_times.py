@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from edgeprune.calibration.onnx_operators import DEQUANTIZE, QUANTIZE
 from edgeprune.stats import P5, quantile
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ first."""
 
 CONVERSION = re.compile(r"(.+)_(?:Quantize|Dequantize)Linear")
 """Begins the name of a conversion between float and 8 bits, after its tensor."""
-
-CONVERTING = ("QuantizeLinear", "DequantizeLinear")
-"""Kinds of conversions, whatever their name."""
 
 
 class LayerGraph:
@@ -139,7 +137,7 @@ def _converted(operator: OperatorTimes) -> str | None:
     named = CONVERSION.match(operator.name)
     if named:
         return named[1]
-    return operator.name if operator.kind in CONVERTING else None
+    return operator.name if operator.kind in (QUANTIZE, DEQUANTIZE) else None
 
 
 def _without_ending(name: str) -> str:

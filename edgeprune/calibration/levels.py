@@ -114,8 +114,13 @@ def _clip(node: Node, read: Sequence[Levels], constants: Constants) -> Levels:
     return _through(lambda values: values.clamp(low, high), read[0])
 
 
+def _hard_sigmoid(node: Node, read: Sequence[Levels], _: Constants) -> Levels:
+    slope, shift = _attribute(node, "alpha", 0.2), _attribute(node, "beta", 0.5)
+    return _through(lambda values: (slope * values + shift).clamp(0, 1), read[0])
+
+
 def _leaky(node: Node, read: Sequence[Levels], _: Constants) -> Levels:
-    slope = next((each.f for each in node.attribute if each.name == "alpha"), 0.01)
+    slope = _attribute(node, "alpha", 0.01)
     return _through(lambda values: torch.where(values < 0, slope * values, values), read[0])
 
 
@@ -170,6 +175,10 @@ def _with_zero(_: Node, read: Sequence[Levels], __: Constants) -> Levels:
     return replace(read[0], span=(min(low, 0.0), max(high, 0.0)))
 
 
+def _attribute(node: Node, name: str, default: float) -> float:
+    return next((float(each.f) for each in node.attribute if each.name == name), default)
+
+
 def _constant(node: Node, constants: Constants) -> Tensor:
     values = [numpy_helper.to_array(constants[name]) for name in node.input if name in constants]
     return torch.from_numpy(values[0].copy()).double() if values else torch.zeros(1).double()
@@ -180,7 +189,7 @@ RULES: Choices[Rule] = Choices(
     {
         "Relu": _curve(torch.relu),
         "Sigmoid": _curve(torch.sigmoid),
-        "HardSigmoid": _curve(lambda values: (values / 5 + 0.5).clamp(0, 1)),
+        "HardSigmoid": _hard_sigmoid,
         "HardSwish": _curve(lambda values: values * (values / 6 + 0.5).clamp(0, 1)),
         "Clip": _clip,
         "LeakyRelu": _leaky,

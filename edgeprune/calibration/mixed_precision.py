@@ -12,61 +12,57 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import nnls
 
 from edgeprune.calibration.layer_times import LayerGraph, NodeTimes, node_times
+from edgeprune.calibration.onnx_operators import DEQUANTIZE, QUANTIZE, WEIGHTED
 from edgeprune.calibration.precision_cut import OUTSIDE, Crossing, fastest_precisions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import onnx
 
     from edgeprune.artifacts import OperatorTimes
 
-MAKERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Nodes that runtimes fuse what follows into; others are fused into what comes before them."""
-
 
 def float_layers(
-    models: tuple[onnx.ModelProto, onnx.ModelProto],
+    model: onnx.ModelProto,
+    able: Collection[str],
     told: tuple[Sequence[OperatorTimes], Sequence[OperatorTimes]],
 ) -> tuple[str, ...]:
     """Name the nodes that should stay in float, so that one inference takes least.
 
     Args:
-        models: The float file, and the same quantized (QDQ), whose nodes keep their names.
-        told: The runtime's times of the operators of each.
+        model: The float graph, each node with a name of its own.
+        able: Names of the nodes that the quantized file computes in 8 bits.
+        told: The runtime's times of the operators of the float file and of the quantized one.
 
     Returns:
-        Names of the quantized nodes that should compute in float, in the order of execution.
+        Those of ``able`` that should compute in float, in the order of execution.
     """
-    graph = LayerGraph(models[0])
+    graph = LayerGraph(model)
     float_times, int8_times = (node_times(graph, each) for each in told)
-    quantized = quantized_nodes(models[1]) & graph.nodes.keys()
     layers = _layers(graph, (float_times, int8_times))
     index = {layer: place for place, layer in enumerate(dict.fromkeys(layers.values()))}
     float_s, int8_s = np.zeros(len(index)), np.zeros(len(index))
-    able = np.zeros(len(index), bool)
+    quantizable = np.zeros(len(index), bool)
     for node, layer in layers.items():
         float_s[index[layer]] += float_times.seconds.get(node, 0.0)
         int8_s[index[layer]] += int8_times.seconds.get(node, 0.0)
-        able[index[layer]] |= node in quantized
-    int8_s[~able] = math.inf
+        quantizable[index[layer]] |= node in able
+    int8_s[~quantizable] = math.inf
     crossings = _crossings(graph, {n: index[layer] for n, layer in layers.items()}, int8_times)
     in_int8 = fastest_precisions(float_s.tolist(), int8_s.tolist(), crossings)
-    return tuple(n for n in graph.nodes if n in quantized and not in_int8[index[layers[n]]])
+    return tuple(n for n in graph.nodes if n in able and not in_int8[index[layers[n]]])
 
 
 def quantized_nodes(model: onnx.ModelProto) -> set[str]:
     """Names of the nodes of a QDQ file that compute on what was quantized."""
-    dequantized = {
-        made for n in model.graph.node if n.op_type == "DequantizeLinear" for made in n.output
-    }
+    dequantized = {made for n in model.graph.node if n.op_type == DEQUANTIZE for made in n.output}
     return {
         node.name
         for node in model.graph.node
-        if node.op_type != "QuantizeLinear" and node.input and node.input[0] in dequantized
+        if node.op_type != QUANTIZE and node.input and node.input[0] in dequantized
     }
 
 
@@ -91,11 +87,14 @@ def _layers(graph: LayerGraph, times: tuple[NodeTimes, NodeTimes]) -> dict[str, 
 
 
 def _fused_with(graph: LayerGraph, name: str) -> str | None:
-    """The neighbour that a node without a time of its own is fused with."""
+    """The neighbour that a node without a time of its own is fused with.
+
+    Runtimes fuse what follows into layers with weights, and others into what comes before them.
+    """
     node = graph.nodes[name]
     before = [graph.producer[each] for each in node.input if each in graph.producer]
     behind = [reader for made in node.output for reader in graph.consumers.get(made, ())]
-    first, then = (behind, before) if node.op_type in MAKERS else (before, behind)
+    first, then = (behind, before) if node.op_type in WEIGHTED else (before, behind)
     return next(iter((*first, *then)), None)
 
 
@@ -115,6 +114,8 @@ def _crossings(graph: LayerGraph, layers: dict[str, int], times: NodeTimes) -> l
 
 def _price(conversions: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """Seconds of a conversion, and seconds for each element, by least squares; neither negative."""
+    from scipy.optimize import nnls  # here: every run that only prunes starts without it
+
     if not conversions:
         return 0.0, 0.0
     elements, seconds = np.array(conversions, float).T

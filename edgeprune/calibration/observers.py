@@ -18,6 +18,7 @@ from edgeprune.errors import UsageError
 if TYPE_CHECKING:
     from edgeprune.artifacts import Range
     from edgeprune.calibration.histogram import Histogram
+    from edgeprune.parity import Array
 
 
 class Observer(Protocol):
@@ -65,10 +66,9 @@ class Percentile:
     def __call__(self, seen: Histogram) -> Range:
         """The quantiles at both ends, linear within a bin."""
         assert seen.counts is not None
-        edges = np.linspace(seen.low, seen.high, len(seen.counts) + 1)
         below = np.concatenate(([0], np.cumsum(seen.counts))) / seen.counts.sum()
         beyond = (1 - self.share) / 2
-        low, high = np.interp((beyond, 1 - beyond), below, edges)
+        low, high = np.interp((beyond, 1 - beyond), below, seen.edges)
         return float(low), float(high)
 
 
@@ -89,17 +89,17 @@ class LeastSquares:
     def __call__(self, seen: Histogram) -> Range:
         """The best of the candidates; the widest of those that are alike."""
         shares = np.linspace(1.0, self.narrowest, self.candidates)
-        errors = [_squared_error(seen, share * seen.low, share * seen.high) for share in shares]
+        assert seen.counts is not None
+        values = seen.centres, seen.counts
+        errors = [_squared_error(*values, share * seen.low, share * seen.high) for share in shares]
         best = float(shares[int(np.argmin(errors))])
         return best * seen.low, best * seen.high
 
 
-def _squared_error(seen: Histogram, low: float, high: float) -> float:
+def _squared_error(centres: Array, counts: Array, low: float, high: float) -> float:
     """Sum of squared differences between the values and their codes of eight bits."""
     low, high = min(low, 0.0), max(high, 0.0)
     step = (high - low) / 255 or 1.0
-    centres, counts = seen.centres, seen.counts
-    assert counts is not None
     nearest = np.clip(np.round(centres / step), round(low / step), round(high / step)) * step
     return float(np.sum(counts * (centres - nearest) ** 2))
 

@@ -12,12 +12,11 @@ from edgeprune.errors import VerificationFailed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
     from edgeprune.parity import Array
-
-Feed = "Mapping[str, Array]"
 
 
 def feeds(model: onnx.ModelProto, inputs: Sequence[Tensor]) -> list[dict[str, Array]]:
@@ -67,17 +66,19 @@ def tensors(
     """
     inputs = {each.name for each in model.graph.input}
     wanted = [name for name in names if name not in inputs]
-    run = session(_with_outputs(model, wanted))
+    run = session(with_outputs(model, dict.fromkeys(wanted, TensorProto.FLOAT)))
     for each in fed:
         found = dict(zip(wanted, run.run(wanted, dict(each)) if wanted else (), strict=True))
         yield {name: found[name] if name in found else each[name] for name in names}
 
 
-def session(model: onnx.ModelProto, *, optimized: bool = True) -> onnxruntime.InferenceSession:
+def session(
+    model: onnx.ModelProto | Path, *, optimized: bool = True
+) -> onnxruntime.InferenceSession:
     """ONNX Runtime on the CPU, with a graph loaded.
 
     Args:
-        model: The graph.
+        model: The graph, or its file.
         optimized: Whether the runtime may fuse operators; off: it computes what is written.
 
     Raises:
@@ -85,26 +86,28 @@ def session(model: onnx.ModelProto, *, optimized: bool = True) -> onnxruntime.In
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # PyTorch waits too
     options.log_severity_level = 4
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    held = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(held, options, providers=["CPUExecutionProvider"])
     except Exception as cause:  # its exceptions share no base
         raise VerificationFailed(f"ONNX Runtime cannot load the graph: {cause}") from cause
 
 
-def _with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
-    """A copy of the graph with more tensors among its outputs."""
+def with_outputs(model: onnx.ModelProto, kinds: Mapping[str, int]) -> onnx.ModelProto:
+    """A copy of the graph with more tensors among its outputs.
+
+    Args:
+        model: The graph; not changed.
+        kinds: Names of the tensors, each with its element type.
+    """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     present = {each.name for each in copy.graph.output}
-    for name in names:
+    for name, kind in kinds.items():
         if name not in present:
-            copy.graph.output.append(
-                onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-            )
+            copy.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
     return copy

@@ -97,6 +97,6 @@ def _capacities(edges: Sequence[tuple[int, int, float]], nodes: int) -> csr_arra
     finite = np.isfinite(seconds)
     total = float(seconds[finite].sum()) or 1.0
     whole = np.where(finite, np.rint(np.where(finite, seconds, 0) / total * WHOLE), UNLIMITED)
-    kept = (starts != ends) & (starts != nodes) & (whole > 0)
+    kept = (starts != ends) & (whole > 0)
     matrix = coo_array((whole[kept], (starts[kept], ends[kept])), shape=(nodes, nodes))
     return csr_array(matrix.astype(np.int64).tocsr().minimum(UNLIMITED).astype(np.int32))

@@ -9,13 +9,13 @@ images; only the shape of the distributions is the synthetic images' own.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from edgeprune.graph.batch_norms import batch_norms
+from edgeprune.graph.light_copy import light_copy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def make_twin(network: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
     Returns:
         The twin, in eval mode, on the CPU. Without BatchNorms it computes what ``network`` does.
     """
-    twin = copy.deepcopy(network).cpu().eval()
+    twin = light_copy(network).cpu().eval()
     norms = batch_norms(twin)
     stored = {name: _variance(norm).clone() for name, norm in norms.items()}
     momenta = {name: norm.momentum for name, norm in norms.items()}

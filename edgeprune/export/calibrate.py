@@ -7,6 +7,7 @@ what is read off the one holds for the other by name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from edgeprune.calibration.input_range import (
     first_spread,
     into_ranges,
     known_ranges,
+    require_ranges,
 )
 from edgeprune.calibration.twin import make_twin
 from edgeprune.errors import UsageError, VerificationFailed
@@ -54,6 +56,7 @@ class Calibration:
         held_out: Inputs that nothing is fitted to, one by one.
         origin: Where the inputs are from, to follow "64 inputs".
         input_ranges: Range of each input, by name; None where it is not known.
+        floats: Names of the float tensors of ``model`` that depend on the inputs.
     """
 
     model: onnx.ModelProto
@@ -62,6 +65,7 @@ class Calibration:
     held_out: Sequence[Mapping[str, Array]]
     origin: str
     input_ranges: Mapping[str, Range | None]
+    floats: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +107,10 @@ def calibrate(
     model = with_names(onnx.load(exported.path))
     made, known = _inputs(network, wanted)
     held_out = min(wanted.held_out, len(made[0]) - FEWEST)
-    if wanted.images.kind is ImageKind.REAL:  # there may be fewer than asked for
+    real = wanted.images.kind is ImageKind.REAL
+    if real:  # there may be fewer than asked for
         held_out = max(FEWEST, min(held_out, len(made[0]) // 4))
     split = len(made[0]) - held_out
-    real = wanted.images.kind is ImageKind.REAL
     fitting = tuple(each[:split] for each in made)
     plain = real or not wanted.twin
     reference = model if plain else _twin_graph(network, model, target, fitting)
@@ -118,6 +122,7 @@ def calibrate(
         held_out=fed[split:],
         origin=wanted.images.origin,
         input_ranges=dict(zip(fed[0], known, strict=True)),
+        floats=onnx_runs.float_tensors(model),
     )
 
 
@@ -129,6 +134,7 @@ def _inputs(
     Procedural inputs fill the ranges that the user gives. Where they plainly are not what the
     network takes, they are scaled until they spread in its first layer as data do.
     """
+    require_ranges(wanted.ranges, network.input)
     made = wanted.images(network, wanted.count + wanted.held_out, wanted.seed)
     if len(made[0]) < 2 * FEWEST:
         raise UsageError(f"quantization needs {2 * FEWEST} images or more, not {len(made[0])}")
@@ -153,8 +159,7 @@ def compared(
         quantized: The same graph with some tensors quantized.
         ranges: Range of each quantized tensor.
     """
-    floats = set(onnx_runs.float_tensors(known.model))
-    outputs = [each.name for each in quantized.graph.output if each.name in floats]
+    outputs = [each.name for each in quantized.graph.output if each.name in known.floats]
     return fidelity(
         onnx_runs.tensors(known.model, dict.fromkeys((*outputs, *ranges)), known.held_out),
         onnx_runs.tensors(quantized, outputs, known.held_out),
@@ -166,10 +171,12 @@ def compared(
 
 def with_names(model: onnx.ModelProto) -> onnx.ModelProto:
     """Give every node that has no name, or that of another, one of its own; in place."""
+    given = {node.name for node in model.graph.node}
     taken: set[str] = set()
     for place, node in enumerate(model.graph.node):
         if not node.name or node.name in taken:
-            node.name = f"{node.op_type}_{place}"
+            names = (f"{node.op_type}_{number}" for number in count(place))
+            node.name = next(name for name in names if name not in given | taken)
         taken.add(node.name)
     return model
 
@@ -183,7 +190,7 @@ def _twin_graph(
     twin = make_twin(network.module, inputs)
     with TemporaryDirectory(prefix="edgeprune-twin-") as folder:
         exported = target(twin, network.input, Path(folder) / "twin.onnx", {})
-        graph = with_names(onnx.load(exported.path))
+        graph = onnx.load(exported.path)
     if _structure(graph) != _structure(model):
         raise VerificationFailed(
             "the network's twin was exported as another graph: ranges cannot be read off it; "

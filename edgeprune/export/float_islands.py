@@ -15,12 +15,12 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgeprune.calibration.onnx_operators import DEQUANTIZE
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from edgeprune.parity import Array
-
-DEQUANTIZE = "DequantizeLinear"
 
 
 def keep_islands_float(model: onnx.ModelProto, names: Collection[str]) -> None:

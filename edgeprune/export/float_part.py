@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from edgeprune.calibration.onnx_operators import CONVOLUTIONS, WEIGHTED
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     import onnx
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
-WEIGHTED = (*CONVOLUTIONS, "Gemm", "MatMul")
 JOINS = ("Add", "Sub", "Mul", "Div", "Sum")
 """Nodes where branches meet: behind the last of them lies the output, before it the network."""
 

@@ -11,10 +11,8 @@ import onnx
 import torch
 from torch import nn
 
-from edgeprune import disk
 from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, no_progress
 from edgeprune.deep_stack import with_room
-from edgeprune.drafts import drafting
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode
 from edgeprune.export.explicit_pads import write_pads
@@ -98,14 +96,13 @@ class OnnxTarget:
             return self._parity(draft, module, input, seed), opset, flushed
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        with disk.naming(path), drafting(path) as folder:
+        with writing(path) as whole:
             report(0.0, "writing ONNX")
-            drafts, notes = self._drafts(module, input, folder, report)
+            drafts, notes = self._drafts(module, input, whole.parent, report)
             report(0.6, "comparing ONNX Runtime with PyTorch")
             draft, (parity, opset, flushed), more = _first_verified(drafts, verified)
             self._require_opset(opset)
-            with writing(path) as whole:
-                draft.replace(whole)
+            draft.replace(whole)
         report(1.0, "exported")
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +25,7 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._session = session(onnx.load(path))
+        self._session = session(path)
         self._names = [each.name for each in self._session.get_inputs()]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -12,10 +12,10 @@ import time
 from itertools import count, cycle
 from typing import TYPE_CHECKING, TypeAlias
 
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from edgeprune.calibration.onnx_runs import session
 from edgeprune.errors import VerificationFailed
 from edgeprune.export.calling import in_eval_mode, input_names, named_outputs
 from edgeprune.parity import Closeness, NetworkComparison
@@ -85,15 +85,7 @@ def in_onnxruntime(path: Path) -> Run:
     Raises:
         VerificationFailed: When it cannot be.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # PyTorch waits too
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as cause:  # its exceptions share no base
-        raise VerificationFailed(f"ONNX Runtime cannot load the exported file: {cause}") from cause
-    run: Run = session.run
+    run: Run = session(path).run
     return run
 
 

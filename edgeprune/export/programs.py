@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from edgeprune import disk
 from edgeprune.artifacts import ExportedModel, no_progress
 from edgeprune.deep_stack import with_room
-from edgeprune.drafts import drafting
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
 from edgeprune.export.parity import TOLERANCE, check
@@ -86,14 +84,13 @@ class ProgramTarget(ABC):
         progress = progress or no_progress
         program = program_of(module, input)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with disk.naming(path), drafting(path) as folder:
-            draft = folder / path.name
+        with writing(path) as whole:
+            draft = whole.with_name(path.name)
             progress(0.0, f"writing {path.name}")
             self.write(program, metadata, draft)
             progress(0.6, "comparing the file with PyTorch")
             parity = check(self.runner(draft), module, input, seed=seed, tolerance=self.tolerance)
-            with writing(path) as whole:
-                draft.replace(whole)
+            draft.replace(whole)
         progress(1.0, "exported")
         content = path.read_bytes()
         return ExportedModel(path, None, len(content), hashlib.sha256(content).hexdigest(), parity)

@@ -17,9 +17,10 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import QDQQuantizer, QuantType, TensorData
 
+from edgeprune.calibration.onnx_operators import DEQUANTIZE, QUANTIZE, WEIGHTED
 from edgeprune.export.calling import without_logging
-from edgeprune.export.float_islands import DEQUANTIZE, keep_islands_float
-from edgeprune.export.float_part import QUANTIZED, WEIGHTED, FloatPart
+from edgeprune.export.float_islands import keep_islands_float
+from edgeprune.export.float_part import QUANTIZED, FloatPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import ActivationType, Range
     from edgeprune.parity import Array
 
-QUANTIZE = "QuantizeLinear"
 CODES = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
 
 

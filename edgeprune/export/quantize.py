@@ -55,6 +55,16 @@ PROVED_INPUTS = 8
 """Inputs on which fused kernels are compared with what the file says."""
 
 
+def require_opset(opset: int | None) -> None:
+    """Refuse to quantize at an opset whose files cannot hold it.
+
+    Raises:
+        UsageError: Names the first opset that can.
+    """
+    if opset is None or opset < FIRST_OPSET:
+        raise UsageError(f"int8 needs --opset {FIRST_OPSET} or more, not {opset}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranges:
     """What is read off a network once, however often it is quantized.
@@ -135,8 +145,7 @@ class Quantize:
 
         It takes and raises what calling the object does.
         """
-        if exported.opset is None or exported.opset < FIRST_OPSET:
-            raise UsageError(f"int8 needs --opset {FIRST_OPSET} or more, not {exported.opset}")
+        require_opset(exported.opset)
         report = progress or no_progress
         report(0.0, "exporting the network's twin")
         known = calibrate(network, exported, target, self._inputs(seed))
@@ -171,7 +180,7 @@ class Quantize:
             unknown_inputs=unknown,
             keep=self.keep_float,
             slower=slower,
-            unranged=set(onnx_runs.float_tensors(known.model)) - ranges.keys(),
+            unranged=set(known.floats) - ranges.keys(),
         )
         quantized = self._codes(known, ranges, part)
         report(0.4, "proving the quantized file")

@@ -19,11 +19,11 @@ import numpy as np
 import onnx
 
 from edgeprune.artifacts import KernelProof
-from edgeprune.calibration.onnx_runs import session
+from edgeprune.calibration.onnx_operators import DEQUANTIZE, QUANTIZE
+from edgeprune.calibration.onnx_runs import session, with_outputs
 from edgeprune.errors import VerificationFailed
-from edgeprune.export.float_islands import DEQUANTIZE
 from edgeprune.export.float_part import float_part, layer_of
-from edgeprune.export.qdq import QUANTIZE, quantized_activations, weight_codes
+from edgeprune.export.qdq import quantized_activations, weight_codes
 from edgeprune.parity import NetworkComparison
 
 if TYPE_CHECKING:
@@ -87,8 +87,9 @@ def check_kernels(quantized: onnx.ModelProto, fed: Iterable[Mapping[str, Array]]
     codes = list(quantized_activations(quantized).values())
     outputs = [each.name for each in quantized.graph.output]
     names = outputs + codes
-    fused = session(_with_codes_out(quantized, codes))
-    plain = session(_from_codes(quantized, codes), optimized=False)
+    given_out = with_outputs(quantized, _kinds(quantized))
+    fused = session(given_out)
+    plain = session(_from_codes(given_out, codes), optimized=False)
     off, differing, total = dict.fromkeys(codes, 0), 0, 0
     comparison = NetworkComparison()
     for each in fed:
@@ -125,19 +126,10 @@ def _judge(proof: KernelProof, off: Mapping[str, int]) -> None:
         )
 
 
-def _with_codes_out(model: onnx.ModelProto, codes: Iterable[str]) -> onnx.ModelProto:
-    """A copy that gives the codes of its activations too; no fused kernel is taken apart by it."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    kinds = _kinds(model)
-    for name in codes:
-        copy.graph.output.append(onnx.helper.make_tensor_value_info(name, kinds[name], None))
-    return copy
-
-
 def _from_codes(model: onnx.ModelProto, codes: Collection[str]) -> onnx.ModelProto:
     """A copy whose layers read codes that are handed in, and not those of the layers before."""
-    copy = _with_codes_out(model, codes)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
     kinds = _kinds(model)
     for node in copy.graph.node:
         if node.op_type == DEQUANTIZE and node.input[0] in codes:

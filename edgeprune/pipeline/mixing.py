@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from edgeprune import bench
+from edgeprune import bench, units
 from edgeprune.bench.operators import operator_times
 from edgeprune.calibration.mixed_precision import float_layers, quantized_nodes
 from edgeprune.errors import VerificationFailed
-from edgeprune.export.calibrate import with_names
+from edgeprune.export.float_part import QUANTIZED
 from edgeprune.pipeline.stage_log import marking_failure
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from edgeprune.artifacts import ExportedModel, QuantizedModel
+    from edgeprune.artifacts import ExportedModel, Progress, QuantizedModel
     from edgeprune.export.quantize import Quantize, Ranges
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.stage_log import StageLog
@@ -46,22 +44,24 @@ def mixed(
     Returns:
         The faster quantized file, under the name of the one that was given.
     """
-    exported, quantized = files
+    quantized = files[1]
     if config.bench is None or config.bench.device.measures != "latency":
         return quantized
     path = quantized.path.with_name(f"mixed.{quantized.path.name}")
     with log.stage("mix precisions") as stage, marking_failure(stage):
         try:
-            slower = _slower(exported.path, quantized.path, config.bench)
-            if not slower:
-                stage.detail = "no layer is faster in float"
+            able = _able(prepared.known.model, quantized)
+            slower = _slower(prepared.known.model, files, able, config.bench, stage.progress)
+            if slower is None:
+                stage.detail = f"{config.bench.runtime} does not tell how long operators take"
+                return quantized
+            if not 0 < len(slower) < len(able):
+                stage.detail = f"{'every' if slower else 'no'} layer is faster in float"
                 return quantized
             candidate = quantize.written(prepared, path, stage.progress, slower=slower)
             ratio = bench.compare(quantized.path, path, config.bench, stage.progress).latency
-            stage.detail = (
-                f"{len(slower)} nodes in float: {ratio.value:.2f}× ({ratio.low:.2f}-"
-                f"{ratio.high:.2f}) of the latency with all in 8 bits"
-            )
+            measured = units.times(ratio.value, ratio.low, ratio.high)
+            stage.detail = f"{len(slower)} nodes in float: {measured} of the latency in 8 bits"
             if ratio.value < 1:
                 path.replace(quantized.path)
                 return replace(candidate, path=quantized.path)
@@ -72,11 +72,21 @@ def mixed(
     return quantized
 
 
-def _slower(original: Path, quantized: Path, settings: bench.BenchSettings) -> tuple[str, ...]:
-    """Nodes that the fastest mixture leaves in float; none where all or none would be."""
-    times = [operator_times(path, settings) for path in (original, quantized)]
+def _able(model: onnx.ModelProto, quantized: QuantizedModel) -> set[str]:
+    """Nodes that compute in 8 bits in the quantized file, and could in float."""
+    kinds = {node.name for node in model.graph.node if node.op_type in QUANTIZED}
+    return (quantized_nodes(onnx.load(quantized.path)) & kinds) - quantized.kept_float.keys()
+
+
+def _slower(
+    model: onnx.ModelProto,
+    files: tuple[ExportedModel, QuantizedModel],
+    able: set[str],
+    settings: bench.BenchSettings,
+    progress: Progress,
+) -> tuple[str, ...] | None:
+    """Nodes that the fastest mixture leaves in float; None where the runtime tells no times."""
+    times = [operator_times(file.path, settings, progress) for file in files]
     if times[0] is None or times[1] is None:
-        return ()
-    models = with_names(onnx.load(original)), onnx.load(quantized)
-    chosen = float_layers(models, (times[0], times[1]))
-    return chosen if len(chosen) < len(quantized_nodes(models[1])) else ()
+        return None
+    return float_layers(model, able, (times[0], times[1]))

@@ -78,20 +78,29 @@ def times(stem, middle, last, conversion):
     return in_float, in_int8
 
 
+def mixed(model, other, told):
+    return float_layers(model, quantized_nodes(other), told)
+
+
 def test_a_layer_that_is_slower_in_8_bits_stays_in_float_with_all_that_is_fused(chain, quantized):
-    kept = float_layers((chain, quantized), times(stem=90, middle=2, last=2, conversion=1))
+    kept = float_layers(
+        chain, quantized_nodes(quantized), times(stem=90, middle=2, last=2, conversion=1)
+    )
     assert kept == ("/stem/Conv", "/stem/Relu")
 
 
 def test_where_conversions_cost_more_it_is_quantized_all_the_same(chain, quantized):
-    assert float_layers((chain, quantized), times(2, 11, 2, conversion=3)) == ()
-    assert float_layers((chain, quantized), times(2, 30, 2, conversion=1)) == ("middle", "sum")
+    assert mixed(chain, quantized, times(2, 11, 2, conversion=3)) == ()
+    assert mixed(chain, quantized, times(2, 30, 2, conversion=1)) == (
+        "middle",
+        "sum",
+    )
 
 
 def test_where_nothing_is_faster_in_8_bits_all_stay_in_float(chain, quantized):
-    kept = float_layers((chain, quantized), times(20, 20, 20, conversion=1))
+    kept = mixed(chain, quantized, times(20, 20, 20, conversion=1))
     assert kept == tuple(node.name for node in chain.graph.node)
 
 
 def test_a_layer_that_is_not_quantized_is_left_as_it_is(chain):
-    assert float_layers((chain, chain), times(2, 2, 2, conversion=1)) == ()
+    assert mixed(chain, chain, times(2, 2, 2, conversion=1)) == ()

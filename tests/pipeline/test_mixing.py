@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import onnx
@@ -31,6 +31,7 @@ class Written:
 class Quantized:
     path: object
     name: str
+    kept_float: dict[str, str] = field(default_factory=dict)
 
 
 def told(microseconds):
@@ -52,12 +53,13 @@ def run(tmp_path, monkeypatch):
     def mix(times, ratio, config=CompressConfig(precision="int8")):  # noqa: B008 - frozen
         by_file = {files[0]: times["float"], files[1]: times["int8"]}
         monkeypatch.setattr(
-            mixing, "operator_times", lambda path, _: by_file[path] and told(by_file[path])
+            mixing, "operator_times", lambda path, *_: by_file[path] and told(by_file[path])
         )
         latency = SimpleNamespace(latency=RatioInterval(ratio, ratio, ratio, 0.95))
         monkeypatch.setattr(bench, "compare", lambda *_: latency)
+        prepared = SimpleNamespace(known=SimpleNamespace(model=float_chain()))
         given = SimpleNamespace(path=files[0]), Quantized(files[1], "int8")
-        made = mixing.mixed(quantize, None, given, config, log)
+        made = mixing.mixed(quantize, prepared, given, config, log)
         return made, getattr(quantize, "slower", None), log, files[1]
 
     return mix
@@ -82,18 +84,19 @@ def test_a_mixture_that_is_no_faster_is_thrown_away(run):
 
 
 @pytest.mark.parametrize(
-    "times",
+    ("times", "why"),
     [
-        {"float": (10, 10, 10), "int8": (2, 2, 2)},
-        {"float": (10, 10, 10), "int8": (30, 30, 30)},
-        {"float": None, "int8": None},
+        ({"float": (10, 10, 10), "int8": (2, 2, 2)}, "no layer is faster in float"),
+        ({"float": (10, 10, 10), "int8": (30, 30, 30)}, "every layer is faster in float"),
+        ({"float": None, "int8": None}, "onnxruntime does not tell how long operators take"),
     ],
     ids=["all faster in 8 bits", "none faster", "times not told"],
 )
-def test_nothing_is_written_where_there_is_nothing_to_mix(run, times):
-    made, slower, _, _ = run(times, 0.5)
+def test_nothing_is_written_where_there_is_nothing_to_mix(run, times, why):
+    made, slower, log, _ = run(times, 0.5)
     assert made.name == "int8"
     assert slower is None
+    assert [stage.detail for stage in log.records] == [why]
 
 
 def test_nothing_is_mixed_that_is_not_measured_in_seconds(run):
