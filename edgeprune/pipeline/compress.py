@@ -233,6 +233,8 @@ def _evaluated(
     log: StageLog,
 ) -> assemble.RunResult:
     """Accuracy, and agreement with the first, on the user's images where there are any."""
+    if images.labelled is None and images.unlabelled is None:
+        return run
     networks = [*(each.module for each in judged), *precision.runnable(run.precision)]
     if images.labelled is not None:
         with log.stage("accuracy") as stage:

@@ -10,6 +10,7 @@ from edgeprune import bench
 from edgeprune.bench import on_runtimes
 from edgeprune.errors import UsageError
 from edgeprune.export import TARGETS, OnnxTarget, Quantize, Target
+from edgeprune.export.quantize import require_opset
 from edgeprune.images import image_sets
 from edgeprune.images.folder import Folder
 from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from edgeprune.pruning import PlanOptions
 
 PRECISIONS = ("fp32", "int8", "auto")
-QUANTIZED_RUNTIMES = ("onnxruntime", "openvino")
-"""Runtimes that take quantized ONNX files as they are."""
 
 SIZES = ("compressed.onnx.bytes", "ratio.bytes")
 """Figures whose gates say that the user wants a small file."""
@@ -97,13 +96,15 @@ class CompressConfig:
                 f"a run makes and proves .onnx files: for {self.target.suffix} files add the "
                 "--runtime that reads them, or use edgeprune export on the run directory"
             )
+        if self.precision != "fp32" and self.target is not None and self.target.opset is not None:
+            require_opset(self.target.opset)
         for name in self._runtimes:
             if not bench.RUNTIMES[name].target:
                 raise UsageError(
                     f"{name} runs {bench.RUNTIMES[name].takes} files, which no run makes"
                 )
-            if self.precision != "fp32" and name not in QUANTIZED_RUNTIMES:
-                able = " and ".join(QUANTIZED_RUNTIMES)
+            if self.precision != "fp32" and not bench.RUNTIMES[name].quantized:
+                able = " and ".join(row.name for row in bench.RUNTIMES.values() if row.quantized)
                 raise UsageError(f"--precision {self.precision} runs on {able}, not on {name}")
 
     @property
@@ -146,9 +147,8 @@ class CompressConfig:
 
     @property
     def wants_small_file(self) -> bool:
-        """Whether the budget or a gate is about the size of the file."""
-        judged = (path for text in self.fail_if for path in gates.needs(text))
-        return self.budget.kind == "size" or any(path in SIZES for path in judged)
+        """Whether a gate is about the size of the file."""
+        return any(path in SIZES for text in self.fail_if for path in gates.needs(text))
 
     @property
     def photographs(self) -> Path | None:
@@ -157,8 +157,9 @@ class CompressConfig:
 
     @property
     def fits(self) -> bool:
-        """Whether recovery fits to the user's images."""
-        return self.images is not None and any(method.source for method in self.recover)
+        """Whether recovery fits to the user's images, or quantization reads ranges off them."""
+        fitted = self.precision != "fp32" or any(method.source for method in self.recover)
+        return self.images is not None and fitted
 
     @property
     def recovery_alone(self) -> CompressConfig:

@@ -89,10 +89,17 @@ def measure(
     if config.bench is None or original is None or compressed is None:
         log.skip("bench")
         return None
+    return compared("bench", (original.path, compressed.path), config.bench, log)
+
+
+def compared(
+    stage_name: str, files: tuple[Path, Path], settings: bench.BenchSettings, log: StageLog
+) -> LatencyComparison | CountComparison | None:
+    """Two files in the quantity that the device measures; None where measuring failed."""
     measured = None
-    with log.stage("bench") as stage, marking_failure(stage):
-        compare_on_device = instructions.comparing_on(config.bench.device)
-        measured = compare_on_device(original.path, compressed.path, config.bench, stage.progress)
+    with log.stage(stage_name) as stage, marking_failure(stage):
+        compare_on_device = instructions.comparing_on(settings.device)
+        measured = compare_on_device(*files, settings, stage.progress)
         stage.detail = "; ".join(measured.notes)
     return measured
 

@@ -11,10 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeprune.artifacts import PrecisionChoice, RatioInterval, SourceModel, part_of
-from edgeprune.bench import instructions
 from edgeprune.export.onnx_network import OnnxNetwork
+from edgeprune.pipeline.export_and_measure import compared
 from edgeprune.pipeline.mixing import mixed
-from edgeprune.pipeline.stage_log import marking_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,12 +114,9 @@ def _measured(
     exported: ExportedModel, quantized: QuantizedModel, config: CompressConfig, log: StageLog
 ) -> tuple[RatioInterval | None, str]:
     """int8 / fp32: of latencies with the interval, or of instructions, which need none."""
-    if config.bench is None:
-        return None, "latency"
     found = None
-    with log.stage("bench int8 / fp32") as stage, marking_failure(stage):
-        compare = instructions.comparing_on(config.bench.device)
-        found = compare(exported.path, quantized.path, config.bench, stage.progress)
+    if config.bench is not None:
+        found = compared("bench int8 / fp32", (exported.path, quantized.path), config.bench, log)
     if found is None:
         return None, "latency"
     if found.latency is not None:

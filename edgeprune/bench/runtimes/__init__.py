@@ -34,6 +34,7 @@ class Runtime:
         convert: The converter that makes the files it reads; None where it reads ``takes`` itself.
         tolerance: Largest difference of its outputs from ONNX Runtime's that may be rounding,
             relative to the largest output. Larger: a runtime that computes in 16 bits passes.
+        quantized: Whether it takes quantized ONNX files as they are.
         runs_code: Whether its files can hold code that runs when they are loaded.
     """
 
@@ -44,6 +45,7 @@ class Runtime:
     target: str = "onnx"
     convert: Converter | None = None
     tolerance: float = TOLERANCE
+    quantized: bool = False
     runs_code: bool = False
 
     @property
@@ -99,8 +101,18 @@ def _table(*rows: Runtime) -> Choices[Runtime]:
 
 
 RUNTIMES = _table(
-    Runtime(name="onnxruntime", package="onnxruntime", install="pip install onnxruntime"),
-    Runtime(name="openvino", package="openvino", install="pip install 'edgeprune[openvino]'"),
+    Runtime(
+        name="onnxruntime",
+        package="onnxruntime",
+        install="pip install onnxruntime",
+        quantized=True,
+    ),
+    Runtime(
+        name="openvino",
+        package="openvino",
+        install="pip install 'edgeprune[openvino]'",
+        quantized=True,
+    ),
     Runtime(
         name="ncnn",
         package="ncnn",
