@@ -10,7 +10,6 @@ processes is a session (``pairing.py``), a measurement several of them (``sessio
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from edgeprune.artifacts import LatencyComparison, Measurement, no_progress
 from edgeprune.bench import notes, pairing, sessions, throttling
 from edgeprune.bench.devices import DEVICES, Device, LocalDevice, ReachableDevice
 from edgeprune.bench.runtimes import RUNTIMES
+from edgeprune.bench.settings import BenchSettings
 from edgeprune.bench.worker_process import Worker
 from edgeprune.errors import ModelRefused, UsageError
 
@@ -52,51 +52,6 @@ __all__ = [
 WARM_UP_S = 0.2
 GRACE_S = 15.0
 """Time for one answer beyond that of the whole measurement: for loading, and for slow models."""
-
-
-@dataclass(frozen=True, slots=True)
-class BenchSettings:
-    """Where and how to measure.
-
-    Attributes:
-        runtime: Name of one of ``RUNTIMES``; it must be installed on the device.
-        device: An instance of one of ``DEVICES``, or a device of your own.
-        threads: Number of threads that one inference may use.
-        seconds: Time limit of a measurement, the start of its processes included. Larger: surer, up
-            to ``within``. Two sessions are run even if they take longer, but a model that does not
-            answer for so long and 15 s more is given up.
-        seed: Random seed of the inputs.
-        within: Half-width of the latency's 95 % interval, as a fraction, at which a measurement
-            ends before its time limit. Smaller: surer, longer.
-        arena: Whether ONNX Runtime keeps freed tensors in an arena of its own. Off: less memory at
-            rest, slower.
-        trust: Whether files may be loaded that can hold code and that edgeprune did not write.
-
-    Raises:
-        UsageError: When a value is out of range.
-    """
-
-    runtime: str = "onnxruntime"
-    device: Device = LocalDevice()  # noqa: RUF009 - frozen
-    threads: int = 1
-    seconds: float = 30.0
-    seed: int = 0
-    within: float = 0.01
-    arena: bool = True
-    trust: bool = False
-
-    def __post_init__(self) -> None:
-        RUNTIMES[self.runtime]
-        if self.threads < 1:
-            raise UsageError(f"threads must be 1 or more, not {self.threads}")
-        if not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise UsageError(f"seconds must be more than 0, not {self.seconds}")
-        if self.seed < 0:
-            raise UsageError(f"seed must be 0 or more, not {self.seed}")
-        if not 0 < self.within < 1:
-            raise UsageError(f"within must be between 0 and 1 (1% is 0.01), not {self.within}")
-        if not self.arena and self.runtime != "onnxruntime":
-            raise UsageError(f"only onnxruntime has an arena to turn off, not {self.runtime}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +173,16 @@ def start_worker(
         cores: The cores that the process stays on; None: it chooses.
     """
     progress(0.0, f"loading {model.name}")
+    return _start(_prepared(model, settings), settings, warm_up_s, cores)
+
+
+def _start(
+    file: Path, settings: BenchSettings, warm_up_s: float, cores: list[int] | None
+) -> Worker:
+    """Load a file of the kind that the runtime takes, unless it may hold somebody's code."""
+    _require_own(file, settings)
     own = {"seed": settings.seed, "warmup_s": warm_up_s, "cores": cores}
-    path = str(_prepared(model, settings).resolve())
-    return settings.device.start({**_started(settings), "model": path, **own})
+    return settings.device.start({**_started(settings), "model": str(file.resolve()), **own})
 
 
 def reach(settings: BenchSettings) -> None:
@@ -248,23 +210,28 @@ def _started(settings: BenchSettings) -> dict[str, object]:
 def _prepared(model: Path, settings: BenchSettings) -> Path:
     if not model.is_file():
         raise UsageError(f"no model file at {model}")
+    file = RUNTIMES[settings.runtime].prepared(model)
+    _require_own(file, settings)
+    return file
+
+
+def _require_own(file: Path, settings: BenchSettings) -> None:
     runtime = RUNTIMES[settings.runtime]
-    file = runtime.prepared(model)
     if runtime.runs_code and not settings.trust and not own_files.is_own(file):
         raise ModelRefused(
             f"'{file}' was not written by edgeprune here, and {runtime.name} runs code that "
             f"{runtime.takes} files hold; pass --trust if you trust its sender"
         )
-    return file
 
 
 def _series(models: tuple[Path, ...], settings: BenchSettings, progress: Progress) -> Series:
+    files = []
     for model in models:  # before the clock runs: converting one may take long
         progress(0.0, f"loading {model.name}")
-        _prepared(model, settings)
+        files.append(_prepared(model, settings))
 
     def start(number: int, cores: list[int] | None) -> Worker:
-        return start_worker(models[number], settings, no_progress, cores=cores)
+        return _start(files[number], settings, WARM_UP_S, cores)
 
     run_session = partial(pairing.run_session, start, len(models))
     return sessions.gather(

@@ -188,7 +188,7 @@ class Worker:
             what = "the model" if self._has_model else "the runtime"
             raise DeviceFailed(
                 f"{what} did not answer within {self._limit_s:g} s and was stopped; if it is that "
-                "slow, allow more time to measure (bench --seconds, compress --bench-seconds)"
+                "slow, allow more time to measure (--seconds)"
             ) from None
         return self._parsed(line)
 
