@@ -50,8 +50,8 @@ def command(**given: Any) -> None:
         exported = write(source, target, path, given, stages)
     for note in exported.notes:
         warn(note)
-    parity = exported.parity
-    say(f"verified on {parity.n} inputs: outputs differ by {parity.max_rel_diff:.1e} at most")
+    parity, what = exported.parity, "float file verified" if int8 else "verified"
+    say(f"{what} on {parity.n} inputs: outputs differ by {parity.max_rel_diff:.1e} at most")
     click.echo(path)
 
 

@@ -154,23 +154,10 @@ def use_recipe(context: click.Context, _: click.Parameter, path: Path | None) ->
         if isinstance(value, list) != known[name].multiple:
             wanted = "one value" if isinstance(value, list) else "a list"
             raise UsageError(f"'{path}' sets '{key}', which takes {wanted}")
-        switched = getattr(known[name], "is_flag", False) and isinstance(value, bool)
-        defaults[name] = value if switched else as_typed(path, key, value)
+        switched = getattr(known[name], "is_flag", False)
+        defaults[name] = str(value) if isinstance(value, bool) and not switched else value
     warn_of_grants(path, recipe)
     context.default_map = {name: v for name, v in defaults.items() if name not in GRANTS}
-
-
-def as_typed(path: Path, key: str, value: object) -> Any:
-    """A setting of a recipe as it would be typed: a text, or a list of texts; None for none.
-
-    Raises:
-        UsageError: It is something else, such as a table.
-    """
-    if isinstance(value, list) and not any(isinstance(item, list) for item in value):
-        return [as_typed(path, key, item) for item in value]
-    if value is None or isinstance(value, (str, int, float)):
-        return None if value is None else str(value)
-    raise UsageError(f"'{path}' sets '{key}' to a {type(value).__name__}, not a text or a number")
 
 
 def warn_of_grants(path: Path, recipe: Mapping[str, Any]) -> None:
