@@ -111,3 +111,12 @@ def test_the_graph_of_another_network_is_refused(exported) -> None:
     other = SourceModel(zoo.build("inverted-residual"), SPEC, "", "")
     with pytest.raises(UsageError, match="--image-free"):
         closed_form_ranges(other, model, {"input": None})
+
+
+def test_a_hard_sigmoid_has_the_slope_of_its_node() -> None:
+    levels, values = normal()
+    node = helper.make_node("HardSigmoid", ["x"], ["y"], alpha=1 / 6, beta=0.25)
+    made = RULES["HardSigmoid"](node, [levels], {})
+    found = (values / 6 + 0.25).clamp(0, 1)
+    torch.testing.assert_close(made.mean, found.mean(0), atol=0.02, rtol=0)
+    torch.testing.assert_close(made.std, found.std(0), atol=0.02, rtol=0)

@@ -74,6 +74,7 @@ def test_an_unknown_name_ends_with_2_and_a_suggestion(
         ("--mean", "0.5,0.5"),
         ("--threads", "0"),
         ("--bench-seconds", "0"),
+        ("--seconds", "0"),
         ("--input", "3x16x16"),
         ("--input", "1x4x16x16"),
         ("--input", "wide"),

@@ -97,6 +97,7 @@ def test_export_writes_the_quantized_file_under_a_name_of_its_own(
         (("--ranges", "middle"), "no range observer is called 'middle'"),
         (("--runtime", "ncnn"), "--precision int8 runs on onnxruntime and openvino, not on ncnn"),
         (("--precision", "int4"), "Invalid value for '--precision'"),
+        (("--opset", "12"), "int8 needs --opset 13 or more, not 12"),
     ],
 )
 def test_flags_that_mean_nothing_are_refused_at_once(

@@ -222,3 +222,8 @@ def test_ranges_from_statistics_alone_make_as_true_a_file(chain: Pair, tmp_path:
     found = quantize(chain.source, chain.exported, no_export, tmp_path / "free.onnx")
     assert found.fidelity.relative_error < 0.15
     assert found.kernels.most_codes <= 1
+
+
+def test_a_range_too_many_is_refused_beside_real_images_too(chain: Pair, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--input-range is given 2 times for 1 inputs"):
+        again(chain, tmp_path, input_range=((0.0, 1.0), (0.0, 1.0)))
