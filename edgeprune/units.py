@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Kind: TypeAlias = Literal["s", "bytes", "count", "ratio"]
 
@@ -165,6 +165,11 @@ def points(difference: float) -> str:
 def difference(value: float | None) -> str:
     """A numerical difference; one that was not finite is stored as None."""
     return "not finite" if value is None else f"{value:.2g}"
+
+
+def dimensions(shape: Iterable[object]) -> str:
+    """A shape as one types it: "1x3x224x224"; nothing for a single number's."""
+    return "x".join(map(str, shape))
 
 
 def _read(form: re.Pattern[str], text: str, known: Mapping[str, tuple[float, Kind]]) -> Quantity:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprune import units
+from edgeprune.loading import parse_shape
 from edgeprune.units import Quantity, parse, parse_amount, parse_duration, parse_share
 
 THREE_DIGITS = 0.0051
@@ -19,6 +20,11 @@ def test_a_time_in_one_unit_parses_back_to_three_digits(seconds: float) -> None:
     read = parse(units.duration(seconds))
     assert read.kind == "s"
     assert read.value == pytest.approx(seconds, rel=THREE_DIGITS)
+
+
+@given(st.lists(st.integers(1, 4096), min_size=2).map(lambda lengths: (1, *lengths)))
+def test_a_shape_is_written_as_input_takes_it(shape: tuple[int, ...]) -> None:
+    assert parse_shape(units.dimensions(shape)) == shape
 
 
 @given(st.floats(120, 1e6))

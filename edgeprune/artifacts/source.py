@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edgeprune import units
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -42,7 +44,7 @@ class InputSpec:
     def texts(self) -> tuple[str, ...]:
         """Each input as one types it: "1x3x224x224", "1x16:int64"."""
         return tuple(
-            "x".join(map(str, shape)) + ("" if dtype == FLOAT else f":{dtype}")
+            units.dimensions(shape) + ("" if dtype == FLOAT else f":{dtype}")
             for shape, dtype in self.typed_shapes
         )
 

@@ -88,7 +88,7 @@ def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
             units.count(layer.macs),
             f"{layer.params:,}",
             units.size(layer.activation_bytes),
-            "x".join(map(str, layer.output_shape)),
+            units.dimensions(layer.output_shape),
         )
     groups = Table("channel group", "channels", "layers", "state", title="Channel groups")
     for group in traced.groups:

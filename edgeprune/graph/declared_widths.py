@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from edgeprune import units
 from edgeprune.errors import ModelUnsupported
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _said(layer: nn.Module, declared: Callable[[Any], Shape]) -> Shape | None:
 
 
 def _short(shape: Shape | None) -> str:
-    return "nothing" if shape is None else "x".join(map(str, shape))[:60] or "one number"
+    return "nothing" if shape is None else units.dimensions(shape)[:60] or "one number"
 
 
 def _convolution(layer: Any) -> Shape:

@@ -234,8 +234,8 @@ class _DoesNotRun(Exception):
 
 def _check_batch(shape: Shape) -> None:
     if len(shape) < 2 or shape[0] != 1 or min(shape) < 1:
-        given = _text(shape)
-        better = given if len(shape) == 3 else _text(shape[1:])
+        given = units.dimensions(shape)
+        better = given if len(shape) == 3 else units.dimensions(shape[1:])
         raise UsageError(f"--input {given}: the batch comes first and must be 1: pass 1x{better}")
 
 
@@ -248,7 +248,3 @@ def _per_channel(
     if len(values) not in (1, channels):
         raise UsageError(f"--{what} has {len(values)} values, but the input {channels} channels")
     return values if len(values) == channels else values * channels
-
-
-def _text(shape: Shape) -> str:
-    return "x".join(map(str, shape))
