@@ -1,7 +1,7 @@
 """A set of images in a file, to be used again; and on one sheet, to be looked at.
 
-The file is a safetensors archive with the facts about the set in its header. Images are float32, so
-that methods can be compared on the very same ones.
+The file is a safetensors archive with the facts about the set in its header. Images are float32,
+bytes and integers what they are, so that methods can be compared on the very same ones.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torchvision.utils import make_grid, save_image
 
-from edgeprune import tensor_file
+from edgeprune import tensor_file, units
 from edgeprune.artifacts import ImageKind
 from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.images.given import Given
@@ -65,13 +65,16 @@ def save(inputs: Sequence[Tensor], about: ImageSet, path: Path) -> None:
         about: Facts about the set, for the header.
         path: File to write, by custom ``images.safetensors``; replaced if it is there.
     """
-    tensors = {
-        f"input{place}": each.detach().float().cpu().contiguous()
-        for place, each in enumerate(inputs)
-    }
+    tensors = {f"input{place}": _stored(each) for place, each in enumerate(inputs)}
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = {"format": FORMAT, "about": json.dumps(asdict(about))}
     tensor_file.write(tensors, texts, path)
+
+
+def _stored(given: Tensor) -> Tensor:
+    """An input as it lies in the file: float32, or the integers that it is."""
+    given = given.float() if given.is_floating_point() else given
+    return given.detach().cpu().contiguous()
 
 
 def read(path: Path) -> tuple[tuple[Tensor, ...], ImageSet]:
@@ -113,17 +116,22 @@ def load(path: Path, spec: InputSpec) -> Given:
         UsageError: If the file is no set of images, or its images do not fit the network.
     """
     inputs, about = read(path)
-    stored = [tuple(each.shape[1:]) for each in inputs]
-    expected = [tuple(shape[1:]) for shape in spec.shapes]
+    stored = ", ".join(_text(each.shape, each.dtype) for each in inputs)
+    expected = ", ".join(_text(s, getattr(torch, dtype)) for s, dtype in spec.typed_shapes)
     if stored != expected:
-        texts = (", ".join("x".join(map(str, s)) for s in each) for each in (stored, expected))
-        raise UsageError("'{}' holds images of {}, the network takes {}".format(path, *texts))
+        raise UsageError(f"'{path}' holds images of {stored}, the network takes {expected}")
     if (about.mean, about.std) != (spec.mean, spec.std):
         raise UsageError(
             f"'{path}' is normalised with mean {about.mean} and std {about.std}, the network's "
             f"images with {spec.mean} and {spec.std}"
         )
     return Given(inputs, about.origin, about.kind)
+
+
+def _text(shape: Sequence[int], dtype: torch.dtype) -> str:
+    """One input without its batch, as the file keeps it: "3x8x6", "8x8x3:uint8"."""
+    kind = "" if dtype.is_floating_point else ":" + str(dtype).removeprefix("torch.")
+    return units.dimensions(shape[1:]) + kind
 
 
 def contact_sheet(images: Tensor, spec: InputSpec, path: Path) -> None:

@@ -41,7 +41,8 @@ class ImageSource(Protocol):
             progress: Called with the share that is done, 0 to 1, by sources that take long.
 
         Returns:
-            One float32 tensor (N, …) for each input, normalised as ``original.input`` says. Inputs
-            that are not 4-D, and so no images, are standard normal noise.
+            One tensor (N, …) for each input, of the type and normalised as ``original.input``
+            says. Inputs that are no images, not 4-D or not float32, are random
+            (:mod:`edgeprune.random_inputs`).
         """
         ...

@@ -68,7 +68,7 @@ def within_time(  # noqa: PLR0913 - the call of a source, its time and a clock f
         clock: Clock that measures the time.
 
     Returns:
-        One float32 tensor (N, …) for each input, as the source gives them.
+        One tensor (N, …) for each input, as the source gives them.
     """
     if math.isfinite(seconds) and count > TRIAL:
         began = clock()

@@ -14,7 +14,7 @@ from edgeprune.images import image_sets
 from edgeprune.training import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from edgeprune.artifacts import Progress
@@ -138,9 +138,9 @@ def in_batches(count: int, size: int, processes: Processes) -> list[Tensor]:
     return [part.flatten() for part in parts]
 
 
-def batch_size(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Number of images of such inputs in a batch of one process: fewer of large ones."""
-    pixels = max(shape[2] * shape[3] for shape in shapes if len(shape) == 4)
+def batch_size(shapes: Iterable[tuple[int, ...]]) -> int:
+    """Number of images of such shapes, (1, C, H, W), in a batch: fewer of large ones."""
+    pixels = max(shape[2] * shape[3] for shape in shapes)
     return min(128, max(16, BATCH_PIXELS // pixels))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeprune import training
-from edgeprune.artifacts import ImageKind, InputSpec
+from edgeprune.artifacts import FLOAT, ImageKind, InputSpec
 from edgeprune.images.image_sets import ImageSet
 from edgeprune.images.synthesis.batch_cache import (
     BatchCache,
@@ -25,8 +25,13 @@ from edgeprune.images.synthesis.batch_cache import (
     in_batches,
     make_batches,
 )
-from edgeprune.images.synthesis.objective import Objective, SynthesisLoss, is_image
-from edgeprune.images.synthesis.optimisation import ImageTask, require_images, schedule
+from edgeprune.images.synthesis.objective import Objective, SynthesisLoss
+from edgeprune.images.synthesis.optimisation import (
+    ImageTask,
+    image_shapes,
+    require_images,
+    schedule,
+)
 from edgeprune.images.time_limit import TimeLimit
 from edgeprune.natural_images import normalised
 from edgeprune.random_inputs import random_inputs
@@ -84,14 +89,13 @@ class Generated:
         processes = training.join()
         limit = TimeLimit(self.seconds, processes)
         loss = SynthesisLoss(original, self.objective, processes)
-        size = self.batch or batch_size(original.input.shapes)
+        size = self.batch or batch_size(image_shapes(original.input).values())
         batches = in_batches(count, size, processes)
         spec, wanted = original.input, sum(map(len, batches))
-        latents, *others = random_inputs(
-            InputSpec(((1, LATENT), *spec.shapes)), batch=wanted, seed=seed
-        )
-        noise = {str(at): each for at, each in enumerate(others) if not is_image(each)}
+        shapes, dtypes = zip(((1, LATENT), FLOAT), *spec.typed_shapes, strict=True)
+        latents, *others = random_inputs(InputSpec(shapes, dtypes=dtypes), batch=wanted, seed=seed)
         decoders = _decoders(spec, self.width, seed)
+        noise = {str(at): each for at, each in enumerate(others) if str(at) not in decoders}
         make = _BatchGeneration(self, loss, decoders, latents, noise, seed, processes, limit)
         uncached = BatchCache(None, ImageSet(self.origin, self.kind, seed, "", spec.mean, spec.std))
         inputs = make_batches(make, batches, loss, uncached, limit, progress)
@@ -179,11 +183,7 @@ def _decoders(spec: InputSpec, width: int, seed: int) -> nn.ModuleDict:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return nn.ModuleDict(
-            {
-                str(place): Decoder(shape, spec, width)
-                for place, shape in enumerate(spec.shapes)
-                if len(shape) == 4
-            }
+            {str(place): Decoder(shape, spec, width) for place, shape in image_shapes(spec).items()}
         )
 
 

@@ -27,7 +27,12 @@ from edgeprune.images.synthesis.batch_cache import (
     make_batches,
 )
 from edgeprune.images.synthesis.objective import Objective, SynthesisLoss, is_image
-from edgeprune.images.synthesis.optimisation import ImageTask, require_images, schedule
+from edgeprune.images.synthesis.optimisation import (
+    ImageTask,
+    image_shapes,
+    require_images,
+    schedule,
+)
 from edgeprune.images.synthesis.pixel_parameters import PixelParameters, resized, scaled
 from edgeprune.images.time_limit import TimeLimit, within_time
 
@@ -99,7 +104,7 @@ class Inversion:
         processes = training.join()
         limit = TimeLimit(self.seconds, processes)
         loss = SynthesisLoss(original, self.objective, processes)
-        size = self.batch or batch_size(original.input.shapes)
+        size = self.batch or batch_size(image_shapes(original.input).values())
         wanted = sum(map(len, in_batches(count, size, processes)))
         starts = within_time(self.start, original, wanted, seed, START_SHARE * limit.left())
         count = min(count, len(starts[0]))

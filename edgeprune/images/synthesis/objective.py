@@ -152,8 +152,8 @@ class SynthesisLoss:
 
 
 def is_image(given: Tensor) -> bool:
-    """Whether an input is a batch of images, (N, C, H, W)."""
-    return given.dim() == 4
+    """Whether an input is a batch of images, (N, C, H, W): bytes and indices are none."""
+    return given.dim() == 4 and given.is_floating_point()
 
 
 def _frozen(module: nn.Module, processes: Processes) -> nn.Module:

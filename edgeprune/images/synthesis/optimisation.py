@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from edgeprune.artifacts import FLOAT
 from edgeprune.errors import UsageError
 from edgeprune.training import Schedule, generator
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from edgeprune.artifacts import SourceModel
+    from edgeprune.artifacts import InputSpec, SourceModel
     from edgeprune.images.synthesis.objective import SynthesisLoss
 
 BETAS = (0.5, 0.9)
@@ -74,7 +75,15 @@ def require_images(original: SourceModel) -> None:
     Raises:
         UsageError: Says what the network takes.
     """
-    shapes = original.input.shapes
-    if all(len(shape) != 4 for shape in shapes):
-        taken = ", ".join("x".join(map(str, shape)) for shape in shapes)
+    if not image_shapes(original.input):
+        taken = ", ".join(original.input.texts)
         raise UsageError(f"'{original.name}' takes {taken}: there are no images to synthesize")
+
+
+def image_shapes(spec: InputSpec) -> dict[int, tuple[int, ...]]:
+    """Shapes (1, C, H, W) of the inputs that are images, 4-D and float32, by the input's place."""
+    return {
+        place: shape
+        for place, (shape, dtype) in enumerate(spec.typed_shapes)
+        if len(shape) == 4 and dtype == FLOAT
+    }
