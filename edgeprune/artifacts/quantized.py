@@ -49,13 +49,11 @@ class KernelProof:
 
     Attributes:
         most_codes: Largest difference of any activation's code, each layer reading the same codes.
-        differing: Share of codes that differ at all.
         max_rel_diff: Largest difference of an output, relative to its largest magnitude.
         n: Number of inputs.
     """
 
     most_codes: int
-    differing: float
     max_rel_diff: float
     n: int
 
@@ -75,7 +73,6 @@ class QuantizedModel:
             reason.
         kernels: The proof that the runtime computes what the file says.
         fidelity: How true it is to the float file.
-        notes: Remarks for people; empty when there is nothing to say.
     """
 
     path: Path
@@ -87,7 +84,6 @@ class QuantizedModel:
     kept_float: dict[str, str]
     kernels: KernelProof
     fidelity: Fidelity
-    notes: tuple[str, ...] = ()
 
 
 Precision: TypeAlias = Literal["fp32", "int8"]
@@ -125,4 +121,10 @@ class PrecisionChoice:
         if self.delivered == "fp32":
             return self.float_file
         made = self.quantized
-        return replace(self.float_file, path=made.path, bytes=made.bytes, sha256=made.sha256)
+        return replace(
+            self.float_file,
+            path=made.path,
+            opset=made.opset,
+            bytes=made.bytes,
+            sha256=made.sha256,
+        )

@@ -1,8 +1,19 @@
 """Which precision is delivered, by what was asked and measured."""
 
+from pathlib import Path
+
 import pytest
 
-from edgeprune.artifacts import Fidelity, RatioInterval
+from edgeprune.artifacts import (
+    ExportedModel,
+    Fidelity,
+    KernelProof,
+    Parity,
+    PrecisionChoice,
+    QuantizedModel,
+    RatioInterval,
+)
+from edgeprune.artifacts.quantized import Precision
 from edgeprune.errors import UsageError
 from edgeprune.pipeline.config import CompressConfig
 from edgeprune.pipeline.precision import decide
@@ -53,6 +64,19 @@ def test_a_gate_on_the_file_asks_for_a_small_one(gate: str) -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(UsageError, match="fp32, int8, auto"):
         CompressConfig(precision="int7")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("delivered", "opset"), [("int8", 21), ("fp32", 17)])
+def test_the_deliverable_is_described_as_its_own_file_is(delivered: Precision, opset: int) -> None:
+    plain = ExportedModel(Path("f.onnx"), 17, 40, "f" * 64, Parity(0.0, 0.0, 1.0, 1, (1,)))
+    proof = KernelProof(most_codes=0, max_rel_diff=0.0, n=1)
+    made = QuantizedModel(
+        Path("q.onnx"), 21, 10, "a" * 64, "u8", {}, {}, proof, fidelity(agreement=1.0)
+    )
+    file = PrecisionChoice("int8", delivered, "not measured", made, plain).file
+    own = made if delivered == "int8" else plain
+    assert file.opset == opset
+    assert (file.path, file.bytes, file.sha256) == (own.path, own.bytes, own.sha256)
 
 
 def test_gates_on_fidelity_need_a_quantized_file() -> None:
