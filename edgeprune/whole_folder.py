@@ -95,6 +95,8 @@ def exchange(one: Path, other: Path) -> bool:
     Raises:
         OSError: The system refuses it.
     """
+    if os.name != "posix":  # Windows opens no library without a name
+        return False
     library = ctypes.CDLL(None, use_errno=True)
     paths = os.fsencode(one), os.fsencode(other)
     if sys.platform == "darwin" and hasattr(library, "renamex_np"):

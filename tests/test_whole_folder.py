@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import tempfile
@@ -51,6 +52,21 @@ def fail_at(call: str, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
         return real(*given, **named)
 
     monkeypatch.setattr(os, call, failing)
+
+
+def test_windows_exchanges_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opens_nothing(name: str | None, **_: object) -> None:
+        raise TypeError("as LoadLibrary does without a name")
+
+    one, other = folder(tmp_path / "a", "a"), folder(tmp_path / "b", "b")
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        windows.setattr(ctypes, "CDLL", opens_nothing)
+        exchanged = exchange(one, other)
+    assert not exchanged
+    assert (text(one), text(other)) == ("a", "b")
 
 
 @BOTH
