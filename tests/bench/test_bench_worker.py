@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from edgeprune.bench import RUNTIMES
 from edgeprune.bench.devices.local import WORKER
-from edgeprune.bench.worker import machine
+from edgeprune.bench.worker import machine, tensors
+from edgeprune.loading.input_shape import DTYPES
 
 BOARD = [*sorted(WORKER.glob("*.py")), *(row.adapter for row in RUNTIMES.values())]
 
@@ -60,6 +62,13 @@ def test_a_copy_measures_by_hand(tiny, tmp_path):
     for peak in ("load_peak_rss_bytes", "run_peak_rss_bytes"):
         assert summary[peak] >= summary["idle_rss_bytes"] >= 0
     assert summary["environment"]["runtime"] == "onnxruntime"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_inputs_of_every_type_that_input_takes_are_drawn(dtype):
+    drawn = tensors.inputs([("x", dtype, [1, 400])], 0)["x"]
+    assert (drawn.dtype, drawn.shape) == (np.dtype(dtype), (1, 400))
+    assert drawn.min() < drawn.max()
 
 
 def test_by_hand_a_bad_file_is_one_line(tmp_path):

@@ -43,7 +43,7 @@ def inputs(
                 low, high = within[place]
                 unit = numpy.clip(drawn / (2 * REACH) + 0.5, 0, 1)
                 drawn = low + (high - low) * unit
-        elif dtype in ("bool", "uint8", "int8", "int32", "int64"):
+        elif dtype in ("bool", "uint8", "int8", "int16", "int32", "int64"):
             # bytes are an image; 0 and 1 are valid as an index and as a mask
             drawn = generator.integers(0, 256 if dtype == "uint8" else 2, shape)
         else:
