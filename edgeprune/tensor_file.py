@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from edgeprune.checksum import BLANK
 from edgeprune.errors import ModelRefused
 from edgeprune.whole_file import writing
 
@@ -30,7 +31,6 @@ DIGEST = "sha256"
 MARK = "checked-by"
 """Says that there is a digest, so that one whose name was damaged is missed."""
 
-BLANK = "0" * 64
 PART = 1 << 20
 
 

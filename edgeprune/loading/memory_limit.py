@@ -33,7 +33,7 @@ def memory_limit(size: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = pages * resource.getpagesize() + size
     lower = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min(wanted, *lower, wanted), hard))
+    resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *lower]), hard))
     try:
         yield
     finally:

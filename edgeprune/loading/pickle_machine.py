@@ -129,8 +129,7 @@ class _Machine:
     def add(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not set:
             raise BadPickle(f"it adds to a {type(self.stack[-1]).__name__}")
-        for item in items:
-            _require_key(item)
+        require_keys(items)
         self.stack[-1].update(items)
 
     def name(self, module: object, name: object) -> None:

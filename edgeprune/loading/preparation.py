@@ -105,18 +105,18 @@ def _require_finite(network: nn.Module) -> None:
     for name, parameter in network.named_parameters():
         if not _all_finite(parameter):
             what = "NaN" if bool(torch.isnan(parameter).any()) else "infinite values"
-            raise ModelUnsupported(
-                f"'{name}' holds {what}: the training diverged, or the file is damaged"
-            )
+            raise _no_number(name, what)
     for name, buffer in network.named_buffers():
         if bool(torch.isnan(buffer).any()):
-            raise ModelUnsupported(
-                f"'{name}' holds NaN: the training diverged, or the file is damaged"
-            )
+            raise _no_number(name, "NaN")
     for name, layer in network.named_modules():
         impossible = _impossible_statistics(layer) if isinstance(layer, BatchNorm) else None
         if impossible:
             raise ModelUnsupported(f"'{name}' has {impossible}: the file is damaged")
+
+
+def _no_number(name: str, what: str) -> ModelUnsupported:
+    return ModelUnsupported(f"'{name}' holds {what}: the training diverged, or the file is damaged")
 
 
 def _impossible_statistics(layer: BatchNorm) -> str | None:
