@@ -4,11 +4,14 @@ recognise.py           what kind of file it is, by content
 pickles.py             .pt and .pth: only allowed classes, no call; refused_names.py says why not
 checkpoint_kinds.py    what a library keeps beside its weights, an adapter a library
 checkpoint_entries.py  which entry of a checkpoint is the network: averaged weights first
-state_dicts.py         weights alone, fitted into a network by name (state_dict_names.py)
+state_dicts.py         weights alone, fitted into a network by name (state_dict_names.py);
+                       extra_tensors.py: what it has no place for, and can be left
 factories.py           the network for them: --arch
 run_directory.py       what edgeprune itself wrote
 preparation.py         wrappers off, re-parametrizations baked in, float32, eval mode; the digest
-input_shape.py         shapes and normalisation of the network's inputs
+quantized_layers.py    networks that are quantized, or prepared for it, refused
+input_shape.py         shapes, types and normalisation of the network's inputs
+memory_limit.py        what a first forward pass may take
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ LEAST_MEMORY = 1 << 30
 TIMES_WEIGHTS, TIMES_INPUTS = 8, 1000
 """A first forward pass may take so many bytes, and so many times the size of weights and inputs."""
 
-FLOAT = 4
+BYTES_OF_FLOAT = 4
 
 IMAGE_SIZE = "imgsz"
 """The text of the exported file that follows --input."""
@@ -135,27 +138,35 @@ def _load(path: Path, kind: Kind, options: LoadOptions) -> SourceModel:
         loaded, name = _loaded(path, kind, options), path.stem
         network, notes = _network(loaded, path, options)
         require_plain(network, f"'{path}'")
-        network, stored = _adapted(prepared(network), loaded, raw_head=options.raw_head)
+        ready = adapted(prepared(network), loaded, options.input_shapes, raw_head=options.raw_head)
+        network, stored = ready.network, ready.input
     return replace(_checked(network, options, stored, name), notes=notes)
 
 
 @with_room
 def _checked(network: nn.Module, options: LoadOptions, stored: InputSpec, name: str) -> SourceModel:
     """The network with its inputs, on which it ran."""
-    shapes = options.input_shapes or stored.shapes
-    dtypes = options.input_dtypes if options.input_shapes else stored.dtypes
-    mean, std = options.mean or stored.mean or None, options.std or stored.std or None
-    with memory_limit(_enough(network, shapes)):
-        spec = input_spec(network, shapes, mean, std, dtypes=dtypes)
-    spec = replace(spec, metadata=_resized(stored.metadata, spec))
+    given = InputSpec(
+        options.input_shapes, options.mean or (), options.std or (), options.input_dtypes
+    )
+    with memory_limit(_enough(network, given.shapes or stored.shapes)):
+        spec = _spec(network, given, stored)
     return _source(network, spec, name)
+
+
+def _spec(network: nn.Module, given: InputSpec, known: InputSpec) -> InputSpec:
+    """The inputs of a network, tried: what the user gave counts before what is known of them."""
+    taken = given if given.shapes else known
+    mean, std = given.mean or known.mean or None, given.std or known.std or None
+    spec = input_spec(network, taken.shapes, mean, std, dtypes=taken.dtypes)
+    return replace(spec, metadata=_resized(known.metadata, spec))
 
 
 def _enough(network: nn.Module, shapes: tuple[tuple[int, ...], ...]) -> int:
     """Bytes that suffice for a forward pass of a network that does no more than others do."""
     weights = sum(each.numel() for each in network.parameters())
     inputs = sum(prod(shape) for shape in shapes)
-    return LEAST_MEMORY + FLOAT * (TIMES_WEIGHTS * weights + TIMES_INPUTS * inputs)
+    return LEAST_MEMORY + BYTES_OF_FLOAT * (TIMES_WEIGHTS * weights + TIMES_INPUTS * inputs)
 
 
 @with_room
@@ -190,25 +201,16 @@ def wrap(
     """
     inner = unwrapped(module)
     require_plain(inner, type(inner).__name__)
+    shapes, dtypes = example_shapes(example_input), example_dtypes(example_input)
     with failing_as(ModelUnsupported, f"{type(inner).__name__} cannot be made ready"):
-        network, known = _adapted(prepared(copied(inner)), None, raw_head=raw_head)
-    shapes, dtypes = example_shapes(example_input) or known.shapes, example_dtypes(example_input)
-    mean, std = mean or known.mean or None, std or known.std or None
-    spec = input_spec(network, shapes, mean, std, dtypes=dtypes)
-    spec = replace(spec, metadata=_resized(known.metadata, spec))
-    return _source(network, spec, name or type(network).__name__)
+        ready = adapted(prepared(copied(inner)), None, shapes, raw_head=raw_head)
+    spec = _spec(ready.network, InputSpec(shapes, mean or (), std or (), dtypes), ready.input)
+    return _source(ready.network, spec, name or type(ready.network).__name__)
 
 
 def _source(network: nn.Module, spec: InputSpec, name: str) -> SourceModel:
     require_declared_widths(network)
     return SourceModel(network, spec, printable(name, keep=""), digest(network))
-
-
-def _adapted(network: nn.Module, loaded: object, *, raw_head: bool) -> tuple[nn.Module, InputSpec]:
-    """The network as its library exports it, and what the library says of its inputs."""
-    kind = adapted(network, loaded, raw_head=raw_head)
-    known = InputSpec(kind.shapes, kind.mean or (), kind.std or (), metadata=kind.metadata)
-    return kind.network, known
 
 
 def _resized(metadata: tuple[tuple[str, str], ...], spec: InputSpec) -> tuple[tuple[str, str], ...]:

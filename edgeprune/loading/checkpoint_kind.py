@@ -8,12 +8,21 @@ algorithm knows of any.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from edgeprune.artifacts import InputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
+
+
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+"""One shape for each positional input, batch first."""
+
+UNKNOWN = InputSpec((), (), ())
+"""Inputs of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +31,11 @@ class Adapted:
 
     Attributes:
         network: The network, perhaps with another head or inside an adapter.
-        shapes: Shapes of its inputs, batch 1; empty: not known.
-        mean: Per-channel mean of its images, in units of [0, 1] pixels; None: not known.
-        std: Per-channel standard deviation, same units; None: not known.
-        metadata: Texts for the exported file that the library reads from there.
+        input: What it takes, as far as the library says; what is empty is not known.
     """
 
     network: nn.Module
-    shapes: tuple[tuple[int, ...], ...] = ()
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
+    input: InputSpec = UNKNOWN
 
 
 class CheckpointKind(Protocol):
@@ -42,12 +45,18 @@ class CheckpointKind(Protocol):
         """Whether the network is one of the library's."""
 
     def adapted(
-        self, network: nn.Module, checkpoint: Mapping[object, object], *, raw_head: bool
+        self,
+        network: nn.Module,
+        checkpoint: Mapping[object, object],
+        shapes: Shapes,
+        *,
+        raw_head: bool,
     ) -> Adapted:
         """Make the network fit for export.
 
         Args:
             network: The network; changed in place.
             checkpoint: What lay beside it in its file; empty if it came from memory.
+            shapes: Shapes of the inputs that the user gave; empty: what the library says.
             raw_head: Give what the last layers say, before it is decoded.
         """

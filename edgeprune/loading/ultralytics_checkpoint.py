@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from edgeprune.artifacts import InputSpec
 from edgeprune.errors import UsageError
 from edgeprune.loading.checkpoint_kind import Adapted
 
@@ -26,6 +27,8 @@ LARGEST = 1 << 14
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from edgeprune.loading.checkpoint_kind import Shapes
+
 
 class UltralyticsCheckpoint:
     """Reads what Ultralytics saves: a ``DetectionModel`` or a relative of it."""
@@ -35,7 +38,12 @@ class UltralyticsCheckpoint:
         return any(base.__module__ == HOME for base in type(network).__mro__)
 
     def adapted(
-        self, network: nn.Module, checkpoint: Mapping[object, object], *, raw_head: bool
+        self,
+        network: nn.Module,
+        checkpoint: Mapping[object, object],
+        shapes: Shapes,
+        *,
+        raw_head: bool,
     ) -> Adapted:
         """The network with its head switched to export, or without the decoding after it.
 
@@ -45,7 +53,7 @@ class UltralyticsCheckpoint:
         _make_plain(network)
         stride = max((int(each) for each in _numbers(getattr(network, "stride", None))), default=0)
         stride = stride or USUAL_STRIDE
-        height, width = _size(network, checkpoint, stride)
+        height, width = _given_size(shapes) or _size(network, checkpoint, stride)
         channels = _channels(network)
         head = _switched_to_export(network, (height, width))
         facts = _facts(network, head, stride, (height, width), channels)
@@ -57,7 +65,7 @@ class UltralyticsCheckpoint:
             network = RawPredictions(network)
         black, white = (0.0,) * channels, (1.0,) * channels
         metadata = () if raw_head else tuple((key, str(value)) for key, value in facts.items())
-        return Adapted(network, (shape,), black, white, metadata)
+        return Adapted(network, InputSpec((shape,), black, white, metadata=metadata))
 
 
 class RawPredictions(nn.Module):
@@ -142,6 +150,11 @@ def _task(network: nn.Module) -> str:
         return own
     kinds = {base.__name__ for base in type(network).__mro__}
     return next((task for kind, task in TASKS.items() if kind in kinds), "detect")
+
+
+def _given_size(shapes: Shapes) -> tuple[int, int] | None:
+    """Height and width of the image that the user gave; None without one."""
+    return next(((shape[2], shape[3]) for shape in shapes if len(shape) == 4), None)
 
 
 def _size(network: nn.Module, checkpoint: Mapping[object, object], stride: int) -> tuple[int, int]:

@@ -83,6 +83,14 @@ def test_the_image_size_that_is_given_is_the_one_in_the_file(tmp_path):
     assert texts["end2end"] == "False"
 
 
+@pytest.mark.parametrize(("side", "kept"), [(16, 4), (64, 64), (256, 300)])
+def test_as_many_detections_are_kept_as_the_given_image_has_places(side, kept):
+    network = DetectionModel()
+    network.args = {"imgsz": 80}
+    head = wrap(network, (1, 3, side, side)).module.model[-1]
+    assert head.max_det == kept
+
+
 def test_a_raw_head_decodes_nothing():
     source = wrap(DetectionModel(), (1, 3, 16, 16), raw_head=True)
     x = torch.rand(1, 3, 16, 16)
@@ -115,3 +123,14 @@ def test_a_checkpoint_of_the_library_needs_no_flag_but_its_name(tmp_path):
     assert "'ema'" in source.notes[0]
     raw = load(tmp_path / "y.pt", LoadOptions(allow=("ultralytics",), raw_head=True))
     assert raw.module(torch.rand(1, 3, 64, 64))["scores"].shape == (1, 80, 84)
+
+
+@pytest.mark.parametrize(("side", "detections"), [(64, 84), (128, 300)])
+def test_detections_without_suppression_are_those_of_the_given_size(side, detections, tmp_path):
+    ultralytics = pytest.importorskip("ultralytics")
+    network = ultralytics.YOLO("yolov10n.yaml").model
+    network.model[-1].end2end = True
+    torch.save({"model": network, "train_args": {"imgsz": 96}}, tmp_path / "y.pt")
+    options = LoadOptions(allow=("ultralytics",), input_shapes=((1, 3, side, side),))
+    source = load(tmp_path / "y.pt", options)
+    assert source.module(torch.rand(1, 3, side, side)).shape == (1, detections, 6)
