@@ -87,11 +87,18 @@ def is_averaged(name: str) -> bool:
     return not AVERAGED.isdisjoint(re.split(r"[^a-z]+", name.lower()))
 
 
+def of_averages(taken: str, *found: str) -> str:
+    """What to say where averaged weights are taken: how the raw ones among all are had instead."""
+    raw = next((each for each in found if each and not is_averaged(each)), None)
+    hint = "" if raw is None else f"; --entry {raw} takes the others"
+    return f"the averaged weights under '{taken}' are taken{hint}"
+
+
 def _best(entries: Sequence[Entry], loaded: object) -> Entry | None:
     averaged = [each for each in entries if is_averaged(each.path)]
     if averaged and not _swapped(loaded):
         return averaged[0]
-    raw = [each for each in entries if each not in averaged]
+    raw = [each for each in entries if not is_averaged(each.path)]
     for key in ("", *USUAL):
         for each in raw:
             if each.path.partition(".")[0] == key:
@@ -106,10 +113,8 @@ def _swapped(loaded: object) -> bool:
 
 
 def _notes(best: Entry, entries: Sequence[Entry], loaded: object) -> Iterator[str]:
-    others = [each.path for each in entries if each.path != best.path]
     if is_averaged(best.path):
-        hint = f"; --entry {others[0]} takes the others" if others else ""
-        yield f"the averaged weights under '{best.path}' are taken{hint}"
+        yield of_averages(best.path, *(each.path for each in entries))
     elif not _swapped(loaded) and isinstance(loaded, Mapping):
         for key, value in loaded.items():
             if isinstance(key, str) and is_averaged(key) and isinstance(value, Mapping | list):

@@ -34,12 +34,17 @@ def can_be_left(name: str, network: nn.Module) -> bool:
         a layer, or a tensor of a layer, that the network lacks within itself.
     """
     parts = name.split(".")
-    if parts[-1] in COUNTERS or any(OF_TRAINING.search(part.lower()) for part in parts):
+    if is_counter(name) or any(OF_TRAINING.search(part.lower()) for part in parts):
         return True
     known = {*network._modules, *network._parameters, *network._buffers}
     stem = _stem(parts[0])
     beside = parts[0] not in known and stem != "" and stem not in map(_stem, known)
     return beside and bool(network._modules)
+
+
+def is_counter(name: str) -> bool:
+    """Whether a tensor counts batches, models or operations, which inference does not read."""
+    return name.rpartition(".")[2] in COUNTERS
 
 
 def _stem(part: str) -> str:

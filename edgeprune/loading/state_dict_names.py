@@ -8,13 +8,15 @@ inside ("features.module.0.weight"); training code puts a prefix in front ("mode
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from edgeprune.loading.checkpoint_entries import is_averaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+T = TypeVar("T")
 
 OF_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 """Words that wrappers put into names: data-parallel, compiled, sharded, checkpointed."""
@@ -37,6 +39,10 @@ class Renaming:
     names: dict[str, str]
     left: tuple[str, ...] = ()
 
+    def applied(self, given: Mapping[str, T]) -> dict[str, T]:
+        """What was given, under its new names."""
+        return {new: given[name] for name, new in self.names.items()}
+
 
 def renamings(given: Iterable[str], wanted: Iterable[str]) -> list[Renaming]:
     """Ways to read the names of a file, the likeliest first.
@@ -47,7 +53,7 @@ def renamings(given: Iterable[str], wanted: Iterable[str]) -> list[Renaming]:
 
     Returns:
         Names under a prefix of averaged weights first, then as they stand, then under the prefix
-        that fits most names.
+        that fits most names; none twice.
     """
     names = tuple(given)
     plain = {bare(name): name for name in wanted}
@@ -57,7 +63,27 @@ def renamings(given: Iterable[str], wanted: Iterable[str]) -> list[Renaming]:
     ranked = sorted(likely, key=lambda prefix: (-votes[prefix], len(prefix)))[:TRIED]
     averaged = [_under(prefix, names, plain) for prefix in ranked if is_averaged(prefix)]
     others = [_under(prefix, names, plain) for prefix in ranked if not is_averaged(prefix)]
-    return [*averaged, Renaming("", {name: name for name in names}), *others]
+    distinct: dict[tuple[tuple[str, str], ...], Renaming] = {}
+    for each in (*averaged, Renaming("", {name: name for name in names}), *others):
+        distinct.setdefault(tuple(each.names.items()), each)
+    return list(distinct.values())
+
+
+def renamings_under(entry: str, given: Iterable[str], wanted: Iterable[str]) -> list[Renaming]:
+    """Ways to read the names that begin with a prefix, the likeliest first; none: there are none.
+
+    Args:
+        entry: The prefix, without its last dot; it may be a wrapper's word alone.
+        given: Names in the file.
+        wanted: Names in the network.
+    """
+    names = tuple(given)
+    if prefix := bare(entry):
+        return [each for each in renamings(names, wanted) if each.prefix == f"{prefix}."]
+    inside = tuple(name for name in names if name.startswith(f"{entry}."))
+    outside = tuple(name for name in names if not name.startswith(f"{entry}."))
+    found = renamings(inside, wanted) if inside else []
+    return [replace(each, left=(*each.left, *outside)) for each in found]
 
 
 def bare(name: str) -> str:

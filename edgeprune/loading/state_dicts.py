@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from edgeprune import tensor_file
 from edgeprune.errors import ModelRefused, UsageError
-from edgeprune.loading.checkpoint_entries import is_averaged, is_state_dict
-from edgeprune.loading.extra_tensors import COUNTERS, can_be_left
-from edgeprune.loading.state_dict_names import bare, renamings
+from edgeprune.loading.checkpoint_entries import is_averaged, is_state_dict, of_averages
+from edgeprune.loading.extra_tensors import can_be_left, is_counter
+from edgeprune.loading.state_dict_names import renamings, renamings_under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,17 +74,17 @@ def fill(
     """
     given = {name: each for name, each in weights.items() if isinstance(each, Tensor)}
     wanted = {k: t for k, t in network.state_dict().items() if isinstance(t, Tensor)}
-    tried = [_tried(network, given, wanted, each) for each in renamings(given, wanted)]
-    if entry is not None:
-        tried = [each for each in tried if each.how.prefix == f"{bare(entry)}."]
-        if not tried:
-            raise UsageError(f"{file} has no entry or prefix '{entry}'")
-    fitting = [each for each in tried if not each.misfits.count]
+    readings = renamings(given, wanted) if entry is None else renamings_under(entry, given, wanted)
+    if not readings:
+        raise UsageError(f"{file} has no entry or prefix '{entry}'")
+    tried = _all_tried(network, given, wanted, readings)
+    fitting = [each for each in tried if each.fits]
     if not fitting:
         misfits = min((each.misfits for each in tried), key=lambda each: each.count)
         raise ModelRefused(f"{file} does not fit {arch}: {misfits}")
     best = _only(fitting, file)
-    network.load_state_dict(best.renamed(given), strict=False)
+    if best is not tried[-1]:
+        network.load_state_dict(best.how.applied(given), strict=False)
     return tuple(_notes(best, fitting, file, arch))
 
 
@@ -96,8 +96,9 @@ class _Trial:
     misfits: _Misfits
     left: tuple[str, ...]
 
-    def renamed(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {new: given[name] for name, new in self.how.names.items()}
+    @property
+    def fits(self) -> bool:
+        return not self.misfits.count
 
 
 def _only(fitting: Sequence[_Trial], file: str) -> _Trial:
@@ -113,10 +114,9 @@ def _only(fitting: Sequence[_Trial], file: str) -> _Trial:
 def _notes(best: _Trial, fitting: Sequence[_Trial], file: str, arch: str) -> list[str]:
     notes = []
     if is_averaged(best.how.prefix):
-        others = [e.how.prefix.rstrip(".") for e in fitting if not is_averaged(e.how.prefix)]
-        hint = f"; --entry {others[0]} takes the others" if others and others[0] else ""
-        notes.append(f"the averaged weights under '{best.how.prefix.rstrip('.')}' are taken{hint}")
-    left = [name for name in best.left if name.rpartition(".")[2] not in COUNTERS]
+        prefixes = [each.how.prefix.rstrip(".") for each in (best, *fitting)]
+        notes.append(of_averages(*prefixes))
+    left = [name for name in best.left if not is_counter(name)]
     if left:
         more = " …" if left[SHOWN:] else ""
         notes.append(
@@ -126,11 +126,31 @@ def _notes(best: _Trial, fitting: Sequence[_Trial], file: str, arch: str) -> lis
     return notes
 
 
+def _all_tried(
+    network: nn.Module,
+    given: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    readings: Sequence[Renaming],
+) -> list[_Trial]:
+    """One trial for each reading; the network keeps the weights of the last.
+
+    Where names fit without a prefix there is nothing more to choose, and the rest is not tried.
+    """
+    aliases, trials = _aliases(network), []
+    for how in readings:
+        trials.append(_tried(network, how.applied(given), wanted, aliases, how))
+        if trials[-1].fits and not how.prefix:
+            break
+    return trials
+
+
 def _tried(
-    network: nn.Module, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], how: Renaming
+    network: nn.Module,
+    renamed: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    aliases: Mapping[str, set[str]],
+    how: Renaming,
 ) -> _Trial:
-    renamed = {new: given[name] for name, new in how.names.items()}
-    aliases = _aliases(network)
     try:
         answer = network.load_state_dict(renamed, strict=False)
     except Exception as error:  # shapes that differ, or whatever a network's own hooks raise
@@ -141,7 +161,7 @@ def _tried(
     lost = tuple(
         name
         for name in missing
-        if name.rpartition(".")[2] not in COUNTERS and aliases.get(name, set()).isdisjoint(renamed)
+        if not is_counter(name) and aliases.get(name, set()).isdisjoint(renamed)
     )
     odd = unexpected if lost else tuple(name for name in unexpected if name not in left)
     return _Trial(how, _Misfits(lost, odd, ()), (*how.left, *left))
@@ -179,8 +199,8 @@ class _Misfits:
 
     @classmethod
     def between(cls, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> _Misfits:
-        # Files older than torch 0.4.1 lack the counter, which inference does not read.
-        missing = (k for k in wanted if k not in given and not k.endswith("num_batches_tracked"))
+        # Files older than torch 0.4.1 lack the counters.
+        missing = (k for k in wanted if k not in given and not is_counter(k))
         both = ((k, tuple(given[k].shape), tuple(t.shape)) for k, t in wanted.items() if k in given)
         return cls(
             tuple(missing),

@@ -49,6 +49,20 @@ def test_mmengine_puts_the_averaged_weights_under_the_usual_name():
     assert chosen(swapped).content is AVERAGED
 
 
+def test_entries_with_one_path_are_told_apart():
+    meta = {"mmengine_version": "0.10"}
+    again = {"weight": RAW["weight"].clone()}
+    twice = {"meta": meta, "model.ema": RAW, "model": {"ema": again}, "state_dict": AVERAGED}
+    assert chosen(twice).content is AVERAGED
+
+
+def test_another_average_is_not_offered_as_the_raw_weights():
+    (note,) = chosen({"ema": AVERAGED, "swa": RAW, "model": RAW}).notes
+    assert note.endswith("; --entry model takes the others")
+    (note,) = chosen({"ema": AVERAGED, "swa": RAW}).notes
+    assert note == "the averaged weights under 'ema' are taken"
+
+
 def test_raw_weights_beside_unreadable_averages_are_said():
     shadow = {"decay": 0.99, "shadow_params": [torch.ones(2, 2)]}
     (note,) = chosen({"model": RAW, "ema": shadow}).notes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torchvision.ops import FrozenBatchNorm2d
 
 from edgeprune.errors import ModelRefused, UsageError
+from edgeprune.loading.state_dict_names import renamings
 from edgeprune.loading.state_dicts import fill, tensors_of
 
 WORDS = ("module", "_orig_mod", "_fsdp_wrapped_module")
@@ -84,6 +87,60 @@ def test_two_networks_in_one_file_are_asked_about():
     assert "left.features.0.weight" in notes[-1]
     with pytest.raises(UsageError, match="no entry or prefix 'middle'"):
         filled(both, "middle")
+
+
+def test_a_wrapper_s_word_is_an_entry_where_names_begin_with_it():
+    inside, beside = weights(1), weights(2)
+    network, notes = filled({f"module.{k}": t for k, t in inside.items()}, "module")
+    assert same(network, inside)
+    assert notes == ()
+    both = beside | {f"module.{k}": t for k, t in inside.items()}
+    network, notes = filled(both, "module")
+    assert same(network, inside)
+    assert "features.0.weight" in notes[-1]
+    deeper = {f"module.backbone.{k}": t for k, t in inside.items()}
+    assert same(filled(deeper, "module")[0], inside)
+    with pytest.raises(UsageError, match="no entry or prefix 'module'"):
+        filled(beside, "module")
+
+
+def test_another_average_is_not_offered_as_the_others():
+    named = {f"{p}.{k}": t for p in ("ema", "swa", "net") for k, t in weights().items()}
+    _, notes = filled(named)
+    assert notes[0] == "the averaged weights under 'ema' are taken; --entry net takes the others"
+    _, notes = filled({k: t for k, t in named.items() if not k.startswith("net.")})
+    assert notes[0] == "the averaged weights under 'ema' are taken"
+
+
+@given(
+    prefixes=st.lists(st.sampled_from(["", "module.", "a.", "a.module.", "ema."]), unique=True),
+    words=st.booleans(),
+)
+def test_no_reading_of_the_names_is_tried_twice(prefixes, words):
+    wanted = [f"module.{k}" if words else k for k in weights()]
+    readings = renamings([f"{p}{k}" for p in prefixes for k in wanted], wanted)
+    assert all(one.names != other.names for one, other in combinations(readings, 2))
+
+
+class Counting(nn.Linear):
+    """Counts how often weights are copied into it."""
+
+    copies = 0
+
+    def _load_from_state_dict(self, *given):
+        self.copies += 1
+        super()._load_from_state_dict(*given)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "entry", "copies"), [("", None, 1), ("module.", None, 2), ("net.", "net", 1)]
+)
+def test_weights_are_copied_no_oftener_than_readings_differ(prefix, entry, copies):
+    network = Counting(3, 2)
+    named = {f"{prefix}{k}": t + 1 for k, t in nn.Linear(3, 2).state_dict().items()}
+    fill(network, named, "w", "net", entry)
+    assert network.copies == copies
+    assert torch.equal(network.weight, named[f"{prefix}weight"])
 
 
 @pytest.mark.parametrize(
