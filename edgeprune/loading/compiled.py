@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from edgeprune.errors import ModelRefused
+from edgeprune.loading.refused_names import dangerous
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,4 @@ def _part(part: object = None, *_: object) -> nn.Module:
 def _attribute(of: object = None, *_: object) -> Nothing:
     if isinstance(of, Nothing):
         return of
-    raise ModelRefused(
-        "it asks for builtins.getattr when loaded, which can run any code: do not load it unless "
-        "you trust it (--trust)"
-    )
+    raise dangerous("builtins.getattr")

@@ -113,8 +113,8 @@ class TorchObjects:
         if instead is None:
             try:
                 return self._allowed.resolve(module, name)
-            except ModelRefused:
-                self._refused.add(module, name)
+            except ModelRefused as refusal:
+                self._refused.add(module, name, refusal)
                 instead = compiled.nothing
         return Call(name, instead)
 

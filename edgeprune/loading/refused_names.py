@@ -22,6 +22,14 @@ KNOWN = ("torch", "torchvision", "collections", "_codecs", "numpy", "pathlib")
 SHOWN = 4  # modules in an error
 
 
+def dangerous(name: str) -> ModelRefused:
+    """The refusal of a name that can run any code."""
+    return ModelRefused(
+        f"it asks for {name} when loaded, which can run any code: do not load it unless you trust "
+        "it (--trust)"
+    )
+
+
 class RefusedNames:
     """Collects the names that a file is not given.
 
@@ -33,8 +41,13 @@ class RefusedNames:
         self._allowed = allowed
         self._names: list[tuple[str, str]] = []
 
-    def add(self, module: str, name: str) -> None:
+    def add(self, module: str, name: str, refusal: ModelRefused) -> None:
         """Take note of one.
+
+        Args:
+            module: Module that the file asks for.
+            name: Name in it.
+            refusal: Why it was not given, which counts where the name as such is allowed.
 
         Raises:
             ModelRefused: It can run any code, is no such class, or allowing it would not help.
@@ -42,16 +55,14 @@ class RefusedNames:
         asks = f"it asks for {module}.{name} when loaded"
         root = module.partition(".")[0]
         if root in DANGEROUS:
-            raise ModelRefused(
-                f"{asks}, which can run any code: do not load it unless you trust it (--trust)"
-            )
+            raise dangerous(f"{module}.{name}")
         if is_of_quantization(module):
             raise ModelRefused(
                 "it holds a network that is quantized or prepared for quantization-aware training, "
                 f"QAT ({module}.{name}): {ADVICE}"
             )
         if self._allowed.permits(module, name):
-            self._allowed.resolve(module, name)
+            raise refusal
         if root in KNOWN:
             raise ModelRefused(
                 f"{asks}, which is no layer: save the network's state_dict() instead and pass "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import os
 import pathlib
 import pickle
@@ -144,6 +145,22 @@ def test_a_name_that_looks_allowed_is_not(module, tmp_path, marker, monkeypatch)
     with pytest.raises(ModelRefused, match=f"{module}.Evil"):
         load(tmp_path / "bad.pt", LoadOptions(allow=("zoo",)))
     assert not marker.exists()
+
+
+def test_an_allowed_module_that_fails_is_imported_once(tmp_path, monkeypatch):
+    source = "from torch import nn\nclass Net(nn.Conv2d): pass\n"
+    file = tmp_path / "fails_when_imported.py"
+    file.write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.save(importlib.import_module(file.stem).Net(3, 4, 1), tmp_path / "net.pt")
+    monkeypatch.delitem(sys.modules, file.stem)
+    count = tmp_path / "imports"
+    counts = f"with open({str(count)!r}, 'a') as file: file.write('+')\n"
+    file.write_text(f"{counts}raise OSError('no driver')\n")
+    importlib.invalidate_caches()
+    with pytest.raises(ModelRefused, match=r"'fails_when_imported', which does not load.*no"):
+        load(tmp_path / "net.pt", LoadOptions(allow=(file.stem,), input_shapes=SHAPE))
+    assert count.read_text() == "+"
 
 
 def test_an_allowed_function_may_be_kept_but_not_called(tmp_path, marker):

@@ -75,7 +75,7 @@ def refused(names, *allow):
 
     def ask():
         for name in names:
-            collected.add(*name)
+            collected.add(*name, ModelRefused("it is not allowed"))
         collected.require_none()
 
     with pytest.raises(ModelRefused) as error:
