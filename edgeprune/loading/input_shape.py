@@ -117,9 +117,10 @@ def input_spec(
     """
     for shape in shapes:
         _check_batch(shape)
+    inferred = not shapes
     shapes = tuple(shapes) or _own_shapes(network) or _only_usual_size(network)
     taken = InputSpec(shapes, dtypes=dtypes if set(dtypes) - {FLOAT} else ())
-    if error := _failure(network, taken):
+    if error := _failure(network, taken, inferred=inferred):
         asked = " and ".join(taken.texts)
         hint = "" if taken.dtypes else _other_types(network, shapes)
         raise UsageError(f"the network does not take an input of {asked}: {error}{hint}")
@@ -207,8 +208,12 @@ def _pattern(layer: nn.Module) -> str:
     return f"1x{_channels(layer)}{axes} with {what}" if axes else "1xFEATURES"
 
 
-def _failure(network: nn.Module, spec: InputSpec) -> str | None:
-    """First line of the error for inputs of these shapes and types; None if they pass."""
+def _failure(network: nn.Module, spec: InputSpec, *, inferred: bool = False) -> str | None:
+    """First line of the error for inputs of these shapes and types; None if they pass.
+
+    Too much memory is said with the way out: an input that is given may take more than one that
+    is ``inferred``.
+    """
     some = next(network.parameters(), None)
     device = some.device if some is not None else torch.device("cpu")
     try:
@@ -223,7 +228,10 @@ def _failure(network: nn.Module, spec: InputSpec) -> str | None:
         said = first_line(error)
         asked = re.search(r"you tried to allocate (\d+) bytes", said)
         if asked:
-            return f"it would take {units.size(int(asked[1]))} at once, too much for what it is"
+            much = f"it would take {units.size(int(asked[1]))} at once, too much for what it is"
+            flags = " ".join(f"--input {text}" for text in spec.texts)
+            meant = f"if it is meant to take that, pass {flags}: what is given may take more"
+            return f"{much}; {meant if inferred else 'pass a smaller --input'}"
         return said
     return None
 

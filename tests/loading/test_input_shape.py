@@ -9,7 +9,7 @@ from torch import nn
 
 from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from edgeprune.errors import UsageError
-from edgeprune.loading import parse_input, parse_shape, wrap
+from edgeprune.loading import LoadOptions, load, parse_input, parse_shape, wrap
 from edgeprune.loading.input_shape import input_spec
 from edgeprune.pipeline.compress import survey
 from edgeprune.pruning import Macs, prune_to_budget
@@ -90,6 +90,29 @@ def test_a_shape_that_does_not_pass_is_a_usage_error():
         input_spec(zoo.build("chain"), ((1, 4, 8, 8),))
     assert error.value.exit_code == 2
     assert "\n" not in str(error.value)
+
+
+class Wide(nn.Module):
+    """A small network whose one map takes 1.4 GB at its own input."""
+
+    def __init__(self):
+        super().__init__()
+        self.example_input_array = torch.zeros(1, 3, 64, 64)
+        self.conv = nn.Conv2d(3, 16, 3)
+
+    def forward(self, x):
+        return nn.functional.pad(self.conv(x), [2300, 2300, 2300, 2300])
+
+
+@pytest.mark.parametrize(
+    ("shape", "way_out"),
+    [((), r"pass --input 1x3x64x64: what is given may take more$"), ((1, 3, 64, 64), "smaller")],
+)
+def test_who_takes_too_much_is_told_the_way_out(shape, way_out, tmp_path):
+    torch.save(Wide(), tmp_path / "wide.pt")
+    options = LoadOptions(allow=(__name__,), input_shapes=(shape,) if shape else ())
+    with pytest.raises(UsageError, match=rf"would take .*iB at once.*; .*{way_out}"):
+        load(tmp_path / "wide.pt", options)
 
 
 def test_several_inputs_pass_together():
