@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from edgeprune import units
 from edgeprune.errors import UsageError
 from edgeprune.graph.outputs import tensors_in
+from edgeprune.images.class_folders import class_indices
 from edgeprune.images.reading import labelled, unlabelled
 
 if TYPE_CHECKING:
@@ -40,7 +45,7 @@ def open_images(
 
     Args:
         source: The original network.
-        labels: Folder with one sub-folder a class; classes count in the order of their names.
+        labels: Folder with one sub-folder a class; see ``images/class_folders.py``.
         plain: Folder of images without labels.
         part: Part of the images without labels: ``validation`` where recovery fits to the others.
 
@@ -49,19 +54,18 @@ def open_images(
         does not give one logit a class.
 
     Raises:
-        UsageError: If there are no such images, the network takes no images, or it has fewer
-            classes than the folder.
+        UsageError: If there are no such images, the network takes no images, or its outputs are
+            not the folder's classes.
     """
     images = Images(
         labelled(labels, source.input) if labels is not None else None,
         unlabelled(plain, source.input, part) if plain is not None else None,
     )
-    if images.labelled is not None:
-        known, wanted = _classes(source.module, images.labelled), len(images.labelled.classes)
-        if wanted > known:
-            raise UsageError(
-                f"--eval {labels} has {wanted} classes, the network knows only {known}"
-            )
+    if labels is not None and images.labelled is not None:
+        outputs = _classes(source.module, images.labelled)
+        names = known_classes(source)
+        indices = class_indices(labels, images.labelled.classes, outputs, names)
+        images.labelled.target_transform = indices.__getitem__
     if images.unlabelled is not None:
         try:
             _classes(source.module, images.unlabelled)
@@ -70,6 +74,32 @@ def open_images(
                 raise
             images = replace(images, unlabelled=None)  # they still serve recovery
     return images
+
+
+def known_classes(source: SourceModel) -> tuple[str, ...]:
+    """Names of the classes, where the network carries them: Ultralytics', Hugging Face's."""
+    listed: object = getattr(getattr(source.module, "config", None), "id2label", None)
+    if stored := dict(source.input.metadata).get("names"):
+        listed = ast.literal_eval(stored)
+    if not isinstance(listed, Mapping):
+        return ()
+    return tuple(str(name) for _, name in sorted(listed.items()))
+
+
+def doubt(accuracy: float, images: ImageFolder) -> str | None:
+    """What to say where the original is right no more often than by chance; None where it is.
+
+    Args:
+        accuracy: Share of images that the original classifies as labelled.
+        images: The images.
+    """
+    n, chance = len(images), 1 / len(images.classes)
+    if accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / n):  # two standard errors
+        return None
+    return (
+        f"--eval: the original is right on {units.percent(accuracy)} of {n} images, which guessing "
+        f"may reach ({units.percent(chance)}): check the order of the folders, --mean and --std"
+    )
 
 
 def accuracies(
@@ -119,7 +149,7 @@ def agreements(
 @torch.inference_mode()
 def _classes(network: nn.Module, images: Dataset[tuple[Tensor, int]]) -> int:
     """Number of classes of the network, from the logits of the first image."""
-    return _logits(network(images[0][0].unsqueeze(0).to(_device(network)))).shape[1]
+    return _logits(network(images[0][0].unsqueeze(0).to(_device(network))), 1).shape[1]
 
 
 @torch.inference_mode()
@@ -132,7 +162,8 @@ def _top_classes(
     device = _device(networks[0])
     for place, (inputs, labels) in enumerate(loader):
         inputs = inputs.to(device)
-        yield torch.stack([_logits(net(inputs)).argmax(1) for net in networks]).cpu(), labels
+        guesses = [_logits(net(inputs), len(inputs)).argmax(1) for net in networks]
+        yield torch.stack(guesses).cpu(), labels
         if progress is not None:
             progress((place + 1) / len(loader), f"{(place + 1) * BATCH} images")
 
@@ -141,9 +172,13 @@ def _device(network: nn.Module) -> torch.device:
     return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
-def _logits(output: object) -> Tensor:
+def _logits(output: object, batch: int) -> Tensor:
     """The network's first output, if it is one row of logits an image, (N, classes)."""
     first = next(iter(tensors_in(output)), None)
-    if first is None or first.dim() != 2:
-        raise UsageError("--eval and --images need a network whose output is one logit a class")
+    if first is None or first.dim() != 2 or first.shape[0] != batch:
+        given = "none" if first is None else units.dimensions(first.shape)
+        raise UsageError(
+            "--eval and --images compare classes: they need a network whose first output is one "
+            f"logit a class, {batch}xCLASSES; this one's is {given}"
+        )
     return first

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +18,6 @@ from edgeprune import evaluation
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.errors import UsageError
 from edgeprune.images.reading import labelled, unlabelled
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GREY = InputSpec(((1, 1, 8, 8),), (MEAN,), (STD,))
 RGB = InputSpec(((1, 3, 8, 8),))
@@ -76,8 +74,8 @@ def three_classes(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("classes", "fits"), [(2, False), (3, True), (4, True)])
-def test_more_classes_than_the_network_knows_are_refused_at_once(
+@pytest.mark.parametrize(("classes", "fits"), [(2, False), (3, True), (4, False)])
+def test_folders_that_are_not_the_outputs_are_refused_at_once(
     classes: int, fits: bool, three_classes: Path
 ) -> None:
     if fits:
@@ -85,8 +83,84 @@ def test_more_classes_than_the_network_knows_are_refused_at_once(
         assert opened.labelled is not None
         assert len(opened.labelled) == 3
     else:
-        with pytest.raises(UsageError, match=r"3 classes.*only 2"):
+        counts = rf"3 class folders.*{classes} outputs"
+        with pytest.raises(UsageError, match=counts):
             evaluation.open_images(source(Brightness(classes)), three_classes, None)
+
+
+def labels_by_folder(root: Path, module: nn.Module) -> dict[str, int]:
+    """The class that each image's folder is taken for."""
+    found = evaluation.open_images(source(module), root, None).labelled
+    assert found is not None
+    return {
+        Path(path).parent.name: label
+        for (path, _), (_, label) in zip(found.samples, found, strict=True)
+    }
+
+
+def folders(root: Path, names: list[str]) -> Path:
+    for name in names:
+        (root / name).mkdir(parents=True)
+        noise_image(8, 8).save(root / name / "1.png")
+    return root
+
+
+def test_numbers_are_the_classes_and_not_their_places(tmp_path: Path) -> None:
+    some = folders(tmp_path, ["0", "2", "10", "11"])
+    assert labels_by_folder(some, Brightness(12)) == {"0": 0, "2": 2, "10": 10, "11": 11}
+
+
+def test_numbers_from_one_count_by_value(tmp_path: Path) -> None:
+    root = folders(tmp_path, [str(number) for number in range(1, 13)])
+    wanted = {str(number): number - 1 for number in range(1, 13)}
+    assert labels_by_folder(root, Brightness(12)) == wanted
+
+
+def test_two_folders_of_one_number_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="same number"):
+        labels_by_folder(folders(tmp_path, ["1", "01"]), Brightness(2))
+
+
+def test_an_empty_folder_keeps_its_class(three_classes: Path) -> None:
+    (three_classes / "bat").mkdir()
+    assert labels_by_folder(three_classes, Brightness(4)) == {"ant": 0, "bee": 2, "cat": 3}
+
+
+def test_names_that_the_network_knows_decide(three_classes: Path) -> None:
+    module = Brightness(4)
+    names = {0: "cat", 1: "dog", 2: "bee", 3: "ant"}
+    module.config = SimpleNamespace(id2label=names)  # as Hugging Face's networks have it
+    assert labels_by_folder(three_classes, module) == {"cat": 0, "bee": 2, "ant": 3}
+    (three_classes / "owl").mkdir()
+    with pytest.raises(UsageError, match="no class owl"):
+        labels_by_folder(three_classes, module)
+
+
+def test_names_in_the_checkpoint_decide_too(three_classes: Path) -> None:
+    names = {0: "cat", 1: "bee", 2: "ant", 3: "dog"}
+    spec = InputSpec(((1, 3, 8, 8),), metadata=(("names", str(names)),))
+    found = evaluation.open_images(source(Brightness(4), spec), three_classes, None).labelled
+    assert found is not None
+    assert [label for _, label in found] == [2, 1, 0]
+
+
+def test_a_folder_above_the_classes_is_told_from_them(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        folders(tmp_path / part, ["ant", "bee", "cat"])
+    with pytest.raises(UsageError, match=r"2 class folders.*3 outputs.*train.*pass that"):
+        evaluation.open_images(source(Brightness(3)), tmp_path, None)
+
+
+def test_images_without_folders_are_told_from_none(tmp_path: Path) -> None:
+    noise_image(8, 8).save(tmp_path / "1.png")
+    with pytest.raises(UsageError, match=r"lie in no folders; --images"):
+        evaluation.open_images(source(Brightness(3)), tmp_path, None)
+
+
+def test_an_original_that_only_guesses_casts_doubt(three_classes: Path) -> None:
+    images = labelled(three_classes, RGB)
+    assert "guessing" in (evaluation.doubt(0.34, images) or "")
+    assert evaluation.doubt(1.0, images) is None
 
 
 @pytest.mark.parametrize("where", ["labels", "plain"])
@@ -94,8 +168,20 @@ def test_a_network_that_does_not_classify_is_refused_at_once(
     where: str, three_classes: Path
 ) -> None:
     folders = {"labels": None, "plain": None, where: three_classes}
-    with pytest.raises(UsageError, match="one logit a class"):
+    with pytest.raises(UsageError, match=r"one logit a class.*1x2x8x8"):
         evaluation.open_images(source(nn.Conv2d(3, 2, 1)), **folders)
+
+
+class Boxes(nn.Module):
+    """A detector whose boxes are rows, (N, 4), as torchvision's are."""
+
+    def forward(self, x: Tensor) -> list[dict[str, Tensor]]:
+        return [{"boxes": x.new_zeros(3, 4), "scores": x.new_zeros(3)}]
+
+
+def test_rows_of_boxes_are_no_classes(three_classes: Path) -> None:
+    with pytest.raises(UsageError, match=r"one logit a class.*3x4"):
+        evaluation.open_images(source(Boxes()), three_classes, None)
 
 
 @pytest.mark.parametrize("where", ["labels", "plain"])

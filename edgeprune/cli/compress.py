@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -126,12 +126,13 @@ def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -
 
 
 def _plan_as_json(planned: Planned) -> str:
-    reached = planned.allocated
+    from edgeprune.pipeline.compress import budget_of
+
     groups = [
         {"group": entry.group, "width": entry.width, "kept": entry.kept}
         for entry in planned.plan.groups
     ]
-    budget = {"kind": reached.kind, "asked": reached.asked, "reached": reached.reached}
+    budget = asdict(budget_of(planned.allocated))
     return json.dumps({"budget": budget, "groups": groups}, indent=1)
 
 
@@ -140,11 +141,12 @@ def _plan_as_table(planned: Planned) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    from edgeprune.report import document, sentences
+    from edgeprune.pipeline.compress import budget_of
+    from edgeprune.report import sentences
 
-    reached = planned.allocated
-    budget = sentences.budget(document.Budget(reached.kind, reached.asked, reached.reached))
-    table = Table("channel group", "channels", "kept", title=budget)
+    budget = budget_of(planned.allocated)
+    said = sentences.missed(budget) or sentences.budget(budget)
+    table = Table("channel group", "channels", "kept", title=said)
     for entry in planned.plan.groups:
         table.add_row(Text(printable(entry.group)), str(entry.width), str(len(entry.kept)))
     console = Console()

@@ -37,15 +37,24 @@ VALIDATION_EVERY = 5
 
 
 def labelled(folder: Path, spec: InputSpec) -> ImageFolder:
-    """Read a folder with one sub-folder a class; classes count in the order of their names.
+    """Read a folder with one sub-folder a class, which may be empty; see ``class_folders.py``.
 
     Raises:
         UsageError: If there are no such images, or the network takes no images.
     """
+    prepare = Preparation(spec)
     try:
-        return ImageFolder(str(folder), transform=Preparation(spec), loader=_read)
+        images = ImageFolder(str(folder), transform=prepare, loader=_read, allow_empty=True)
     except OSError as error:
-        raise UsageError(f"--eval {folder}: expected one sub-folder of images a class") from error
+        flat = any(path.suffix.lower() in IMG_EXTENSIONS for path in folder.iterdir())
+        found = "its images lie in no folders" if flat else "it has no folders"
+        raise UsageError(
+            f"--eval {folder}: expected one sub-folder of images a class, and {found}"
+            f"{'; --images takes images without labels' if flat else ''}"
+        ) from error
+    if not images.samples:
+        raise UsageError(f"--eval {folder}: there are no images in its folders")
+    return images
 
 
 def unlabelled(folder: Path, spec: InputSpec, part: Part = "all") -> Unlabelled:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from edgeprune.costs import Costs
     from edgeprune.images.reading import Part
     from edgeprune.loading.input_shape import Example
+    from edgeprune.pruning import Allocated
     from edgeprune.recovery import RecoveryContext
 
 
@@ -186,11 +187,22 @@ def _prune(
         traced, pruned, allocated = prune_to_budget(
             traced, counted, config.budget, **config.choosing
         )
-        budget = document.Budget(allocated.kind, allocated.asked, allocated.reached)
+        budget = budget_of(allocated)
         stage.detail = sentences.budget(budget)
         if not allocated.on_target or pruned.surgery.rolled_back:
             stage.status = "degraded"
     return traced, pruned, budget
+
+
+def budget_of(allocated: Allocated) -> document.Budget:
+    """What was asked and reached, as a report has it."""
+    return document.Budget(
+        kind=allocated.kind,
+        asked=allocated.asked,
+        reached=allocated.reached,
+        missed=not allocated.on_target,
+        finer_unit=allocated.finer_unit,
+    )
 
 
 def _recover(
@@ -249,7 +261,9 @@ def _evaluated(
                 quantized=next(iter(quantized), None),
                 delivers_quantized=delivers,
             )
-            run = replace(run, accuracy=accuracy)
+            doubt = evaluation.doubt(whole, images.labelled)
+            notes = (*run.notes, doubt) if doubt else run.notes
+            run = replace(run, accuracy=accuracy, notes=notes)
     if images.unlabelled is not None:
         with log.stage("agreement") as stage:
             found = evaluation.agreements(networks, images.unlabelled, stage.progress)

@@ -8,7 +8,7 @@ rounding left.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 Scope: TypeAlias = Literal["local", "global", "marginal"]
 CLOSE_ENOUGH = 0.01
 """A budget counts as met within this share of the original."""
+
+FINER_UNITS = (8, 4, 2, 1)
+"""Multiples that are tried, the coarsest first, where a budget is missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +102,15 @@ class Allocated:
         kind: Kind of the budget, a row of ``BUDGETS``.
         asked: The budget, as a share of the original.
         reached: The same figure for these widths.
+        finer_unit: Largest unit with which the budget would be met; None where it is met, or
+            would not be with any.
     """
 
     groups: tuple[KeptChannels, ...]
     kind: str
     asked: float
     reached: float
+    finer_unit: int | None = None
 
     @property
     def on_target(self) -> bool:
@@ -133,6 +139,26 @@ def allocate(
     """
     if not model.groups:
         raise ModelUnsupported("nothing can be pruned: every channel group is locked")
+    allocated = _allocated(model, scores, budget, options)
+    if allocated.on_target:
+        return allocated
+    return replace(allocated, finer_unit=_finer_unit(model, scores, budget, options))
+
+
+def _finer_unit(
+    model: CostModel, scores: Mapping[str, Tensor], budget: Budget, options: Allocation
+) -> int | None:
+    """The largest unit, below what is used, with which the budget would be met."""
+    coarsest = max(map(options.step, model.groups))
+    for unit in (unit for unit in FINER_UNITS if unit < coarsest):
+        if _allocated(model, scores, budget, replace(options, unit=unit)).on_target:
+            return unit
+    return None
+
+
+def _allocated(
+    model: CostModel, scores: Mapping[str, Tensor], budget: Budget, options: Allocation
+) -> Allocated:
     candidates = [options.widths(group) for group in model.groups]
     asked, original = budget.asked(model), model.original(budget.quantity)
     least = float(model.at(budget.quantity, options.narrowest(model.groups)))

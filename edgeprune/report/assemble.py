@@ -10,7 +10,7 @@ import datetime
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.report import compare, document, environment
+from edgeprune.report import compare, document, environment, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
         RatioInterval,
         RecoveryStep,
     )
+
+NO_ACCURACY = (
+    "not measured: pass --eval DIR with labelled images, one folder a class, or test the result "
+    "with your own metric"
+)
 
 ENVIRONMENT = (
     *("machine", "cpu", "cores", "threads", "governor"),
@@ -105,6 +110,7 @@ def assemble(run: RunResult) -> document.ReportDocument:
         layers=tuple(run.layers),
         fidelity=compare.fidelity(run.precision.quantized) if run.precision else None,
         precision=compare.precision(run.precision) if run.precision else None,
+        unmeasured={} if run.accuracy else {"accuracy": NO_ACCURACY},
     )
 
 
@@ -213,6 +219,8 @@ def _environment(measured: LatencyComparison | CountComparison | None) -> dict[s
 
 def _notes(run: RunResult) -> Iterator[str]:
     yield from run.source.notes if run.source else ()
+    if run.budget and (missed := sentences.missed(run.budget)):
+        yield missed
     yield from run.notes
     rolled_back = run.surgery.rolled_back if run.surgery else None
     for group, reason in (rolled_back or {}).items():

@@ -8,6 +8,8 @@ produce is null, and so is a figure that is not finite, because JSON has no NaN.
 default, so that reports without them are still read; added to version 1 since:
 
     surgery.dtype        precision that the proof was made in
+    budget.missed        whether asked and reached differ by more than 1 % of the original
+    budget.finer_unit    the --unit with which they would not
     recovery[].curve     [[steps done, loss on held-out images], …] of a method that trains
     recovery[].notes     what detail says, as data: {kind, …}
     recovery[].quality   how the original sees the images that a method fitted to, if no camera
@@ -27,11 +29,12 @@ default, so that reports without them are still read; added to version 1 since:
     agreement.quantized  agreement of the quantized file
     fidelity             how true the quantized file is to the float file
     precision            which of both is delivered, and why
+    unmeasured           what is not known of the result, and how to know it: {accuracy: …}
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgeprune.artifacts import RatioInterval  # noqa: TC001 - msgspec reads hints
@@ -59,12 +62,18 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The target and what was reached; ``unit`` is "ratio", "s", "bytes" or "count"."""
+    """The target and what was reached; ``unit`` is "ratio", "s", "bytes" or "count".
+
+    ``missed`` says that they differ by more than 1 % of the original; ``finer_unit`` is the --unit
+    that would not, if there is one.
+    """
 
     kind: str
     asked: float
     reached: float | None
     unit: str = "ratio"
+    missed: bool = False
+    finer_unit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +256,11 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class ReportDocument:
-    """report.json. A part is null where the run had no such stage, as ``bench`` has no surgery."""
+    """report.json. A part is null where the run had no such stage, as ``bench`` has no surgery.
+
+    ``unmeasured`` has what a reader must not take for good because nothing says otherwise, with
+    what would measure it.
+    """
 
     schema_version: int
     edgeprune: str
@@ -275,3 +288,4 @@ class ReportDocument:
     runtimes: tuple[RuntimeResult, ...] = ()
     fidelity: Fidelity | None = None
     precision: Precision | None = None
+    unmeasured: dict[str, str] = field(default_factory=dict)

@@ -77,7 +77,7 @@ def _table(section: Section) -> Table:
     return table
 
 
-STYLES = {"good": "green", "bad": "bold red"}
+STYLES = {"good": "green", "bad": "bold red", "note": "yellow"}
 
 
 def _markdown(section: Section) -> str:

@@ -123,6 +123,7 @@ def against_baseline(report: ReportDocument) -> Iterator[Row]:
 
 
 def _verdicts(report: ReportDocument) -> Iterator[Row]:
+    yield from report.unmeasured.items()
     if report.budget:
         yield "budget", sentences.budget(report.budget)
     if report.surgery:

@@ -21,6 +21,18 @@ def budget(found: Budget) -> str:
     return f"{name} {_in(found.unit, found.reached)}{whole} (target {_target(found)})"
 
 
+def missed(found: Budget) -> str | None:
+    """What to say, and to do, of a budget that was not met; None where it was."""
+    if not found.missed:
+        return None
+    advice = (
+        "no other --unit comes nearer"
+        if found.finer_unit is None
+        else f"--unit {found.finer_unit} comes within 1%"
+    )
+    return f"budget not reached: {budget(found)}; widths are multiples of a unit, and {advice}"
+
+
 def _target(found: Budget) -> str:
     ratio = found.unit == "ratio"
     return units.round_percent(found.asked) if ratio else _in(found.unit, found.asked)
@@ -113,9 +125,11 @@ def number(count: int, thing: str) -> str:
 
 
 def tone(text: str) -> str:
-    """Whether a cell of a table is good news, "good", or bad, "bad"; empty where it is neither."""
+    """Whether a cell is good news, "good", bad, "bad", or open, "note"; else empty."""
     if text.startswith(BAD):
         return "bad"
+    if text.startswith(OPEN):
+        return "note"
     return "good" if text == "passed" or text.startswith(GOOD) else ""
 
 
@@ -127,3 +141,4 @@ REMAINING = ("macs", "params")
 
 BAD = ("FAILED", "NOT exact", "NOT verified")
 GOOD = ("exact: ", "verified on ")
+OPEN = ("not measured: ", "budget not reached: ")

@@ -200,7 +200,7 @@ def test_gates_on_what_will_not_be_known_stop_the_run_before_it_starts(expressio
 
 
 def test_images_that_do_not_fit_stop_the_run_before_it_starts(digits: Digits) -> None:
-    require_refused_at_once("10 classes", eval_images=digits.images)
+    require_refused_at_once("10 class folders", eval_images=digits.images)
 
 
 def chain(**changes: Any) -> ep.CompressionReport:

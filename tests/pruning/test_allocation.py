@@ -56,6 +56,19 @@ def widths_of(model, allocated):
     return [kept.get(group.name, group.width) for group in model.prunable]
 
 
+@pytest.mark.parametrize(
+    ("asked", "unit"), [(0.5, None), (0.38, 4), (0.44, 2), (0.4, 1), (0.375 + 1 / 64, None)]
+)
+def test_a_budget_that_is_missed_names_the_largest_unit_that_meets_it(asked, unit):
+    """One group of 32 channels that step in eights: its MACs are the share that stays."""
+    model = trace(source_of(nn.Sequential(nn.Conv2d(3, 32, 1), nn.ReLU(), nn.Conv2d(32, 4, 1))))
+    allocated = plan(model, costs_of(model), Macs(asked), criterion=L2Norm()).allocated
+    assert allocated.finer_unit == unit
+    nearest = min((step / 4 for step in range(1, 5)), key=lambda share: abs(share - asked))
+    assert allocated.reached == nearest
+    assert allocated.on_target == (asked == 0.5)
+
+
 # --- the budget -----------------------------------------------------------------------------------
 
 

@@ -84,9 +84,26 @@ def test_the_table_shows_brackets_as_they_are(text: str) -> None:
 @pytest.mark.parametrize("document", [unmeasured(), benched()])
 def test_what_a_run_did_not_do_is_left_out(document: ReportDocument) -> None:
     text = formats.as_markdown(document)
-    assert "accuracy" not in text
+    assert "agreement" not in text
     assert "None" not in text
     formats.as_table(document)
+
+
+@pytest.mark.parametrize("layout", ["table", "markdown", "html", "json"])
+def test_a_result_of_unknown_accuracy_says_so_everywhere(layout: str) -> None:
+    def said(document: ReportDocument) -> bool:
+        text = click.unstyle(formats.FORMATS[layout](document))
+        words = re.sub(r"<[^>]*>|[│|:\"{]", " ", text).split()
+        return "accuracy not measured pass --eval" in " ".join(words).lower()
+
+    assert said(unmeasured())
+    assert not said(full())
+    assert not said(benched())  # a measurement of files claims nothing about what they answer
+
+
+def test_a_report_from_before_it_was_said_is_read_as_it_was() -> None:
+    earlier = replace(unmeasured(), unmeasured={})
+    assert "not measured" not in formats.as_table(earlier)
 
 
 def test_one_model_has_one_column() -> None:

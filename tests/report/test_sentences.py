@@ -27,6 +27,20 @@ def test_a_budget_names_what_was_reached_and_the_target(found: Budget, sentence:
     assert sentences.budget(found) == sentence
 
 
+def test_a_budget_that_was_missed_says_so_and_what_would_meet_it() -> None:
+    met = Budget("macs", 0.5, 0.504)
+    assert sentences.missed(met) is None
+    text = sentences.missed(replace(met, reached=0.62, missed=True, finer_unit=4))
+    assert text == (
+        "budget not reached: MACs 62.0% of the original (target 50%); widths are multiples of a "
+        "unit, and --unit 4 comes within 1%"
+    )
+    hopeless = sentences.missed(replace(met, reached=0.62, missed=True))
+    assert hopeless is not None
+    assert hopeless.endswith("no other --unit comes nearer")
+    assert sentences.tone(text) == sentences.tone(hopeless) == "note"
+
+
 @given(st.integers(1, 500), st.data())
 def test_agreement_of_classifiers_is_a_count_of_inputs(n: int, data: st.DataObject) -> None:
     agreeing = data.draw(st.integers(0, n))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgeprune.report.document import Parity, ReportDocument
     from edgeprune.report.figures import Figure
 
-Tone: TypeAlias = Literal["good", "bad", "plain"]
+Tone: TypeAlias = Literal["good", "bad", "note", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ def tiles(report: ReportDocument) -> Iterator[Tile]:
         change = f"from {units.percent(found.original)}, {units.points(-found.drop)}"
         detail = f"{change}; {units.percent(found.pruned)} before recovery"
         yield Tile(f"{found.metric} accuracy", units.percent(found.original - found.drop), detail)
+    for name, why in report.unmeasured.items():
+        finding, _, advice = why.partition(": ")
+        yield Tile(name.capitalize(), finding, advice, "note")
     if agreed := report.agreement:
         detail = f"with the original, on {agreed.n} images that recovery never saw"
         yield Tile("Agreement", units.percent(delivered(report, agreed)), detail)
