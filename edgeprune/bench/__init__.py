@@ -94,6 +94,7 @@ def compare(
         notes=(
             *notes.of_series(series, seconds=settings.seconds, within=settings.within),
             *notes.of_ratio(series.ratio, medians),
+            *notes.of_shapes(environment),
             *notes.of_machine(pairing.round_medians(before.blocks_s), environment),
             *throttling.notes([session.clocks for session in series.sessions], environment),
         ),
@@ -117,6 +118,7 @@ def measure_alone(
     environment = _environment(series, settings)
     warnings = (
         *notes.of_series(series, seconds=settings.seconds, within=settings.within),
+        *notes.of_shapes(environment),
         *notes.of_machine(pairing.round_medians(measurement.blocks_s), environment),
         *throttling.notes([session.clocks for session in series.sessions], environment),
     )
@@ -203,6 +205,7 @@ def _started(settings: BenchSettings) -> dict[str, object]:
         "adapter": str(RUNTIMES[settings.runtime].adapter),
         "threads": settings.threads,
         "options": {} if settings.arena else {"arena": False},
+        "shapes": {} if RUNTIMES[settings.runtime].convert else dict(settings.shapes),
         "limit_s": settings.seconds + GRACE_S,
     }
 
@@ -210,7 +213,7 @@ def _started(settings: BenchSettings) -> dict[str, object]:
 def _prepared(model: Path, settings: BenchSettings) -> Path:
     if not model.is_file():
         raise UsageError(f"no model file at {model}")
-    file = RUNTIMES[settings.runtime].prepared(model)
+    file = RUNTIMES[settings.runtime].prepared(model, settings.shapes)
     _require_own(file, settings)
     return file
 

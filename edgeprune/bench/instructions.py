@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edgeprune import bench, parity
 from edgeprune.artifacts import CountComparison, InstructionCounts, no_progress, part_of
 from edgeprune.bench.devices import LocalDevice
+from edgeprune.bench.notes import of_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,8 +91,10 @@ def measure(
     pairs = zip(here, there, strict=True)
     differ = max(parity.compare(one, other).max_rel_diff for one, other in pairs)
     counts = InstructionCounts(samples, differ if math.isfinite(differ) else None)
-    notes = (CAUTION,) if differ <= HOST_TOLERANCE else (CAUTION, _differing(model, differ))
-    return SingleCount(counts, environment, notes)
+    told = [CAUTION, *of_shapes(environment)]
+    if not differ <= HOST_TOLERANCE:
+        told.append(_differing(model, differ))
+    return SingleCount(counts, environment, tuple(told))
 
 
 def comparing_on(device: Device) -> Callable[..., LatencyComparison | CountComparison]:

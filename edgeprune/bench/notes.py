@@ -81,6 +81,13 @@ def of_ratio(latency: RatioInterval, medians: float) -> Iterator[str]:
         )
 
 
+def of_shapes(environment: Mapping[str, Any]) -> Iterator[str]:
+    """What inputs were measured at, where the file leaves that open."""
+    if opened := environment.get("shapes"):
+        given = ", ".join(f"{name}:{shape}" for name, shape in opened.items())
+        yield f"the file leaves sizes open; measured at {given} (--shape takes another)"
+
+
 def of_machine(medians: list[float], environment: Mapping[str, Any]) -> Iterator[str]:
     """Warnings about the machine that the figures were taken on.
 

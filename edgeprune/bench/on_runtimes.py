@@ -94,7 +94,7 @@ def parity_of(
         return RuntimeParity(note=f"not compared with ONNX Runtime: {row.install}")
     if not all(map(row.runs, models)):
         return RuntimeParity(note="not compared with ONNX Runtime: no .onnx file of that name")
-    usual = bench.BenchSettings(seed=settings.seed)
+    usual = bench.BenchSettings(seed=settings.seed, shapes=settings.shapes)
     found = []
     for share, model in enumerate(models):
         progress(share / len(models), f"outputs of {model.name}")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edgeprune.bench.devices import Device, LocalDevice
 from edgeprune.bench.runtimes import RUNTIMES
 from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class BenchSettings:
             ends before its time limit. Smaller: surer, longer.
         arena: Whether ONNX Runtime keeps freed tensors in an arena of its own. Off: less memory at
             rest, slower.
+        shapes: Shape of each input whose size a file leaves open, by name; under "" that of the
+            only input. The batch is 1 where nothing else is said; nothing else is guessed.
         trust: Whether files may be loaded that can hold code and that edgeprune did not write.
 
     Raises:
@@ -40,6 +46,7 @@ class BenchSettings:
     within: float = 0.01
     arena: bool = True
     trust: bool = False
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         RUNTIMES[self.runtime]

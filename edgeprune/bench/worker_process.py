@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from edgeprune.artifacts import OperatorTimes
-from edgeprune.errors import DeviceFailed, DeviceLost
+from edgeprune.errors import DeviceFailed, DeviceLost, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -202,7 +202,8 @@ class Worker:
             raise DeviceFailed(f"the worker answered {line.strip()[:200]!r}, not JSON") from None
         if "error" in answer:
             self.close()
-            raise DeviceFailed(str(answer["error"]))
+            kind = UsageError if answer.get("usage") else DeviceFailed
+            raise kind(str(answer["error"]))
         return dict(answer)
 
     def _death_message(self) -> str:

@@ -20,6 +20,8 @@ from edgeprune.cli.measuring import (
     fraction,
     runtime_option,
     seed_option,
+    shape_option,
+    shapes,
     threads_option,
     within_option,
 )
@@ -54,6 +56,7 @@ class Options:
     seed: int
     within: str
     arena: str
+    shape: tuple[str, ...]
     trust: bool
     json: Path | None
     fail_if: tuple[str, ...]
@@ -72,6 +75,7 @@ class Options:
             within=fraction("within", self.within),
             arena=self.arena == "on",
             trust=self.trust,
+            shapes=shapes(self.shape),
         )
 
     @property
@@ -89,6 +93,7 @@ class Options:
 @click.option("--seconds", default=30.0, show_default=True, help="The most time to measure.")
 @within_option
 @arena_option
+@shape_option
 @seed_option("Seed of the random inputs.")
 @click.option("--trust", is_flag=True, help="Run whatever code a .pt2 file contains.")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
@@ -156,7 +161,7 @@ def _alone(models: tuple[Path, ...], options: Options, stages: Stages) -> Report
     settings = options.settings
     measure = instructions.measure if options.counted else bench.measure_alone
     found = measure(model, settings, stages("bench"))
-    benched, counting = _benched(described, found.measurement)
+    benched, counting = _benched(described, found.measurement, options)
     return assemble.from_bench(
         benched,
         measured_on=found.environment,
@@ -172,8 +177,8 @@ def _compared(models: tuple[Path, ...], options: Options, stages: Stages) -> Rep
     comparing = instructions.comparing_on(options.settings.device)
     found = comparing(original, compressed, options.settings, stages("bench"))
     parity, why_not = _parity(described, options, stages("parity"))
-    before, counting = _benched(described[0], found.original)
-    after, counting_after = _benched(described[1], found.compressed)
+    before, counting = _benched(described[0], found.original, options)
+    after, counting_after = _benched(described[1], found.compressed, options)
     alone = assemble.from_bench(
         before,
         measured_on=found.environment,
@@ -185,11 +190,11 @@ def _compared(models: tuple[Path, ...], options: Options, stages: Stages) -> Rep
 
 
 def _benched(
-    model: ModelFile, measurement: Measurement | InstructionCounts
+    model: ModelFile, measurement: Measurement | InstructionCounts, options: Options
 ) -> tuple[Benched, tuple[str, ...]]:
     """The model with its costs, and a note if they cannot be counted."""
     try:
-        costs = count_onnx(Path(model.described.path))
+        costs = count_onnx(Path(model.described.path), options.settings.shapes)
     except (EdgepruneError, ImportError) as error:
         note = f"{model.described.path}: MACs and parameters not counted: {error}"
         return Benched(model.described, measurement), (note,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -51,6 +51,28 @@ arena_option = click.option(
     type=click.Choice(("on", "off")),
     help="Whether ONNX Runtime keeps freed tensors; off: less memory, slower.",
 )
+
+
+shape_option = click.option(
+    "--shape",
+    multiple=True,
+    metavar="[NAME:]1x3x640x640",
+    help="Shape of an input whose size the file leaves open, by its name; repeat for more.",
+)
+
+
+def shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Read the shapes of ``--shape``, by the name of the input.
+
+    Raises:
+        UsageError: A text is no shape.
+    """
+    from edgeprune.bench.worker import tensors
+
+    try:
+        return {name: tuple(shape) for name, shape in map(tensors.shape, texts)}
+    except tensors.WrongShape as error:
+        raise UsageError(str(error)) from None
 
 
 LARGEST_SEED = 2**32 - 1

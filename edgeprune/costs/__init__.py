@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgeprune.costs.ledger import Costs, LayerCost, add_up
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -50,7 +51,7 @@ def count(
     return add_up(recording_of(module, known))
 
 
-def count_onnx(path: Path) -> Costs:
+def count_onnx(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Costs:
     """Count what one inference of an ONNX file costs, from its shapes; imports no torch.
 
     Parameters are the floating-point tensors of rank 1 or more that the file carries: what was a
@@ -59,6 +60,8 @@ def count_onnx(path: Path) -> Costs:
 
     Args:
         path: The file. A symbolic batch dimension counts as 1.
+        shapes: Shapes of inputs whose other sizes it leaves open, by name; under "" that of the
+            only input.
 
     Returns:
         The costs; layers bear the names of the nodes.
@@ -68,4 +71,4 @@ def count_onnx(path: Path) -> Costs:
     """
     from edgeprune.costs.graph import record
 
-    return add_up(record(path))
+    return add_up(record(path, shapes or {}))

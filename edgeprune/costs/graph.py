@@ -28,13 +28,18 @@ from edgeprune.costs.operators import (
 from edgeprune.errors import ModelUnsupported, failing_as
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from edgeprune.artifacts.recorded import Value
 
 
-def record(path: Path) -> Recording:
+def record(path: Path, shapes: Mapping[str, Sequence[int]]) -> Recording:
     """Write down the operators of the file, with a symbolic batch taken as 1.
+
+    Args:
+        path: The file.
+        shapes: Shapes of inputs whose other sizes it leaves open, by name; see ``count_onnx``.
 
     Raises:
         ModelUnsupported: When a shape cannot be inferred, or the graph has loops or branches.
@@ -44,28 +49,34 @@ def record(path: Path) -> Recording:
     except Exception as cause:  # protobuf's own class, which differs between its versions
         raise ModelUnsupported("cannot count the file: it is not ONNX") from cause
     with failing_as(ModelUnsupported, "cannot count the ONNX file"):
-        return _recorded(model)
+        return _recorded(model, shapes)
 
 
-def _recorded(model: onnx.ModelProto) -> Recording:
+def _recorded(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> Recording:
     """The operators of a file; one that is malformed may fail in any way."""
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
-    _fix_batch(model.graph)
+    _fix_sizes(model.graph, shapes)
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     return _GraphRecorder(inferred.graph).recording()
 
 
-def _fix_batch(graph: onnx.GraphProto) -> None:
-    """Make the symbolic first dimension of the inputs 1, wherever it stands."""
-    batch = {dim.dim_param for each in _inputs(graph) for dim in _dims(each)[:1]} - {""}
-    for info in (*graph.input, *graph.output, *graph.value_info):
+def _fix_sizes(graph: onnx.GraphProto, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Give the open dimensions of the inputs their size, wherever they stand; the batch is 1."""
+    known: dict[str, int] = {}
+    for each in _inputs(graph):
+        shape = shapes.get(each.name) or shapes.get("") or (1,)
+        free = [(d, size) for d, size in zip(_dims(each), shape, strict=False) if _symbolic(d)]
+        known |= {dim.dim_param: size for dim, size in free if dim.dim_param}
+        for dim, size in free:
+            dim.dim_value = size
+    for info in (*graph.output, *graph.value_info):
         for dim in info.type.tensor_type.shape.dim:
-            if dim.dim_param in batch:
-                dim.dim_value = 1
-    known = [v for v in graph.value_info if not any(map(_symbolic, _dims(v)))]
+            if dim.dim_param in known:
+                dim.dim_value = known[dim.dim_param]
+    whole = [v for v in graph.value_info if not any(map(_symbolic, _dims(v)))]
     del graph.value_info[:]
-    graph.value_info.extend(known)
+    graph.value_info.extend(whole)
     for output in graph.output:
         if any(map(_symbolic, _dims(output))):
             output.type.tensor_type.ClearField("shape")

@@ -72,6 +72,10 @@ def differences(now: Mapping[str, Any], then: Mapping[str, Any]) -> Iterator[str
     for key in IDENTITY:
         if now.get(key) != then.get(key):
             yield f"{key} was {_text(then.get(key))} and is {_text(now.get(key))}"
+    shapes = [environment.get("shapes") or {} for environment in (now, then)]
+    for name in sorted(shapes[0].keys() & shapes[1].keys()):
+        if shapes[0][name] != shapes[1][name]:
+            yield f"{name} was {shapes[1][name]} and is {shapes[0][name]}"
     new, old = (environment.get("packages") or {} for environment in (now, then))
     for name in sorted((new.keys() & old.keys()) - BUILDERS):
         if new[name] != old[name]:

@@ -51,7 +51,7 @@ def many_kinds(tmp_path_factory):
     kinds = ("FLOAT16", "DOUBLE", "BOOL", "UINT8", "INT8", "INT32", "INT64")
     casts = [helper.make_node("Cast", [kind], [f"f{kind}"], to=TensorProto.FLOAT) for kind in kinds]
     total = helper.make_node("Sum", [f"f{kind}" for kind in kinds], ["y"])
-    shapes = {kind: [2, "n", 3] for kind in kinds} | {"INT64": []}
+    shapes = {kind: [2, 1, 3] for kind in kinds} | {"INT64": []}
     return save(
         tmp_path_factory.mktemp("models") / "kinds.onnx",
         [*casts, total],

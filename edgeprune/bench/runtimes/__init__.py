@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeprune.artifacts.runtime_run import TOLERANCE
 from edgeprune.bench.runtimes.conversion import Converter, converted
@@ -17,6 +18,9 @@ from edgeprune.bench.runtimes.mnn_conversion import MnnConverter
 from edgeprune.bench.runtimes.ncnn_conversion import Pnnx
 from edgeprune.choices import Choices
 from edgeprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["RUNTIMES", "Runtime"]
 
@@ -82,18 +86,19 @@ class Runtime:
             how = f"edgeprune export MODEL --target {self.target} writes one"
         raise UsageError(f"{self.name} runs {self.takes} files, not {model.name}: {how}")
 
-    def prepared(self, model: Path) -> Path:
+    def prepared(self, model: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Path:
         """The path that the adapter loads: a file, or a folder that the converter made.
 
         Args:
             model: An ONNX file, or a file of the kind that the runtime takes.
+            shapes: Shapes of inputs that the file leaves open, by name.
 
         Raises:
-            UsageError: When the runtime cannot run files of that kind.
+            UsageError: When the runtime cannot run files of that kind, or a size is missing.
             DeviceFailed: When the converter is missing or cannot convert the model.
         """
         file = self.file_of(model)
-        return converted(file, self.name, self.convert) if self.convert else file
+        return converted(file, self.name, self.convert, shapes) if self.convert else file
 
 
 def _table(*rows: Runtime) -> Choices[Runtime]:

@@ -14,13 +14,14 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Protocol
 
+from edgeprune.bench.worker.tensors import WrongShape, sized
 from edgeprune.cache_folder import cache_folder
 from edgeprune.drafts import drafting
-from edgeprune.errors import DeviceFailed, ModelRefused
+from edgeprune.errors import DeviceFailed, ModelRefused, UsageError
 from edgeprune.whole_folder import place_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 MODEL = "model.onnx"
@@ -52,26 +53,37 @@ class Converter(Protocol):
 
 
 Input = tuple[str, str, list[int]]
-"""Name, NumPy type and shape, with 1 for a dimension left open."""
+"""Name, NumPy type and shape."""
 
 
-def converted(model: Path, runtime: str, convert: Converter) -> Path:
+def converted(
+    model: Path,
+    runtime: str,
+    convert: Converter,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Path:
     """The folder with the files that ``runtime`` reads for ``model``.
 
     Args:
         model: ONNX file.
         runtime: Name of the runtime.
         convert: The converter for it.
+        shapes: Shapes of inputs that the file leaves open, by name.
 
     Raises:
+        UsageError: When a size is missing, or does not fit.
         ModelRefused: When the file is no ONNX model.
         DeviceFailed: When the converter is missing or fails; the message is one line.
     """
     content = model.read_bytes()
-    inputs, outputs = _signature(content, model.name)
+    declared, outputs = _signature(content, model.name)
+    try:
+        inputs = sized(declared, {name: list(shape) for name, shape in (shapes or {}).items()})
+    except WrongShape as error:
+        raise UsageError(str(error)) from error
     command = convert.command(inputs)
     digest = hashlib.sha256(content)
-    digest.update(json.dumps([convert.version(), command[1:]]).encode())
+    digest.update(json.dumps([convert.version(), command[1:], inputs]).encode())
     home = cache_folder() / "conversions" / runtime
     folder = home / digest.hexdigest()
     if folder.is_dir():
@@ -92,7 +104,9 @@ def converted(model: Path, runtime: str, convert: Converter) -> Path:
     return folder
 
 
-def _signature(content: bytes, name: str) -> tuple[list[Input], list[str]]:
+def _signature(
+    content: bytes, name: str
+) -> tuple[list[tuple[str, str, list[int | str]]], list[str]]:
     import onnx
 
     try:
@@ -104,7 +118,7 @@ def _signature(content: bytes, name: str) -> tuple[list[Input], list[str]]:
         (
             given.name,
             onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type).name,
-            [dim.dim_value or 1 for dim in given.type.tensor_type.shape.dim],
+            [dim.dim_value or dim.dim_param for dim in given.type.tensor_type.shape.dim],
         )
         for given in graph.input
         if given.name not in weights

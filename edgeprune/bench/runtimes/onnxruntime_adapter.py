@@ -7,7 +7,8 @@ Every adapter has the same face, and knows nothing of edgeprune:
                                     what is loaded later is the model and not the library
     .packages                       versions, by name
     .load(path)                     a file, or a folder of what a converter wrote
-    .declared()                     the inputs: name, NumPy type, shape; a dimension left open is 1
+    .declared()                     the inputs: name, NumPy type, shape; a dimension left open is
+                                    its name, or ""
     .run(feed)                      one inference: arrays by name in, a list of arrays out
     .profile(feed)                  if the runtime can count: the bytes that one inference takes at
                                     most, by its own count, the same in every run
@@ -60,13 +61,13 @@ class Adapter:
         self._session = self._open(str(path))
         self._path = path
 
-    def declared(self) -> list[tuple[str, str, list[int]]]:
+    def declared(self) -> list[tuple[str, str, list[int | str]]]:
         """The inputs."""
         return [
             (
                 each.name,
                 TYPES.get(each.type, each.type.replace("tensor(", "").replace(")", "")),
-                [size if isinstance(size, int) else 1 for size in each.shape],
+                [size if isinstance(size, int) else size or "" for size in each.shape],
             )
             for each in self._session.get_inputs()
         ]

@@ -34,13 +34,13 @@ class Adapter:
         self._path = path
         self._request = self._open(self._core.read_model(path))
 
-    def declared(self) -> list[tuple[str, str, list[int]]]:
+    def declared(self) -> list[tuple[str, str, list[int | str]]]:
         """The inputs."""
         return [
             (
                 each.any_name,
                 each.element_type.to_dtype().name,
-                [size.get_length() if size.is_static else 1 for size in each.partial_shape],
+                [size.get_length() if size.is_static else "" for size in each.partial_shape],
             )
             for each in self._request.model_inputs
         ]

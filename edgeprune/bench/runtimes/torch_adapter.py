@@ -38,13 +38,13 @@ class Adapter:
         self._inputs = [nodes[name].meta["val"] for name in program.graph_signature.user_inputs]
         self._call = program.module()
 
-    def declared(self) -> list[tuple[str, str, list[int]]]:
+    def declared(self) -> list[tuple[str, str, list[int | str]]]:
         """The inputs, numbered."""
         return [
             (
                 f"input_{position}",
                 str(tensor.dtype).removeprefix("torch."),
-                [size if isinstance(size, int) else 1 for size in tensor.shape],
+                [size if isinstance(size, int) else str(size) for size in tensor.shape],
             )
             for position, tensor in enumerate(self._inputs)
         ]

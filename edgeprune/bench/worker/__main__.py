@@ -9,7 +9,7 @@ prints a JSON summary. Without a model it serves another program: a request is a
 standard input, an answer a line of JSON on standard output.
 
     {"runtime": …, "adapter": …, "model": …, "threads": …, "seed": …, "warmup_s": …, "cores": …,
-     "limit_s": …, "options": …}
+     "limit_s": …, "options": …, "shapes": …}
                        comes first; without an adapter it is RUNTIME_adapter.py beside this folder,
                        without a model the runtime is started and nothing is loaded
     {"run": n}         n latencies, in seconds
@@ -20,8 +20,8 @@ standard input, an answer a line of JSON on standard output.
     {"stop": true, "profile": …}  the peak of memory, with the runtime's own count if a profile is
                        asked for; then the process ends
 
-An error is answered with {"error": one line}, and the process ends; so it does when
-standard input ends, because the program that started it has gone.
+An error is answered with {"error": one line}, with "usage": true where another --shape helps, and
+the process ends; so it does when standard input ends, because the program that started it has gone.
 
 Memory is resident memory above that of the process with the runtime at work on a model of one
 number. On Linux the high-water mark is reset then and again after loading, and freed pages are
@@ -46,12 +46,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgeprune.bench.worker import leash, machine, tensors
-    from edgeprune.bench.worker.tensors import WorkerError
+    from edgeprune.bench.worker.tensors import WorkerError, WrongShape
 else:  # beside this file, wherever it was copied
     import leash
     import machine
     import tensors
-    from tensors import WorkerError
+    from tensors import WorkerError, WrongShape
 
 MEASURED = (
     *("load_s", "first_s", "run_s"),
@@ -71,13 +71,15 @@ def main() -> None:
     parser.add_argument("--adapter", help="its file, if not RUNTIME_adapter.py beside the worker")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--shape", action="append", default=[], metavar="NAME:1x3x640x640")
     arguments = parser.parse_args()
     if arguments.model is None:
         if sys.stdin.isatty():
             parser.error("name a model file to measure")
         sys.exit(serve())
     try:
-        samples = (bench := Bench(vars(arguments))).run(max(1, arguments.runs))
+        request = {**vars(arguments), "shapes": dict(map(tensors.shape, arguments.shape))}
+        samples = (bench := Bench(request)).run(max(1, arguments.runs))
     except Exception as error:
         sys.exit(one_line(error))
     latency = {"median": statistics.median(samples), "min": min(samples), "n": len(samples)}
@@ -99,7 +101,7 @@ def serve() -> int:
             leash.end_after(limit_s)
             answer = bench.answer(request) if bench else (bench := Bench(request, parent)).ready
         except Exception as error:
-            answer = {"error": one_line(error)}
+            answer = {"error": one_line(error), "usage": isinstance(error, WrongShape)}
         leash.end_after(None)
         print(json.dumps(answer), file=answers, flush=True)
         if "error" in answer or "stop" in request:
@@ -137,7 +139,10 @@ class Bench:
     def _measure(self, request: dict[str, Any]) -> None:
         """Load the model, and run it until it is warm."""
         self.ready["load_s"] = self._load(Path(request["model"]))
-        self._feed = tensors.inputs(self._runtime.declared(), int(request.get("seed", 0)))
+        declared = self._runtime.declared()
+        self._inputs = tensors.sized(declared, request.get("shapes") or {})
+        self.ready["environment"]["shapes"] = _opened(declared, self._inputs)
+        self._feed = tensors.inputs(self._inputs, int(request.get("seed", 0)))
         gc.disable()  # a collection in the middle of a run would count as the model's time
         self.ready["first_s"] = self.run(1)[0]
         self.ready["run_s"] = self._warm_up(float(request.get("warmup_s", 0.5)))
@@ -171,7 +176,7 @@ class Bench:
             return {"samples_s": self.run(int(request["run"]))}
         if "outputs" in request:
             seed, within = int(request["outputs"]), request.get("within") or ()
-            feed = tensors.inputs(self._runtime.declared(), seed, within)
+            feed = tensors.inputs(self._inputs, seed, within)
             return {"outputs": [tensors.encoded(output) for output in self._runtime.run(feed)]}
         if "operators" in request:
             told = getattr(self._runtime, "operators", None)
@@ -210,6 +215,16 @@ class Bench:
             "load_average": machine.load_average(),
             "clock": machine.clock(),
         }
+
+
+def _opened(declared: Any, inputs: Any) -> dict[str, str] | None:
+    """What the inputs that the file leaves open were given as; None where it leaves none."""
+    found = {
+        name: "x".join(map(str, shape))
+        for place, (name, _, shape) in enumerate(inputs)
+        if shape != declared[place][2]
+    }
+    return found or None
 
 
 def instructions_of(run: Any, feed: dict[str, Any], counter: int) -> int:

@@ -14,6 +14,65 @@ class WorkerError(Exception):
     """An error that the reader can act on; it is shown without its class."""
 
 
+class WrongShape(WorkerError):
+    """A size is missing, or does not fit: whoever asked has to say another."""
+
+
+def shape(text: str) -> tuple[str, list[int]]:
+    """Read ``images:1x3x640x640``; without a name it is that of the only input.
+
+    Raises:
+        WrongShape: The text is no shape.
+    """
+    name, _, sizes = text.rpartition(":")
+    parts = sizes.lower().split("x")
+    if not all(part.isdecimal() and len(part) < 10 and int(part) for part in parts):
+        raise WrongShape(f"--shape {text}: expected NAME:1x3x640x640")
+    return name, [int(part) for part in parts]
+
+
+def sized(
+    declared: list[tuple[str, str, list[Any]]], given: dict[str, list[int]]
+) -> list[tuple[str, str, list[int]]]:
+    """The inputs with a size for every dimension; nothing but the batch is 1 unless it is given.
+
+    Args:
+        declared: Name, type and shape of each input; a dimension left open is its name, or "".
+        given: Shapes by name of the input; under "" that of the only one.
+
+    Raises:
+        WrongShape: A dimension besides the batch is open, or a shape does not fit.
+    """
+    names = [name for name, _, _ in declared]
+    known = {**given}
+    if len(names) == 1 and "" in known:
+        known[names[0]] = known.pop("")
+    for name in known:
+        if name not in names:
+            raise WrongShape(f"--shape {name}: the model has no such input, but {', '.join(names)}")
+    return [(name, dtype, _size(name, shape, known.get(name))) for name, dtype, shape in declared]
+
+
+def _size(name: str, shape: list[Any], given: list[int] | None) -> list[int]:
+    named = [size if size != "" else f"dim{place}" for place, size in enumerate(shape)]
+    text = "x".join(map(str, named))
+    if given is None:
+        free = [str(size) for size in named[1:] if isinstance(size, str)]
+        if free:
+            first = named[0] if isinstance(named[0], int) else 1
+            example = "x".join(map(str, [first, *named[1:]]))
+            raise WrongShape(
+                f"input {name!r} is {text}: pass --shape {name}:{example} with a size for "
+                f"{' and '.join(free)}"
+            )
+        return [size if isinstance(size, int) else 1 for size in named]
+    fixed = {place: size for place, size in enumerate(named) if isinstance(size, int)}
+    if len(given) != len(named) or any(given[place] != size for place, size in fixed.items()):
+        wanted = "x".join(map(str, given))
+        raise WrongShape(f"--shape {name}:{wanted} does not fit: the input is {text}")
+    return list(given)
+
+
 REACH = 3.0
 """Standard deviations of normal inputs that fill a range."""
 
