@@ -23,8 +23,8 @@ def width_of(layer: object, side: Literal["in", "out"] = "out") -> int | None:
     """
     for name in ATTRIBUTES[side]:
         declared = getattr(layer, name, None)
-        if isinstance(declared, tuple):  # LayerNorm counts channels last
-            declared = declared[-1]
+        if isinstance(declared, tuple | list) and declared:  # channels come before rows and columns
+            declared = declared[0]
         if isinstance(declared, int):
             return declared
     return None

@@ -66,8 +66,8 @@ class SurgeryProof:
             magnitude.
         tolerance: What ``max_rel_diff`` may be at most.
         layers: How many layers were compared.
-        exempt: Layers whose masked counterpart had to be computed by type (statistics over the
-            channels that stay), because zeros would have counted in their statistics.
+        exempt: Layers that take statistics over channels, as normalisations do: in the masked
+            original they are those of the channels that stay, in which zeros would have counted.
         dtype: Precision that both networks ran in; float32 where a forward insists on it, and then
             a small error is not told from rounding.
         rolled_back: Groups that failed and were left whole, with the reason.

@@ -19,8 +19,24 @@ CHANNEL_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, *NORMS)
 
 def channel_axis(layer: nn.Module) -> int:
     """The axis of channels in what a layer gives: last for linear layers and plain LayerNorm."""
-    last = isinstance(layer, nn.Linear) or type(layer) is nn.LayerNorm  # others permute
-    return -1 if last else 1
+    plain = type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1  # others permute
+    return -1 if isinstance(layer, nn.Linear) or plain else 1
+
+
+def normalized_shape(layer: nn.Module) -> tuple[int, ...] | None:
+    """What a layer declares that it normalises over, as LayerNorm, RMSNorm and their likes do.
+
+    Args:
+        layer: A layer of any class.
+
+    Returns:
+        The last dimensions of what it is given; None where it declares none.
+    """
+    declared = getattr(layer, "normalized_shape", None)
+    shape = (declared,) if isinstance(declared, int) else declared
+    if not isinstance(shape, tuple | list) or not all(isinstance(each, int) for each in shape):
+        return None
+    return tuple(shape) or None
 
 
 def filter_rows(layer: nn.Module) -> Tensor:

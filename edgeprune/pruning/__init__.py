@@ -5,7 +5,8 @@ budgets.py      what is asked                cutting.py           the cut, by ki
 pricing.py      what widths cost             dry_run.py           whether it runs, by shapes alone
 scopes.py       who competes                 masking.py           the proof
 allocation.py   the choice of widths         double_precision.py  how the proof computes
-closing.py      and its last steps           plan_file.py         a plan as a file
+closing.py      and its last steps           absent_channels.py   how channels are masked
+plan_file.py    a plan as a file
 """
 
 from __future__ import annotations

@@ -6,12 +6,12 @@ the same places from each; a depthwise one loses whole groups.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from edgeprune.graph.layers import NORMS, is_depthwise
+from edgeprune.graph.layers import NORMS, is_depthwise, normalized_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -47,6 +47,8 @@ def _rule_of(module: nn.Module) -> Cut:
     for kind, rule in RULES.items():
         if isinstance(module, kind):
             return rule
+    if normalized_shape(module) is not None:
+        return _cut_shaped_norm
     raise TypeError(f"no rule cuts a {type(module).__name__}")
 
 
@@ -89,14 +91,26 @@ def _cut_linear(fc: nn.Linear, reads: Collection[int], makes: Collection[int]) -
 def _cut_norm(norm: nn.Module, _: Collection[int], makes: Collection[int]) -> None:
     for name in ("weight", "bias", "running_mean", "running_var"):
         _narrow(norm, name, 0, makes)
-    if isinstance(norm, nn.LayerNorm):
-        first, *rest = norm.normalized_shape
-        norm.normalized_shape = (first - len(makes), *rest)
-    elif isinstance(norm, nn.GroupNorm):
+    if isinstance(norm, nn.GroupNorm):
+        if norm.num_groups == norm.num_channels:  # each channel by itself
+            norm.num_groups -= len(makes)
         norm.num_channels -= len(makes)
     else:
         assert isinstance(norm, nn.modules.batchnorm._NormBase)
         norm.num_features -= len(makes)
+
+
+def _cut_shaped_norm(norm: nn.Module, _: Collection[int], makes: Collection[int]) -> None:
+    """LayerNorm, RMSNorm, and whatever else declares what it normalises over."""
+    shape = normalized_shape(norm)
+    assert shape is not None
+    for name in ("weight", "bias"):
+        if getattr(getattr(norm, name, None), "shape", None) == shape:
+            _narrow(norm, name, 0, makes)
+    declared: Any = norm.normalized_shape
+    left = (shape[0] - len(makes), *shape[1:])
+    said: Any = left[0] if isinstance(declared, int) else type(declared)(left)
+    norm.normalized_shape = said
 
 
 def _cut_prelu(prelu: nn.PReLU, _: Collection[int], makes: Collection[int]) -> None:
@@ -127,6 +141,7 @@ def _narrow(owner: nn.Module, name: str, axis: int, gone: Collection[int]) -> No
 RULES: dict[type[nn.Module] | tuple[type[nn.Module], ...], Cut] = {
     nn.modules.conv._ConvNd: _cut_convolution,  # type: ignore[dict-item]
     nn.Linear: _cut_linear,  # type: ignore[dict-item]
+    nn.LayerNorm: _cut_shaped_norm,
     NORMS: _cut_norm,
     nn.PReLU: _cut_prelu,  # type: ignore[dict-item]
 }

@@ -1,13 +1,10 @@
 """The oracle: a pruned network must compute what the original computes with those channels masked.
 
-The original is run with the removed channels set to zero wherever a layer reads them. Then every
-layer of the pruned network must give the masked original's output, restricted to the channels it
-kept. Both run in double precision, so that a correct surgery agrees to about 1e-14 and rounding
-cannot hide an error; each layer is measured against its own scale, so that a network whose
-activations are tiny cannot pass for nothing.
-
-Normalisation over channels (LayerNorm, GroupNorm) takes statistics in which a masked channel
-would count. Its masked counterpart is therefore computed by type, over the channels that stay.
+The original is run with the removed channels absent from where they are made; what that does
+further on, ``absent_channels.py`` says. Then every layer of the pruned network must give the masked
+original's output, restricted to the channels it kept. Both run in double precision, so that a
+correct surgery agrees to about 1e-14 and rounding cannot hide an error; each layer is measured
+against its own scale, so that a network whose activations are tiny cannot pass for nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
 from edgeprune.errors import ModelUnsupported, VerificationFailed, failing_as
@@ -26,6 +22,8 @@ from edgeprune.graph.failing_call import watching
 from edgeprune.graph.layers import CHANNEL_LAYERS, channel_axis
 from edgeprune.graph.light_copy import light_copy
 from edgeprune.graph.outputs import tensors_in
+from edgeprune.graph.running import running_layers
+from edgeprune.pruning.absent_channels import ABSENT, AbsentChannels
 from edgeprune.pruning.double_precision import DoublePrecision
 from edgeprune.random_inputs import random_inputs
 
@@ -86,22 +84,20 @@ def compare_with_masked(
 def _masked_original(
     traced: TracedModel, plan: PruningPlan, inputs: tuple[Tensor, ...], dtype: torch.dtype
 ) -> tuple[Outputs, tuple[str, ...]]:
-    """Outputs of the original under the masks of ``plan``, and the layers computed by type."""
+    """Outputs of the original under the masks of ``plan``, and where fewer channels count."""
     lost = traced.removed(plan)
     original = light_copy(traced.source.module)
     modules = dict(original.named_modules())
-    exempt = []
-    for (layer, side), channels in lost.items():
-        module = modules.get(layer)
-        if module is None:
-            continue  # a parameter: what it scales is masked where it is read
-        if side == "in":
-            module.register_forward_pre_hook(_masked_input(channels))
-        elif isinstance(module, nn.LayerNorm | nn.GroupNorm):
-            module.register_forward_hook(_normalised_over(channels))
-            exempt.append(layer)
+    makers = {
+        member.layer for group in traced.groups for member in group.having("producer", "depthwise")
+    }
+    for layer in makers & modules.keys():
+        if gone := lost.get((layer, "out")):
+            modules[layer].register_forward_hook(_absent(gone))
     removed = {layer: channels for (layer, side), channels in lost.items() if side == "out"}
-    return _outputs(original, inputs, dtype, removed), tuple(exempt)
+    with running_layers(original) as running, AbsentChannels(running) as absent:
+        outputs = _outputs(original, inputs, dtype, removed)
+    return outputs, tuple(absent.over_fewer)
 
 
 @torch.no_grad()
@@ -111,12 +107,18 @@ def _outputs(
     dtype: torch.dtype,
     removed: dict[str, set[int]],
 ) -> Outputs:
-    """Every compared layer's outputs, call by call, without the channels removed from it."""
+    """Every compared layer's outputs, call by call, without the channels removed from it.
+
+    Where a layer only passes on what is absent, as LayerNorm over rows and columns does, what reads
+    it is compared.
+    """
     seen: Outputs = {}
 
     def recorder(name: str) -> Callable[..., None]:
         def record(layer: nn.Module, _: object, output: Tensor) -> None:
             axis = channel_axis(layer)
+            if removed and name not in removed and bool(output.isnan().any()):
+                return
             kept = _kept(output.shape[axis], removed.get(name, ()), output.device)
             seen.setdefault(name, []).append(output.index_select(axis, kept))
 
@@ -131,37 +133,14 @@ def _outputs(
     return seen
 
 
-def _masked_input(channels: Collection[int]) -> Callable[..., tuple[Tensor, ...]]:
-    """A hook that sets the given input channels of a layer to zero."""
+def _absent(channels: Collection[int]) -> Callable[..., Tensor]:
+    """A hook that makes the given output channels of a layer absent."""
 
-    def mask(layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        gone = torch.tensor(sorted(channels), device=args[0].device)
-        return (args[0].index_fill(channel_axis(layer), gone, 0.0), *args[1:])
+    def hide(layer: nn.Module, _: object, output: Tensor) -> Tensor:
+        gone = torch.tensor(sorted(channels), device=output.device)
+        return output.index_fill(channel_axis(layer), gone, ABSENT)
 
-    return mask
-
-
-def _normalised_over(removed: Collection[int]) -> Callable[..., Tensor]:
-    """A hook that gives LayerNorm or GroupNorm over the channels that stay, zero elsewhere."""
-
-    def normalise(
-        layer: nn.LayerNorm | nn.GroupNorm, args: tuple[Tensor, ...], output: Tensor
-    ) -> Tensor:
-        axis = channel_axis(layer)
-        kept = _kept(output.shape[axis], removed, output.device)
-        staying = args[0].index_select(axis, kept).movedim(axis, -1)
-        weight, bias = (
-            value[kept] if isinstance(value, Tensor) else None
-            for value in (layer.weight, layer.bias)
-        )
-        if isinstance(layer, nn.LayerNorm):
-            small = F.layer_norm(staying, [len(kept)], weight, bias, layer.eps).movedim(-1, axis)
-        else:
-            blocks = layer.num_groups
-            small = F.group_norm(staying.movedim(-1, 1), blocks, weight, bias, layer.eps)
-        return torch.zeros_like(output).index_copy(axis, kept, small)
-
-    return normalise
+    return hide
 
 
 def _kept(width: int, removed: Collection[int], device: torch.device) -> Tensor:

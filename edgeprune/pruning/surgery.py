@@ -24,7 +24,7 @@ from edgeprune.pruning.dry_run import on_meta, shape_failure
 from edgeprune.pruning.masking import compare_with_masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
 
 @with_room
@@ -60,7 +60,7 @@ def remove_channels(traced: TracedModel, plan: PruningPlan) -> nn.Module:
     module = light_copy(traced.source.module)
     axes = {member.layer: member.axis for group in traced.groups for member in group.members}
     cut_layers(module, traced.removed(plan), axes)
-    _drop_unused(module, tensors_read(traced.record, traced.source.module))
+    _drop_unused(module, _used(traced))
     detach_from(traced.source.module, module)
     return module.eval()
 
@@ -157,11 +157,17 @@ def _failure(traced: TracedModel, plan: PruningPlan, tolerance: float) -> str | 
     return None
 
 
-def _drop_unused(module: nn.Module, read: Iterable[str]) -> None:
-    """Replace the largest sub-modules with parameters of which inference reads no tensor."""
-    used = {
-        ".".join(name.split(".")[:depth]) for name in read for depth in range(name.count(".") + 1)
-    }
+def _used(traced: TracedModel) -> set[str]:
+    """Every module that inference runs or of which it reads a tensor, and all that contain one."""
+    read = tensors_read(traced.record, traced.source.module)
+    names = [name.rpartition(".")[0] for name in read]
+    names += [operation.layer for operation in traced.record.operations]
+    parts = [name.split(".") for name in names]
+    return {".".join(each[:depth]) for each in parts for depth in range(len(each) + 1)}
+
+
+def _drop_unused(module: nn.Module, used: Collection[str]) -> None:
+    """Replace the largest sub-modules with parameters that inference has no use for."""
     for name, child in list(module.named_modules()):
         parent, _, leaf = name.rpartition(".")
         if (

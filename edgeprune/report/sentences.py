@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprune import units
+from edgeprune.artifacts.recorded import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgeprune.report.document import Budget, Gate, Parity, Quality, Surgery
 
 
@@ -44,11 +47,18 @@ def _in(unit: str, value: float | None) -> str:
 
 def surgery(proof: Surgery) -> str:
     """Whether the pruned network computes what the masked original does, and how nearly."""
-    exempt = f"; compared by type: {', '.join(proof.exempt)}" if proof.exempt else ""
+    exempt = f"; {_over_fewer(proof.exempt)}" if proof.exempt else ""
     precision = f" in {proof.dtype}" if proof.dtype not in (None, "float64") else ""
     differ = f"{units.difference(proof.max_rel_diff)} at most{precision}"
     largest = f"{differ} (tolerance {proof.tolerance:.0e})"
     return f"{exactness(proof)}: differs from the masked original by {largest}{exempt}"
+
+
+def _over_fewer(layers: Sequence[str]) -> str:
+    """Where the statistics of both are those of the channels that stay, the first few by name."""
+    places = ["the forward" if each == ROOT else each for each in layers[:3]]
+    more = [f"{len(layers) - 3} more layers"] if len(layers) > 3 else []
+    return f"statistics over the channels that stay in {', '.join(places + more)}"
 
 
 def exactness(proof: Surgery) -> str:

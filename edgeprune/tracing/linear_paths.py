@@ -82,7 +82,10 @@ class _Paths:
             for group in self._groups_of.get(given, ()):
                 self._reads[operation.layer, group].append(self._paths.get((given, group)))
         made = operation.writes[0].value
-        self._made_by[made] = operation.name
+        is_view = operation.name == "expand"
+        self._made_by[made] = (
+            self._made_by.get(operation.reads[0].value, "") if is_view else operation.name
+        )
         for group in self._groups_of.get(made, ()):
             self._paths[made, group] = self._path(operation, group)
 
@@ -104,7 +107,7 @@ class _Paths:
             return None if of is None else Depthwise(layer, of)
         if operation.kind == "norm":
             return self._normed(operation, group, inputs)
-        if operation.name in STOPS:
+        if operation.name in STOPS or self._meets_statistics(operation, group):
             return None
         if operation.name == "add" and len(inputs) > 1:
             terms = tuple(self._paths.get((each, group)) for each in inputs)
@@ -113,6 +116,15 @@ class _Paths:
             return self._product(inputs, group)
         passes = len(inputs) == 1 or operation.name == "_prelu_kernel"
         return self._paths.get((inputs[0], group)) if passes and inputs else None
+
+    def _meets_statistics(self, operation: Operation, group: int) -> bool:
+        """Whether channels meet what the network computes and is neither channels nor a gate."""
+        return operation.kind == "pointwise" and any(
+            view.value in self._couplings.record.activation_bytes
+            and group not in self._groups_of.get(view.value, ())
+            and self._made_by.get(view.value) not in GATES
+            for view in operation.reads
+        )
 
     def _normed(
         self, operation: Operation, group: int, inputs: Sequence[Value]

@@ -154,6 +154,21 @@ def test_layers_that_inference_never_runs_become_identities():
     assert isinstance(network.aux, nn.Sequential)
 
 
+def test_a_module_that_runs_without_its_parameters_stays():
+    class Doubled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unread = nn.Parameter(torch.ones(3))
+
+        def forward(self, x):
+            return 2 * x
+
+    network = nn.Sequential(zoo.conv_bn(3, 16), Doubled(), zoo.head(16)).eval()
+    model = traced_network(network)
+    assert torch.equal(prune(model, NOTHING).module(IMAGES), network(IMAGES))
+    assert prune(model, trial_plan(model)).surgery.max_rel_diff <= 1e-12
+
+
 def tied_autoencoder():
     """A convolution and the transposed one that undoes it, with one weight for both."""
     up = nn.ConvTranspose2d(24, 16, 3, padding=1, bias=False)

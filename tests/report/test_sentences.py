@@ -71,9 +71,14 @@ def test_surgery_is_exact_within_its_tolerance(difference: float, good: bool) ->
     proof = Surgery(difference, 1e-4, ("norm_1",))
     text = sentences.surgery(proof)
     assert text.startswith("exact: " if good else "NOT exact: ")
-    assert text.endswith("(tolerance 1e-04); compared by type: norm_1")
+    assert text.endswith("(tolerance 1e-04); statistics over the channels that stay in norm_1")
     assert sentences.tone(text) == ("good" if good else "bad")
     assert sentences.tone(sentences.surgery(replace(proof, max_rel_diff=None))) == "bad"
+
+
+def test_of_many_places_with_fewer_channels_the_first_are_named() -> None:
+    text = sentences.surgery(Surgery(0.0, 1e-4, ("(root)", "a", "b", "c", "d")))
+    assert text.endswith("stay in the forward, a, b, 2 more layers")
 
 
 def test_an_export_is_verified_unless_its_outputs_are_not_finite() -> None:

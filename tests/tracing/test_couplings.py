@@ -149,10 +149,6 @@ UNCUTTABLE = {
     "softmax over channels": (
         lambda: chain_through(lambda _, x: x.softmax(1)), "first.0", "softmax over channels",
     ),
-    "mean over channels": (
-        lambda: chain_through(lambda _, x: x - x.mean(1, keepdim=True)),
-        "first.0", "mean over channels",
-    ),
     "rolled over channels": (
         lambda: chain_through(lambda _, x: x.roll(1, 1)), "first.0", "fixed number of places",
     ),
@@ -170,7 +166,7 @@ UNCUTTABLE = {
         lambda: chain_through(lambda _, x: x[:, ::3], rest=11), "first.0", "'slice'",
     ),
     "one of its channels": (
-        lambda: chain_through(lambda _, x: x * x[:, :1]), "first.0", "one channel",
+        lambda: chain_through(lambda _, x: x * x[:, :1]), "first.0", "a slice 0:1 of its channels",
     ),
     "a tensor that is no buffer": (bare_tensor, "first.0", "mul"),
     "written to in place": (

@@ -4,7 +4,8 @@ labels.py         labels and what is found out of them  elementwise.py  what mee
 disjoint_sets.py  union-find in arrays                  layouts.py      what moves, moves labels
 step.py           one operator and its labels           parts.py        slices, splits, shuffles
 rules.py          the table: one rule an operator       reductions.py   along dimensions
-layers.py         who reads and who makes channels      rewritten.py    written part by part
+layers.py         who reads and who makes channels      norms.py        normalisations
+rewritten.py      what is written to part by part
 """
 
 from __future__ import annotations
@@ -57,15 +58,15 @@ def follow(record: OperatorTrace, module: nn.Module) -> Couplings:
     inputs = torch.from_numpy(labels.source("the network's input", None, (1,)).labels)
     labels.lock(inputs.numpy(), "its channels are added to the network's input")
     given = set(record.inputs)
+    used = {view.value for each in record.operations for view in each.reads} | {*record.outputs}
     for operation in record.operations:
         for view in operation.reads:
             if view.value in given and view not in known:
                 known[view] = inputs.reshape([1] * len(view.shape)).expand(view.shape)
         if _passes_weight(operation, record, weights):
             continue
-        step = Step(
-            operation, known, labels, record.tensors, weights, record.activation_bytes, module
-        )
+        moving = record.activation_bytes
+        step = Step(operation, known, labels, record.tensors, weights, moving, used, module)
         known.update(zip(operation.writes, _written(step), strict=False))
     lock_rewritten(record, labels, known)
     labels.settle()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -50,7 +50,10 @@ class _Operand:
 def _meet(step: Step, one: _Operand, other: _Operand) -> _Operand:
     """Join two tensors' labels; one that is repeated for each of the other's is locked instead."""
     repeated = one.repeated & other.repeated
-    crossed = [bool(a.repeated & set(axes_of(b.labels))) for a, b in ((one, other), (other, one))]
+    crossed = _crossed(one, other)
+    if any(crossed):  # unless what one is repeated for has been joined
+        one, other = (replace(each, labels=step.merged(each.labels)) for each in (one, other))
+        crossed = _crossed(one, other)
     for operand, is_crossed in zip((one, other), crossed, strict=True):
         if is_crossed:
             step.lock("its one channel meets all channels of another layer", operand.labels)
@@ -61,3 +64,8 @@ def _meet(step: Step, one: _Operand, other: _Operand) -> _Operand:
     joined = torch.where(left == NOTHING, right, left)
     joined = joined.expand(one.labels.shape)
     return _Operand(joined if left.shape == right.shape else step.merged(joined), repeated)
+
+
+def _crossed(one: _Operand, other: _Operand) -> list[bool]:
+    """Whether one is repeated for channels of the other, and the other for those of the one."""
+    return [bool(a.repeated & set(axes_of(b.labels))) for a, b in ((one, other), (other, one))]

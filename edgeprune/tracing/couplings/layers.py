@@ -1,4 +1,4 @@
-"""Layers that read channels and make channels: convolutions, linear layers, normalisations."""
+"""Layers that read channels and make channels: convolutions and linear layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from edgeprune.graph.layers import NORMS
 from edgeprune.tracing.couplings.step import (
     alike_in_parts,
     along,
@@ -14,16 +13,16 @@ from edgeprune.tracing.couplings.step import (
     by_channel,
     is_plain,
     made_by,
+    varies,
     without,
 )
 
 if TYPE_CHECKING:
-    from edgeprune.tracing.couplings.disjoint_sets import Ints
     from edgeprune.tracing.couplings.step import Step
 
 BARE = "its channels pass a weight that is no layer's own"
+ALONG = "a convolution runs along its channels, as ECA's does,"
 MULTIPLIED = "its channels are multiplied with each other, as attention does,"
-NO_LAYER = "its channels pass a normalisation that is no layer"
 
 
 def convolution(step: Step) -> Tensor | None:
@@ -50,6 +49,8 @@ def convolution(step: Step) -> Tensor | None:
                 alike_in_parts(step, side, len(side) // groups, why)
     if given is not None:
         axis = given.dim() - len(conv.kernel_size) - 1
+        if not varies(given, axis) and set(axes_of(given)) & set(range(axis + 1, given.dim())):
+            step.lock(ALONG, given)
         step.labels.join(by_channel(step, given, axis), read)
     return along(made, len(step.shape) - len(conv.kernel_size) - 1, step.shape)
 
@@ -86,62 +87,6 @@ def products(step: Step, first: int = 0, second: int = 1) -> Tensor | None:
         return None
     kept = rows if rows is not None and axes_of(rows) else columns
     return kept.expand(step.shape) if kept is not None and kept.dim() == len(step.shape) else None
-
-
-def batch_norm(step: Step) -> Tensor | None:
-    """Each channel is normalised by itself."""
-    given = step.read()
-    if given is None:
-        return None
-    made = _norm_labels(step, (given.shape[1],))
-    if made is None:
-        made = by_channel(step, given)
-        for tensor in [each for each in map(step.read, range(1, 5)) if each is not None]:
-            step.labels.join(by_channel(step, tensor, 0), made)
-    step.labels.join(by_channel(step, given), made)
-    return along(made, 1, step.shape)
-
-
-def layer_norm(step: Step) -> tuple[Tensor | None, ...]:
-    """Normalised over the channels that there are: proved over those that stay."""
-    given, shape = step.read(), step.argument(1)
-    if given is None:
-        return ()
-    inside = [axis for axis in axes_of(given) if axis >= given.dim() - len(shape)]
-    if not inside:
-        return (given,)
-    made = _norm_labels(step, tuple(shape))
-    axis = given.dim() - 1
-    if made is None or len(shape) > 1 or inside != [axis]:
-        step.lock_all(
-            f"its channels pass a normalisation over {'x'.join(map(str, shape))} values at a time"
-        )
-        return (given,)
-    step.labels.join(by_channel(step, given, axis), made)
-    return (along(made, axis, given.shape),)
-
-
-def group_norm(step: Step) -> tuple[Tensor | None, ...]:
-    """Normalised over blocks of channels, of which equal parts must go."""
-    given, groups = step.read(), int(step.argument(6))
-    if given is None:
-        return ()
-    made = _norm_labels(step, (given.shape[1],))
-    if made is None:
-        step.lock_all(NO_LAYER)
-        return (given,)
-    step.labels.join(by_channel(step, given), made)
-    if groups > 1:
-        why = f"{step.place} normalises in {groups} groups"
-        alike_in_parts(step, made, len(made) // groups, why)
-    return (along(made, 1, given.shape),)
-
-
-def _norm_labels(step: Step, shape: tuple[int, ...]) -> Ints | None:
-    """Labels of the normalising layer that runs; None where a function normalises."""
-    if not isinstance(step.running, NORMS):
-        return None
-    return step.labels.source(step.operation.layer, "norm", shape).labels
 
 
 def _computing(step: Step) -> tuple[str, nn.Module] | None:

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgeprune.tracing.couplings.disjoint_sets import alike
 from edgeprune.tracing.couplings.layouts import moved
 from edgeprune.tracing.couplings.step import (
@@ -142,6 +144,19 @@ class Division:
     axes: tuple[int, ...]
     free: int | None
     why: str
+
+    def axis_between(self, first: int, second: int) -> int | None:
+        """The dimension along which two labels lie apart; None where they do not, or are not here.
+
+        Args:
+            first: One label.
+            second: Another.
+        """
+        places = [np.argwhere(self.labels == each) for each in (first, second)]
+        if not all(map(len, places)):
+            return None
+        apart = np.flatnonzero(places[0][0] != places[1][0])
+        return int(apart[0]) if len(apart) == 1 and apart[0] in self.axes else None
 
     def settle(self, labels: ChannelLabels) -> None:
         """Leave one dimension to shrink: along all others its indices go together.

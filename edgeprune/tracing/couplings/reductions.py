@@ -1,7 +1,8 @@
 """Operators along dimensions: means, maxima, softmax, pooling, enlargement.
 
-Along dimensions without channels they change no labels. Along channels a result would change when
-a channel goes, and more than that channel's share of it.
+Along dimensions without channels they change no labels. Statistics over channels, as normalisations
+and gates take them, are in the network that was cut those of the channels that stay: they have no
+channels, and leave those that they read free. What else runs along channels keeps them whole.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edgeprune.tracing.couplings.norms import declare_width
 from edgeprune.tracing.couplings.step import (
     along,
     axes_of,
@@ -19,16 +21,18 @@ from edgeprune.tracing.couplings.step import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from torch import Tensor
 
     from edgeprune.tracing.couplings.step import Rule, Step
 
 
-def reduction(what: str, place: int = 1) -> Rule:
-    """A rule for an operator along one or several dimensions.
+def reduction(what: str, place: int = 1) -> Callable[[Step], tuple[Tensor | None, ...]]:
+    """A rule for an operator along one or several dimensions, of which channels must stay whole.
 
     Args:
-        what: What it makes of them: "a mean".
+        what: What it makes of them: "a softmax".
         place: Which argument names the dimensions; without one it runs over all.
     """
 
@@ -41,12 +45,73 @@ def reduction(what: str, place: int = 1) -> Rule:
         if mixed and set(mixed) == set(axes_of(labels)):
             step.lock(f"it goes into {what} over channels", labels)
             return ()
-        for axis in mixed:  # over paths or parts, each of which has the same channels
-            labels = _joined(step, labels, axis, what)
-        rest = without(labels, axes)
-        return tuple(_in_shape(rest, axes, view.shape) for view in step.operation.writes)
+        return _along_paths(step, labels, axes, what)
 
     return rule
+
+
+def statistic(what: str, place: int = 1, *, normalises: bool = False) -> Rule:
+    """A rule for a statistic: over channels it is that of the channels that stay.
+
+    Args:
+        what: What it is: "a mean".
+        place: Which argument names the dimensions; without one it runs over all.
+        normalises: Whether code that divides channels into groups takes it of each group, rather
+            than of paths or parts that it merges.
+    """
+    kept_whole = reduction(what, place)
+
+    def rule(step: Step) -> tuple[Tensor | None, ...]:
+        labels = step.read()
+        if labels is None:
+            return ()
+        if _gives_index(step):
+            return kept_whole(step)
+        axes = _axes(step.argument(place), labels.dim())
+        mixed = [axis for axis in axes if varies(labels, axis)]
+        if mixed and (
+            set(mixed) == set(axes_of(labels))
+            or _within_groups(step, labels, mixed, normalises=normalises)
+        ):
+            declare_width(step, labels, axes)
+            return ()
+        return _along_paths(step, labels, axes, what)
+
+    return rule
+
+
+def _gives_index(step: Step) -> bool:
+    """Whether the place of a maximum or minimum is asked for beside its value."""
+    writes = step.operation.writes
+    return step.operation.name in ("max", "min") and any(
+        view.value in step.used for view in writes[1:]
+    )
+
+
+def _along_paths(
+    step: Step, labels: Tensor, axes: list[int], what: str
+) -> tuple[Tensor | None, ...]:
+    """Labels after a reduction over paths or parts, each of which has the same channels."""
+    for axis in axes:
+        if varies(labels, axis):
+            labels = _joined(step, labels, axis, what)
+    rest = without(labels, axes)
+    return tuple(_in_shape(rest, axes, view.shape) for view in step.operation.writes)
+
+
+def _within_groups(step: Step, labels: Tensor, mixed: Sequence[int], *, normalises: bool) -> bool:
+    """Whether a statistic is one of each group of channels, within which channels are to go."""
+    if len(mixed) > 1:
+        return False
+    numbers = compact(labels).movedim(mixed[0], 0).flatten(1)[:, 0]
+    first = int(numbers[0])
+    second = int(numbers[numbers != first][0])
+    for division in reversed(step.labels.divisions):
+        axis = division.axis_between(first, second)
+        if axis is not None:
+            by_default = normalises and division.free is None and axis == division.axes[-1]
+            return axis == division.free or by_default
+    return normalises and second == first + 1
 
 
 def spatial(step: Step) -> tuple[Tensor | None, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprune.graph.recording import BATCH_NORMS, RESHAPES
-from edgeprune.tracing.couplings import elementwise, layers, layouts, parts
-from edgeprune.tracing.couplings.reductions import reduction, spatial
+from edgeprune.tracing.couplings import elementwise, layers, layouts, norms, parts
+from edgeprune.tracing.couplings.reductions import reduction, spatial, statistic
 
 if TYPE_CHECKING:
     from edgeprune.artifacts.recorded import Operation
@@ -57,10 +57,10 @@ RULES: dict[str, Rule] = {
     "baddbmm": lambda step: layers.products(step, 1, 2),
     "mv": layers.products,
     "dot": layers.products,
-    "native_layer_norm": layers.layer_norm,
-    "_fused_rms_norm": layers.layer_norm,
-    "native_group_norm": layers.group_norm,
-    **dict.fromkeys((*BATCH_NORMS, "_native_batch_norm_legit"), layers.batch_norm),
+    "native_layer_norm": norms.layer_norm,
+    "_fused_rms_norm": norms.layer_norm,
+    "native_group_norm": norms.group_norm,
+    **dict.fromkeys((*BATCH_NORMS, "_native_batch_norm_legit"), norms.batch_norm),
     **dict.fromkeys(POOLING, spatial),
     **dict.fromkeys(NEW, made_anew),
     **dict.fromkeys(RESHAPES, parts.reshaped),
@@ -85,26 +85,26 @@ RULES: dict[str, Rule] = {
     "index": parts.indexed,
     "channel_shuffle": parts.channel_shuffled,
     "native_channel_shuffle": parts.channel_shuffled,
-    "mean": reduction("a mean"),
-    "sum": reduction("a sum"),
-    "amax": reduction("a maximum"),
-    "amin": reduction("a minimum"),
+    "mean": statistic("a mean", normalises=True),
+    "sum": statistic("a sum"),
+    "amax": statistic("a maximum"),
+    "amin": statistic("a minimum"),
     "aminmax": reduction("a minimum and maximum"),
-    "max": reduction("a maximum"),
-    "min": reduction("a minimum"),
+    "max": statistic("a maximum"),
+    "min": statistic("a minimum"),
     "argmax": reduction("an argmax"),
     "argmin": reduction("an argmin"),
     "prod": reduction("a product"),
     "any": reduction("a test"),
     "all": reduction("a test"),
-    "var": reduction("a variance"),
-    "std": reduction("a standard deviation"),
-    "var_mean": reduction("a variance"),
-    "std_mean": reduction("a standard deviation"),
+    "var": statistic("a variance", normalises=True),
+    "std": statistic("a standard deviation", normalises=True),
+    "var_mean": statistic("a variance", normalises=True),
+    "std_mean": statistic("a standard deviation", normalises=True),
     "median": reduction("a median"),
     "logsumexp": reduction("a logsumexp"),
-    "norm": reduction("a norm", 2),
-    "linalg_vector_norm": reduction("a norm", 2),
+    "norm": statistic("a norm", 2, normalises=True),
+    "linalg_vector_norm": statistic("a norm", 2, normalises=True),
     "_softmax": reduction("a softmax"),
     "_log_softmax": reduction("a softmax"),
     "_safe_softmax": reduction("a softmax"),

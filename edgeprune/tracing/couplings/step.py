@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts.recorded import Operation, TensorView, Value
-from edgeprune.graph.layers import is_depthwise
+from edgeprune.graph.layers import is_depthwise, normalized_shape
 from edgeprune.graph.running import in_words, module_of
 from edgeprune.tracing.couplings.disjoint_sets import NOTHING, Ints
 
@@ -41,6 +41,7 @@ class Step:
         weights: Names of the parameters that stand transposed or not behind a value, and whether
             transposed.
         moving: Values that depend on the network's input.
+        used: Values that some operator reads, or the network returns.
         module: The network.
     """
 
@@ -50,6 +51,7 @@ class Step:
     tensors: Mapping[Value, str]
     weights: Mapping[Value, tuple[str, bool]]
     moving: Collection[Value]
+    used: Collection[Value]
     module: nn.Module
 
     @property
@@ -91,6 +93,9 @@ class Step:
         layer = self.module.get_submodule(owner)
         if leaf == "weight" and isinstance(layer, nn.modules.conv._ConvNd) and is_plain(layer):
             made = self.labels.source(owner, made_by(layer), (layer.out_channels,)).labels
+            return along(made, 0, shape)
+        if leaf in ("weight", "bias") and normalized_shape(layer) == shape:
+            made = self.labels.source(owner, "norm", shape[:1]).labels
             return along(made, 0, shape)
         return torch.from_numpy(self.labels.source(name, None, shape).labels).reshape(shape)
 
