@@ -10,6 +10,7 @@ processes is a session (``pairing.py``), a measurement several of them (``sessio
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ __all__ = [
     "measure_alone",
     "outputs",
     "outputs_of_seeds",
+    "processor",
     "reach",
     "start_worker",
 ]
@@ -196,6 +198,17 @@ def reach(settings: BenchSettings) -> None:
     """
     if isinstance(settings.device, ReachableDevice):
         settings.device.reach(_started(settings))
+
+
+def processor(settings: BenchSettings) -> str:
+    """The device's kind of processor, as ``platform.machine`` says there: "x86_64", "aarch64".
+
+    It raises what ``reach`` raises.
+    """
+    if isinstance(settings.device, LocalDevice):
+        return platform.machine()
+    with settings.device.start(_started(settings)) as process:
+        return str(process.ready.environment["machine"])
 
 
 def _started(settings: BenchSettings) -> dict[str, object]:

@@ -29,7 +29,8 @@ EXPORT_PRECISION = (
 QUANTIZATION = (
     click.option("--activations", default="auto", show_default=True,
                  type=click.Choice(("auto", "u8", "s8")),
-                 help="8-bit codes of activations: u8 for x86, s8 for ARM; auto: as this machine."),
+                 help="8-bit codes of activations: u8 for x86, s8 for ARM; auto: what the processor "
+                      "of --device, without one this machine's, is fast with."),
     click.option("--ranges", default="min-max", show_default=True,
                  help="How ranges follow from values: min-max, percentile or mse."),
     click.option("--image-free", is_flag=True,

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 FIRST_OPSET = 13
 """The first opset whose DequantizeLinear has a scale for each channel."""
-ARM = ("aarch64", "arm64")
+ARM = ("aarch64", "arm64", "armv7l", "armv8l")
 PROVED_INPUTS = 8
 """Inputs on which fused kernels are compared with what the file says."""
 
@@ -63,6 +63,15 @@ def require_opset(opset: int | None) -> None:
     """
     if opset is None or opset < FIRST_OPSET:
         raise UsageError(f"int8 needs --opset {FIRST_OPSET} or more, not {opset}")
+
+
+def activations_for(machine: str) -> ActivationType:
+    """The codes of activations that a processor is fast with.
+
+    Args:
+        machine: Its kind, as ``platform.machine`` says there.
+    """
+    return "s8" if machine.lower() in ARM else "u8"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +92,7 @@ class Quantize:
     """Writes quantized ONNX files.
 
     Attributes:
-        activations: Codes of activations: u8, s8, or what this machine is fast with.
+        activations: Codes of activations: u8, s8, or auto: what this machine is fast with.
         ranges: How the range of an activation follows from its values.
         images: Where the inputs come from that values are read off.
         count: Number of inputs that ranges are read off (more: wider ranges, slower).
@@ -221,7 +230,7 @@ class Quantize:
         """Type of the activations' codes, ``auto`` resolved for this machine."""
         if self.activations != "auto":
             return self.activations
-        return "s8" if platform.machine().lower() in ARM else "u8"
+        return activations_for(platform.machine())
 
     def _inputs(self, seed: int) -> CalibrationInputs:
         """Where the inputs come from, that are read off or judge."""

@@ -146,8 +146,7 @@ def _opened(
     gates.require(config.fail_if, config.missing_figures(images))
     context = config.recovery_context(source)
     if distributed.first():
-        export_and_measure.reach(config)
-        return images, context, config
+        return images, context, export_and_measure.reach(config)
     return evaluation.Images(None, None), context, config.recovery_alone
 
 

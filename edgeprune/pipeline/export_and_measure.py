@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgeprune import bench
@@ -10,6 +11,7 @@ from edgeprune.artifacts.exported import COMPRESSED, ORIGINAL
 from edgeprune.bench import instructions
 from edgeprune.bench import on_runtimes as runtimes
 from edgeprune.errors import DeviceFailed, ModelUnsupported, VerificationFailed
+from edgeprune.export.quantize import activations_for
 from edgeprune.pipeline.stage_log import marking_failure
 from edgeprune.pruning import plan_file
 
@@ -68,15 +70,23 @@ def _export_one(target: Target, seed: int, log: StageLog, job: ExportJob) -> Exp
     return exported
 
 
-def reach(config: CompressConfig) -> None:
-    """Find out before long work whether the device and the runtime are there.
+def reach(config: CompressConfig) -> CompressConfig:
+    """Find out before long work whether the device and the runtime are there, and what it wants.
+
+    Returns:
+        The settings, with the codes of activations that the device's processor is fast with.
 
     Raises:
         DeviceFailed: They are not.
     """
-    if config.bench is not None and config.target is not None:
-        runtimes.require(config.bench.runtime, config.bench.device)
-        bench.reach(config.bench)
+    if config.bench is None or config.target is None:
+        return config
+    runtimes.require(config.bench.runtime, config.bench.device)
+    bench.reach(config.bench)
+    if config.precision == "fp32" or config.quantize.activations != "auto":
+        return config
+    wanted = activations_for(bench.processor(config.bench))
+    return replace(config, quantize=replace(config.quantize, activations=wanted))
 
 
 def measure(
