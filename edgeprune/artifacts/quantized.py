@@ -29,6 +29,8 @@ class Fidelity:
         clipped: Share of values beyond the range of their codes, by tensor.
         n: Number of inputs.
         origin: Where they are from, to follow "64 inputs".
+        expected_drop: Accuracy that is lost if the float file's probabilities are right, a
+            fraction; of the worst output. None where no output has scores of classes.
     """
 
     relative_error: float
@@ -36,6 +38,7 @@ class Fidelity:
     clipped: dict[str, float]
     n: int
     origin: str
+    expected_drop: float | None = None
 
     @property
     def most_clipped(self) -> float:

@@ -8,6 +8,7 @@ closed_form.py   ranges without any image, from BatchNorm statistics
 levels.py        what operators make of channels' means and deviations
 input_range.py   what range the network's input has, and whether that is known
 fidelity.py      how true a quantized file is to its float file
+expected_drop.py the accuracy that it loses, as far as the float file knows it
 
 mixed_precision.py   which layers of a quantized file are faster in float
 layer_times.py       what a runtime says of its operators, as times of a file's nodes

@@ -22,7 +22,7 @@ from edgeprune.graph.recording import operators_of
 from edgeprune.moments.propagation import natural_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import onnx
 
@@ -46,15 +46,42 @@ def closed_form_ranges(
     Raises:
         UsageError: If the layers of the graph are not those of the network.
     """
+    behind = _behind_norms(network, model)
+    if behind is None:
+        raise UsageError(
+            "--image-free: the file's layers with weights are not the network's, one by one: leave "
+            "the flag out"
+        )
+    found = _passed_on(model, behind, _of_inputs(network.input, inputs))
+    return {name: levels.span for name, levels in found.items()}
+
+
+def reach_of_norms(network: SourceModel, model: onnx.ModelProto) -> dict[str, Range]:
+    """How far values reach at most, by BatchNorms alone: what they cannot tell is left out.
+
+    Args:
+        network: The network that was exported; not changed.
+        model: Its float graph, BatchNorms folded.
+
+    Returns:
+        Ranges of the tensors that depend on inputs through BatchNorms only; none where the layers
+        of the graph are not those of the network.
+    """
+    found = _passed_on(model, _behind_norms(network, model) or {}, {})
+    return {name: levels.span for name, levels in found.items()}
+
+
+def _passed_on(
+    model: onnx.ModelProto, behind: Mapping[str, Levels], inputs: Mapping[str, Levels]
+) -> dict[str, Levels]:
+    """Levels of all tensors that those of the inputs and of the BatchNorms lead to."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes = [n for n in model.graph.node if n.op_type in WEIGHTED and n.input[1] in constants]
-    behind = _behind_norms(network, nodes)
-    found = _of_inputs(network.input, inputs)
+    found = dict(inputs)
     for node in model.graph.node:
         read = [found.get(name) for name in node.input if name and name not in constants]
         if made := behind.get(node.name) or _made(node, read, constants):
             found.update(dict.fromkeys(node.output, made))
-    return {name: levels.span for name, levels in found.items()}
+    return found
 
 
 def _made(
@@ -84,24 +111,17 @@ def _of_inputs(spec: InputSpec, inputs: Mapping[str, Range | None]) -> dict[str,
     return found
 
 
-def _behind_norms(network: SourceModel, nodes: list[onnx.NodeProto]) -> dict[str, Levels]:
+def _behind_norms(network: SourceModel, model: onnx.ModelProto) -> dict[str, Levels] | None:
     """Levels behind each convolution whose BatchNorm was folded into it, by the node's name.
 
-    Raises:
-        UsageError: If the graph's layers are not the network's, one by one.
+    None where the graph's layers are not the network's, one by one.
     """
     record = operators_of(network)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    nodes = [n for n in model.graph.node if n.op_type in WEIGHTED and n.input[1] in constants]
     layers = list(_layers(network.module, record))
-    match = len(layers) == len(nodes) and all(
-        isinstance(network.module.get_submodule(name), nn.Linear)
-        is (node.op_type not in CONVOLUTIONS)
-        for name, node in zip(layers, nodes, strict=True)
-    )
-    if not match:
-        raise UsageError(
-            f"--image-free: the file's {len(nodes)} layers with weights are not the network's "
-            f"{len(layers)}: leave the flag out"
-        )
+    if not _alike(network.module, layers, nodes):
+        return None
     norms, after, once = batch_norms(network.module), norm_after(record), called_once(record)
     found = {}
     for node, layer in zip(nodes, layers, strict=True):
@@ -119,6 +139,14 @@ def _layers(module: nn.Module, record: OperatorTrace) -> Iterator[str]:
     for operation in record.operations:
         if operation.macs and isinstance(module.get_submodule(operation.layer), kinds):
             yield operation.layer
+
+
+def _alike(module: nn.Module, layers: Sequence[str], nodes: Sequence[onnx.NodeProto]) -> bool:
+    """Whether the nodes are those of the layers, one by one."""
+    return len(layers) == len(nodes) and all(
+        isinstance(module.get_submodule(name), nn.Linear) is (node.op_type not in CONVOLUTIONS)
+        for name, node in zip(layers, nodes, strict=True)
+    )
 
 
 def _weighted(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeprune.artifacts import Fidelity
+from edgeprune.calibration.expected_drop import expected_drop, has_classes
 from edgeprune.parity import NetworkComparison
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def fidelity(
     comparison = NetworkComparison()
     difference = dict.fromkeys(outputs, 0.0)
     power = dict.fromkeys(outputs, 0.0)
+    scores: dict[str, list[tuple[Array, Array]]] = {}
     beyond, total = dict.fromkeys(ranges, 0), dict.fromkeys(ranges, 0)
     for wanted, got in zip(references, candidates, strict=True):
         comparison.add({name: wanted[name] for name in outputs}, [got[name] for name in outputs])
@@ -51,6 +53,8 @@ def fidelity(
             reference = wanted[name].astype(np.float64)
             difference[name] += float(np.sum((got[name] - reference) ** 2))
             power[name] += float(np.sum(reference**2))
+            if has_classes(reference):
+                scores.setdefault(name, []).append((reference, got[name].astype(np.float64)))
         for name, (low, high) in ranges.items():
             beyond[name] += _beyond(wanted[name], low, high)
             total[name] += wanted[name].size
@@ -60,6 +64,13 @@ def fidelity(
         clipped={name: beyond[name] / total[name] for name in ranges if total[name]},
         n=comparison.n,
         origin=origin,
+        expected_drop=max(
+            (
+                expected_drop(*map(np.concatenate, zip(*each, strict=True)))
+                for each in scores.values()
+            ),
+            default=None,
+        ),
     )
 
 

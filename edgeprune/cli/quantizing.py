@@ -29,10 +29,11 @@ EXPORT_PRECISION = (
 QUANTIZATION = (
     click.option("--activations", default="auto", show_default=True,
                  type=click.Choice(("auto", "u8", "s8")),
-                 help="8-bit codes of activations: u8 for x86, s8 for ARM; auto: what the processor "
-                      "of --device, without one this machine's, is fast with."),
+                 help="8-bit codes of activations: u8 for x86, s8 for ARM; auto: by the "
+                      "processor of --device, without one by this machine's."),
     click.option("--ranges", default="min-max", show_default=True,
-                 help="How ranges follow from values: min-max, percentile or mse."),
+                 help="How ranges follow from values: min-max, percentile or mse; no wider than "
+                      "BatchNorms say that values reach."),
     click.option("--image-free", is_flag=True,
                  help="Take ranges from BatchNorm statistics alone, without any image."),
     click.option("--input-range", multiple=True, metavar="LOW:HIGH",

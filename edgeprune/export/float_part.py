@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+import onnx
+
 from edgeprune.calibration.onnx_operators import CONVOLUTIONS, WEIGHTED
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    import onnx
-
 JOINS = ("Add", "Sub", "Mul", "Div", "Sum")
 """Nodes where branches meet: behind the last of them lies the output, before it the network."""
+MAPS = 4
+"""Axes of a feature map. Branches that meet with fewer are a detector's boxes that are decoded."""
 
 QUANTIZED = (
     *WEIGHTED,
@@ -55,7 +57,7 @@ class FloatPart:
 
 
 def float_part(
-    graph: onnx.GraphProto,
+    model: onnx.ModelProto,
     *,
     unknown_inputs: Collection[str] = (),
     keep: Sequence[str] = (),
@@ -65,7 +67,7 @@ def float_part(
     """Decide what stays float.
 
     Args:
-        graph: The graph; each node has a name of its own.
+        model: The graph; each node has a name of its own.
         unknown_inputs: Inputs whose range is not known.
         unranged: Tensors without a range; what reads or makes them stays float.
         keep: Globs of names of nodes, or of the layers whose weights they hold.
@@ -77,7 +79,7 @@ def float_part(
     Raises:
         UsageError: When a glob fits no node.
     """
-    part = FloatPart()
+    graph, part = model.graph, FloatPart()
     constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "MatMul" and not constants.intersection(node.input):
@@ -92,7 +94,7 @@ def float_part(
             raise UsageError(f"--keep-float {glob} fits no node and no layer of the network")
         part.nodes |= dict.fromkeys(chosen, ASKED)
     part.nodes = dict.fromkeys(slower, SLOWER) | part.nodes
-    _before_outputs(graph, constants, part)
+    _before_outputs(model, constants, part)
     quantizable = {node.name for node in graph.node if node.op_type in QUANTIZED}
     part.nodes = {name: why for name, why in part.nodes.items() if name in quantizable}
     return part
@@ -130,12 +132,15 @@ def _behind_inputs(graph: onnx.GraphProto, inputs: Iterable[str], part: FloatPar
                     part.tensors.update(node.output)
 
 
-def _before_outputs(graph: onnx.GraphProto, constants: set[str], part: FloatPart) -> None:
+def _before_outputs(model: onnx.ModelProto, constants: set[str], part: FloatPart) -> None:
     """Follow the outputs back to the last layers with weights and the last joins of branches.
 
     A convolution there computes in float: runtimes have no convolution from codes to floats. The
     product of a linear layer leaves its integers as floats anyway, so its inputs are quantized.
+    Behind a detector's last convolutions, corners of boxes are added to the places of a grid: all
+    of that computes in float, where a code would stand for several pixels.
     """
+    graph, maps = model.graph, _feature_maps(model)
     makers = {name: node for node in graph.node for name in node.output}
     pending, seen = [each.name for each in graph.output], set()
     while pending:
@@ -150,5 +155,16 @@ def _before_outputs(graph: onnx.GraphProto, constants: set[str], part: FloatPart
         elif node.op_type not in WEIGHTED:
             part.nodes.setdefault(node.name, OUTPUT)
             branches = [each for each in node.input if each in makers]
-            if node.op_type not in JOINS or len(branches) < 2:
+            if node.op_type not in JOINS or len(branches) < 2 or maps.isdisjoint(branches):
                 pending.extend(branches)
+
+
+def _feature_maps(model: onnx.ModelProto) -> set[str]:
+    """The tensors that have a feature map's axes, or are not known to have fewer."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    fewer = {
+        each.name
+        for each in (*inferred.input, *inferred.value_info, *inferred.output)
+        if each.type.tensor_type.HasField("shape") and len(each.type.tensor_type.shape.dim) < MAPS
+    }
+    return {name for node in inferred.node for name in node.output} - fewer

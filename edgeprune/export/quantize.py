@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Literal
 import onnx
 
 from edgeprune.artifacts import QuantizedModel, no_progress, part_of
-from edgeprune.calibration import histogram, onnx_runs
-from edgeprune.calibration.closed_form import closed_form_ranges
+from edgeprune.calibration import onnx_runs
 from edgeprune.calibration.observers import MinMax
 from edgeprune.errors import UsageError
 from edgeprune.export import qdq
+from edgeprune.export.activation_ranges import activation_ranges
 from edgeprune.export.calibrate import FEWEST, CalibrationInputs, calibrate, compared
 from edgeprune.export.float_part import float_part
 from edgeprune.export.quantized_checks import check_kernels, check_outputs, check_weights
@@ -30,7 +30,7 @@ from edgeprune.images.procedural import DeadLeaves
 from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from edgeprune.artifacts import (
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from edgeprune.export.onnx import OnnxTarget
     from edgeprune.export.weight_rounding import WeightRounding
     from edgeprune.images.source import ImageSource
-    from edgeprune.parity import Array
 
 FIRST_OPSET = 13
 """The first opset whose DequantizeLinear has a scale for each channel."""
@@ -159,7 +158,7 @@ class Quantize:
         report(0.0, "exporting the network's twin")
         known = calibrate(network, exported, target, self._inputs(seed))
         report(0.7, "reading ranges")
-        return Ranges(known, self._ranges(known, network))
+        return Ranges(known, activation_ranges(network, known, self._observer))
 
     def written(
         self,
@@ -185,7 +184,7 @@ class Quantize:
         report(0.0, "quantizing")
         unknown = [name for name, range_ in known.input_ranges.items() if range_ is None]
         part = float_part(
-            known.model.graph,
+            known.model,
             unknown_inputs=unknown,
             keep=self.keep_float,
             slower=slower,
@@ -232,6 +231,11 @@ class Quantize:
             return self.activations
         return activations_for(platform.machine())
 
+    @property
+    def _observer(self) -> Observer | None:
+        """How ranges follow from values; None: no image is looked at."""
+        return None if self.image_free else self.ranges
+
     def _inputs(self, seed: int) -> CalibrationInputs:
         """Where the inputs come from, that are read off or judge."""
         return CalibrationInputs(
@@ -242,21 +246,6 @@ class Quantize:
             seed=seed,
             twin=not self.image_free,
         )
-
-    def _ranges(self, known: Calibration, network: SourceModel) -> dict[str, Range]:
-        """The range of every activation."""
-        if self.image_free:
-            return closed_form_ranges(network, known.model, known.input_ranges)
-        names = onnx_runs.float_tensors(known.reference)
-
-        def run() -> Iterator[dict[str, Array]]:
-            return onnx_runs.tensors(known.reference, names, known.fitting)
-
-        seen = histogram.extremes(run())
-        if self.ranges.counts:
-            seen = histogram.counted(run(), seen)
-        found = {name: self.ranges(values) for name, values in seen.items()}
-        return found | {name: each for name, each in known.input_ranges.items() if each}
 
     def _codes(
         self, known: Calibration, ranges: Mapping[str, Range], part: FloatPart

@@ -65,7 +65,7 @@ def check_outputs(quantized: onnx.ModelProto, original: onnx.ModelProto) -> None
     Raises:
         VerificationFailed: Names the tensor.
     """
-    between = float_part(original.graph).tensors
+    between = float_part(original).tensors
     for node in quantized.graph.node:
         ends = {node.input[0]} if node.op_type == QUANTIZE else set()
         if node.op_type == DEQUANTIZE:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.stage_log import StageLog
 
-TRUE_ENOUGH = 0.9
-"""Agreement with the float file, on procedural images or the user's, that ``auto`` insists on."""
+MOST_LOST = 0.02
+"""Accuracy that ``auto`` lets int8 lose, as the float file expects it."""
+MOST_ERROR = 0.1
+"""Difference of outputs that ``auto`` allows where they are no scores of classes, relative."""
 
 
 def choose(
@@ -86,7 +88,7 @@ def decide(
         fidelity: How true the quantized file is.
         small: Whether the user wants a small file more than a fast one.
     """
-    if asked == "auto" and fidelity.agreement < TRUE_ENOUGH:
+    if asked == "auto" and not true_enough(fidelity):
         return "fp32", "not true enough"
     if ratio is not None and ratio.high < 1:
         return "int8", "faster"
@@ -95,6 +97,13 @@ def decide(
     if ratio is not None:
         return "fp32", "not faster"
     return ("int8" if asked == "int8" else "fp32"), "not measured"
+
+
+def true_enough(fidelity: Fidelity) -> bool:
+    """Whether ``auto`` may deliver a quantized file; agreement alone counts toss-ups too."""
+    if fidelity.expected_drop is None:
+        return fidelity.relative_error <= MOST_ERROR
+    return fidelity.expected_drop <= MOST_LOST
 
 
 def beside(path: Path, precision: str) -> Path:

@@ -180,6 +180,7 @@ def fidelity(quantized: artifacts.QuantizedModel) -> document.Fidelity:
     return document.Fidelity(
         relative_error=finite(found.relative_error),
         agreement=found.agreement,
+        expected_drop=found.expected_drop,
         clipped=found.most_clipped,
         n=found.n,
         source=found.origin,

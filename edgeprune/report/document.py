@@ -105,12 +105,14 @@ class Fidelity:
     """How true the quantized file is to the float file, on inputs that nothing was fitted to.
 
     ``relative_error`` is the root mean square of the difference over that of the float output;
-    ``clipped`` the largest share of values beyond their codes' range, ``layers`` that of each
-    tensor.
+    ``expected_drop`` the accuracy lost if the float file's probabilities are right, None where no
+    output has scores of classes; ``clipped`` the largest share of values beyond their codes' range,
+    ``layers`` that of each tensor.
     """
 
     relative_error: float | None
     agreement: float
+    expected_drop: float | None
     clipped: float
     n: int
     source: str

@@ -59,6 +59,8 @@ FILLED_BY: dict[str, str] = {
     "agreement": "compress fills it where it has images to compare on (--images DIR)",
     **dict.fromkeys(COUNTED, "--device qemu-arm64 with two models fills it"),
     **dict.fromkeys(MEASURED, "leave out --no-bench, or give bench two models"),
+    "fidelity.expected_drop": "compress with --precision int8 or auto fills it where outputs are "
+    "scores of classes; fidelity.relative_error is always there",
     "fidelity": "compress with --precision int8 or auto fills it",
     "precision": "compress with --precision int8 or auto fills it, measured without --no-bench",
     "compressed": "a compress run fills it, or bench with two models",
@@ -70,7 +72,7 @@ FILLED_BY: dict[str, str] = {
 }
 """What the user can do to fill a part of the report; the first that a path lies in counts."""
 
-FRACTIONS = ("fidelity.agreement", "fidelity.clipped")
+FRACTIONS = ("fidelity.agreement", "fidelity.expected_drop", "fidelity.clipped")
 """Further paths of figures that are never above 1."""
 
 

@@ -64,9 +64,11 @@ def fidelity(found: Fidelity) -> str:
     """How true the quantized file is to the float file."""
     error = "not finite" if found.relative_error is None else units.percent(found.relative_error)
     images = sentences.number(found.n, "input")
+    drop = found.expected_drop
+    lost = "" if drop is None else f" (expected to cost {units.percent(drop)} of accuracy)"
     return (
         f"the int8 file's outputs differ by {error} (root mean square), top-1 identical at "
-        f"{units.percent(found.agreement)} of positions, {units.percent(found.clipped)} of a "
+        f"{units.percent(found.agreement)} of positions{lost}, {units.percent(found.clipped)} of a "
         f"layer's values clipped at most; {images} {found.source}"
     )
 

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from edgeprune.artifacts import InputSpec, SourceModel
 from edgeprune.calibration import onnx_runs
-from edgeprune.calibration.closed_form import closed_form_ranges
+from edgeprune.calibration.closed_form import closed_form_ranges, reach_of_norms
 from edgeprune.calibration.levels import RULES, Levels, reaching, weighted
 from edgeprune.errors import UsageError
 from edgeprune.export import OnnxTarget
@@ -104,6 +104,23 @@ def test_behind_a_norm_the_range_is_six_deviations_about_beta(exported) -> None:
     relu = next(node for node in model.graph.node if node.op_type == "Relu")
     assert ranges[relu.output[0]] == pytest.approx((0.0, high), abs=0.05)
     assert ranges["input"] == (-3.0, 3.0)
+
+
+def test_norms_bound_what_lies_behind_them_and_nothing_else(exported) -> None:
+    source, model, _ = exported
+    reached = reach_of_norms(source, model)
+    assert "input" not in reached
+    if source.name == "no-norm":
+        assert reached == {}
+    elif source.name == "chain":
+        whole = closed_form_ranges(source, model, {"input": None})
+        assert reached == {name: each for name, each in whole.items() if name != "input"}
+
+
+def test_the_graph_of_another_network_bounds_nothing(exported) -> None:
+    _, model, _ = exported
+    other = SourceModel(zoo.build("inverted-residual"), SPEC, "", "")
+    assert reach_of_norms(other, model) == {}
 
 
 def test_the_graph_of_another_network_is_refused(exported) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from edgeprune.calibration.expected_drop import expected_drop
 from edgeprune.calibration.fidelity import fidelity
 from edgeprune.parity import Array
 
@@ -47,3 +48,12 @@ def test_an_output_of_zeros_that_is_hit_has_no_error() -> None:
     assert fidelity(zeros, zeros, outputs=["out"], ranges={}, origin="").relative_error == 0
     ones = [{"out": np.ones((1, 3))}]
     assert fidelity(zeros, ones, outputs=["out"], ranges={}, origin="").relative_error == np.inf
+
+
+def test_only_scores_of_classes_tell_what_accuracy_is_lost() -> None:
+    wanted, got = pairs()
+    found = fidelity(wanted, got, outputs=["logits"], ranges={}, origin="")
+    a, b = (np.concatenate([each["logits"] for each in side]) for side in (wanted, got))
+    assert found.expected_drop == expected_drop(a, b)
+    maps = [{"map": np.zeros((1, 5, 4, 4))}]
+    assert fidelity(maps, maps, outputs=["map"], ranges={}, origin="").expected_drop is None

@@ -9,8 +9,11 @@ from edgeprune.errors import UsageError
 from edgeprune.export.float_part import ASKED, BOTH_VARY, OUTPUT, UNKNOWN_INPUT, float_part
 
 
-def graph(text: str, outputs: str) -> onnx.GraphProto:
-    """One node a line: ``Op: inputs -> output``; names that begin with w are weights."""
+def graph(text: str, outputs: str, sizes: tuple[int, ...] | None = None) -> onnx.ModelProto:
+    """One node a line: ``Op: inputs -> output``; names that begin with w are weights.
+
+    Without ``sizes`` of the input x, no tensor's are known.
+    """
     nodes, weights = [], set()
     for line in text.strip().splitlines():
         kind, ends = line.split(":")
@@ -19,8 +22,8 @@ def graph(text: str, outputs: str) -> onnx.GraphProto:
         nodes.append(helper.make_node(kind.strip(), reads.split(), made.split(), made.strip()))
     stored = [numpy_helper.from_array(np.ones(1, np.float32), name) for name in sorted(weights)]
     ends = [helper.make_tensor_value_info(x, TensorProto.FLOAT, None) for x in outputs.split()]
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)]
-    return helper.make_graph(nodes, "g", inputs, ends, stored)
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)]
+    return helper.make_model(helper.make_graph(nodes, "g", inputs, ends, stored))
 
 
 CLASSIFIER = """
@@ -92,3 +95,22 @@ def test_a_product_of_activations_stays_float() -> None:
     attention = "Conv: x w1.weight -> q\nMatMul: q q -> s\nConv: s w2.weight -> c\n"
     part = float_part(graph(attention + "Gemm: c w3.weight -> y", "y"))
     assert part.nodes == {"s": BOTH_VARY}
+
+
+DECODED = """
+Relu: x -> a
+Add: x w1 -> near
+Sub: a w1 -> far
+Add: near far -> sum
+Sub: near far -> size
+Concat: sum size -> y
+"""
+
+
+def test_boxes_are_decoded_in_float_and_maps_that_meet_are_not_followed() -> None:
+    nodes = dict.fromkeys(("a", "near", "far", "sum", "size", "y"), OUTPUT)
+    del nodes["far"], nodes["size"]  # Sub is never computed in 8 bits
+    assert float_part(graph(DECODED, "y", (1, 4, 100))).nodes == nodes
+    maps = float_part(graph(DECODED, "y", (1, 4, 10, 10)))
+    assert maps.nodes == {"sum": OUTPUT, "y": OUTPUT}
+    assert not {"near", "far"} & maps.tensors

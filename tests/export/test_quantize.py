@@ -203,6 +203,16 @@ def test_real_images_are_believed_and_need_no_twin(chain: Pair, tmp_path: Path) 
     assert found.fidelity.origin == "photos"
 
 
+def test_outliers_beyond_the_reach_of_a_norm_widen_no_range(chain: Pair, tmp_path: Path) -> None:
+    (photos,) = quantized_zoo.PHOTOS
+    outliers = Given((torch.cat([1000 * photos[:16], photos]),), "photos", ImageKind.REAL)
+    found = again(chain, tmp_path, images=outliers).quantized.ranges
+    norms = [m for m in chain.source.module.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    reach = max(float((n.bias + 6 * n.weight.abs()).detach().max()) for n in norms)
+    assert found["input"][1] > 500
+    assert 0 < max(high for name, (_, high) in found.items() if name != "input") <= reach * 1.001
+
+
 def test_too_few_images_are_refused(chain: Pair, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="16 images or more, not 3"):
         again(chain, tmp_path, images=Given((torch.randn(3, *SPEC.shapes[0][1:]),)))
