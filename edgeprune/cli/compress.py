@@ -42,7 +42,11 @@ if TYPE_CHECKING:
     options.JUDGING,
     options.OUTPUT,
     recipe_option,
-    click.option("--dry-run", is_flag=True, help="Show the plan; write nothing."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Show the plan, and what would be quantized how; write nothing.",
+    ),
 )
 @common_options
 def command(**given: Any) -> None:
@@ -113,19 +117,21 @@ def finish(ended: Finished, given: options.Flags) -> None:
 
 
 def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -> None:
-    """Print the plan of pruning."""
+    """Print the plan of pruning, and what would be quantized how."""
     from edgeprune.pipeline.compress import survey
+    from edgeprune.pipeline.precision_preview import foreseen
     from edgeprune.pipeline.stage_log import StageLog
     from edgeprune.pruning import plan
 
     with progress_bar() as stages:
         traced, costs = survey(source, config.keep, StageLog(stages))
         planned = plan(traced, costs, config.budget, **config.choosing)
+        int8 = foreseen(source, config)
     show = _plan_as_json if given["json_"] else _plan_as_table
-    click.echo(show(planned))
+    click.echo(show(planned, int8))
 
 
-def _plan_as_json(planned: Planned) -> str:
+def _plan_as_json(planned: Planned, int8: dict[str, str]) -> str:
     from edgeprune.pipeline.compress import budget_of
 
     groups = [
@@ -133,10 +139,11 @@ def _plan_as_json(planned: Planned) -> str:
         for entry in planned.plan.groups
     ]
     budget = asdict(budget_of(planned.allocated))
-    return json.dumps({"budget": budget, "groups": groups}, indent=1)
+    shown = {"budget": budget, "groups": groups, "int8": int8 or None}
+    return json.dumps(shown, indent=1)
 
 
-def _plan_as_table(planned: Planned) -> str:
+def _plan_as_table(planned: Planned, int8: dict[str, str]) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -152,4 +159,5 @@ def _plan_as_table(planned: Planned) -> str:
     console = Console()
     with console.capture() as captured:
         console.print(table)
-    return captured.get().rstrip("\n")
+    rows = (f"{name:12}{printable(text)}" for name, text in int8.items())
+    return "\n".join((captured.get().rstrip("\n"), *rows))

@@ -105,7 +105,7 @@ def calibrate(
         VerificationFailed: If the twin's graph is not the network's.
     """
     model = with_names(onnx.load(exported.path))
-    made, known = _inputs(network, wanted)
+    made, known = made_inputs(network, wanted)
     held_out = min(wanted.held_out, len(made[0]) - FEWEST)
     real = wanted.images.kind is ImageKind.REAL
     if real:  # there may be fewer than asked for
@@ -126,13 +126,20 @@ def calibrate(
     )
 
 
-def _inputs(
+def made_inputs(
     network: SourceModel, wanted: CalibrationInputs
 ) -> tuple[tuple[Tensor, ...], tuple[Range | None, ...]]:
     """The inputs, and the range of each where it is known.
 
     Procedural inputs fill the ranges that the user gives. Where they plainly are not what the
     network takes, they are scaled until they spread in its first layer as data do.
+
+    Args:
+        network: The network; not changed.
+        wanted: Where the inputs come from.
+
+    Raises:
+        UsageError: If there are too few inputs, or more ranges than inputs.
     """
     require_ranges(wanted.ranges, network.input)
     made = wanted.images(network, wanted.count + wanted.held_out, wanted.seed)

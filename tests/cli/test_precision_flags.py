@@ -114,3 +114,57 @@ def test_other_targets_have_no_int8(chain: Path) -> None:
     ran = edgeprune("export", chain, "--target", "torch", "--precision", "int8")
     assert ran.code == 2
     assert "--precision int8 is for --target onnx" in ran.error
+
+
+DRY = ("--input", CHAIN_SHAPE, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            ("--precision", "int8", "--input-range", "-2:5", "--activations", "s8"),
+            {"activations": "s8", "inputs": "-2 to 5",
+             "delivered": "if it is measured to be faster"},
+        ),
+        (
+            ("--precision", "auto", "--image-free", "--fail-if", "size.ratio > 30%"),
+            {"ranges": "from BatchNorm statistics alone",
+             "delivered": "if it is expected to lose at most 2.0% of accuracy, or where outputs "
+                          "are no classes 10.0% of them"},
+        ),
+        (
+            ("--precision", "int8", "--no-bench"),
+            {"ranges": "from 256 images (procedural, dead leaves)",
+             "delivered": "in any case, as nothing is measured"},
+        ),
+        (
+            ("--precision", "auto", "--no-bench"),
+            {"delivered": "not at all, as nothing is measured"},
+        ),
+        (
+            ("--precision", "int8", "--device", "ssh://board"),
+            {"activations": "as the processor of ssh://board is fast with"},
+        ),
+    ],
+)  # fmt: skip
+def test_a_dry_run_says_what_would_be_quantized_how(
+    chain: Path, flags: tuple[str, ...], said: dict[str, str]
+) -> None:
+    ran = edgeprune("compress", chain, *DRY, *flags, "--json", "-q")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)["int8"]
+    assert found["precision"] == flags[1]
+    assert {key: found[key] for key in said} == said
+
+
+def test_a_dry_run_in_float_says_nothing_of_int8(chain: Path) -> None:
+    ran = edgeprune("compress", chain, *DRY, "--json", "-q")
+    assert json.loads(ran.out)["int8"] is None
+
+
+def test_a_dry_run_prints_what_is_known_of_the_input(chain: Path) -> None:
+    ran = edgeprune("compress", chain, *DRY, "--precision", "int8", "-q")
+    assert ran.code == 0, ran.err
+    assert "\ninputs " in ran.out
+    assert "delivered   if it is measured to be faster" in ran.out
