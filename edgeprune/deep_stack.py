@@ -69,18 +69,18 @@ def with_room(stage: Callable[Arguments, Result]) -> Callable[Arguments, Result]
 def nesting(network: nn.Module) -> int:
     """How many modules stand inside each other; one that contains itself counts once."""
     levels: dict[int, int] = {}
-    inside: set[int] = set()
-    stack = [network]
+    inside = {id(network)}
+    stack = [(network, iter(network._modules.values()))]
     while stack:
-        module = stack[-1]
-        children = [child for child in module._modules.values() if child is not None]
-        waiting = [c for c in children if id(c) not in levels and id(c) not in inside]
-        inside.add(id(module))
-        if waiting:
-            stack.append(waiting[0])
+        module, waiting = stack[-1]
+        child = next((c for c in waiting if c is not None and id(c) not in inside), None)
+        if child is not None:
+            inside.add(id(child))
+            stack.append((child, iter(child._modules.values())))
         else:
             stack.pop()
-            levels[id(module)] = 1 + max((levels.get(id(c), 0) for c in children), default=0)
+            below = (levels.get(id(c), 0) for c in module._modules.values())
+            levels[id(module)] = 1 + max(below, default=0)
     return levels[id(network)]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,11 +14,18 @@ from edgeprune.moments.feature import FeatureMoments, Moments
 from edgeprune.moments.gaussian import relu
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edgeprune.artifacts.recorded import Operation, TensorView
     from edgeprune.moments.calls import Call
     from edgeprune.moments.gaussian import Curve
+
+MOST_STEPS = 64
+"""Operators in one curve; beyond, its result is taken to be Gaussian, and a new curve begins.
+
+A curve runs all its operators at each evaluation, so that a chain of thousands would take the
+square of its length. No activation that is written out has more than about ten.
+"""
 
 
 def pointwise(call: Call) -> FeatureMoments | None:
@@ -37,7 +45,10 @@ def pointwise(call: Call) -> FeatureMoments | None:
     if not all(each.laid_out_like(first) for each in features):
         return None
     curve = _curve(call, first)
-    return replace(first, curve=curve) if curve and _holds(curve, first.origin) else None
+    if curve is None or not _holds(curve, first.origin):
+        return None
+    through = replace(first, curve=curve)
+    return _like(through, through.moments) if _steps(curve) >= MOST_STEPS else through
 
 
 def _curve(call: Call, feature: FeatureMoments) -> Curve | None:
@@ -54,21 +65,34 @@ def _curve(call: Call, feature: FeatureMoments) -> Curve | None:
             curves[view] = column
         elif isinstance(known, FeatureMoments):
             curves[view] = known.curve
-    return _composed(operation, curves)
+    return _Composed(operation, curves)
 
 
-def _composed(operation: Operation, curves: dict[TensorView, Curve | Tensor | None]) -> Curve:
-    def curve(values: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Composed:
+    """An operator after the curves that it reads, or constants, by tensor; None: the identity."""
+
+    operation: Operation
+    curves: Mapping[TensorView, Curve | Tensor | None]
+
+    @cached_property
+    def steps(self) -> int:
+        """Number of operators that one evaluation runs."""
+        return 1 + sum(_steps(each) for each in self.curves.values())
+
+    def __call__(self, values: Tensor) -> Tensor:
         def value_of(view: TensorView) -> Tensor:
-            inner = curves[view]
+            inner = self.curves[view]
             if isinstance(inner, Tensor):
                 return inner.to(values.device)
             return values if inner is None else inner(values)
 
-        result = rerun(operation, value_of)
+        result = rerun(self.operation, value_of)
         return result.double() if isinstance(result, Tensor) else values * torch.nan
 
-    return curve
+
+def _steps(curve: Curve | Tensor | None) -> int:
+    return curve.steps if isinstance(curve, _Composed) else int(curve is relu)
 
 
 def _by_channel(constant: Tensor, feature: FeatureMoments, shape: Sequence[int]) -> Tensor | None:

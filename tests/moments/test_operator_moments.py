@@ -140,6 +140,14 @@ def test_activations_of_gaussian_maps_match_samples(name):
     check(propagate(source_of(network)).reads["3"], sampled(network, "3", IMAGES), slack=5e-3)
 
 
+def test_hundreds_of_activations_in_a_row_are_followed():
+    torch.manual_seed(2)
+    wide = [nn.Hardtanh(-1e3, 1e3) for _ in range(400)]  # the identity on these features
+    network = trained(built(*spatial(), *wide, probe=nn.Conv2d(8, 2, 1)), IMAGES)
+    predicted = propagate(source_of(network)).reads[str(len(network) - 1)]
+    check(predicted, sampled(network, str(len(network) - 1), IMAGES), slack=5e-3)
+
+
 @pytest.mark.parametrize("function", [torch.add, torch.sub], ids=["add", "sub"])
 def test_sums_of_independent_maps_are_exact(function):
     torch.manual_seed(3)
