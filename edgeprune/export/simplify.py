@@ -7,11 +7,14 @@ still takes and returns the same.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
 import onnx
+
+from edgeprune.leashed import leashed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +29,6 @@ SCRIPT = """
 import faulthandler, os, sys
 nowhere = open(os.devnull, "w")
 faulthandler.dump_traceback_later(LIMIT, exit=True, file=nowhere)  # if nobody waits any more
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: ends with its parent
 sys.modules["torch"] = None  # an optional extra of onnxsim's that takes seconds to import
 try:
     import onnxsim
@@ -65,7 +65,7 @@ def simplify(
     """
     try:
         child = subprocess.run(
-            [*command, str(source.resolve()), str(destination.resolve())],
+            leashed((*command, str(source.resolve()), str(destination.resolve())), os.getpid()),
             cwd=destination.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,

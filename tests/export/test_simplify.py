@@ -7,9 +7,8 @@ import sys
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from waiting import ended, eventually
 
-from edgeprune.export.simplify import CHILD, signature, simplify
+from edgeprune.export.simplify import signature, simplify
 
 
 @pytest.fixture
@@ -99,24 +98,3 @@ def test_an_interrupted_simplification_leaves_no_process(source, tmp_path, monke
     assert process.wait(timeout=30) == -signal.SIGKILL
     process.stdout.close()
     process.stderr.close()
-
-
-ENDLESS = """
-import ctypes, os
-from pathlib import Path
-Path(__file__).with_name("pid").write_text(str(os.getpid()))
-ctypes.PyDLL(None).sleep(600)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such call")
-def test_a_simplifier_that_never_ends_ends_with_its_parent(tmp_path):
-    (tmp_path / "onnxsim.py").write_text(ENDLESS)
-    program = f"import subprocess; subprocess.run({[*CHILD, 'in.onnx', 'out.onnx']!r})"
-    command, pid = [sys.executable, "-c", program], tmp_path / "pid"
-    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}) as parent:
-        started = eventually(lambda: pid.exists() and pid.read_text())
-        parent.kill()
-        parent.wait()
-    assert started
-    assert eventually(lambda: ended(int(pid.read_text())))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from edgeprune.bench.worker.tensors import WrongShape, sized
 from edgeprune.cache_folder import cache_folder
 from edgeprune.drafts import drafting
 from edgeprune.errors import DeviceFailed, ModelRefused, UsageError
+from edgeprune.leashed import leashed
 from edgeprune.whole_folder import place_folder
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def _run(command: list[str], folder: Path, makes: tuple[str, ...], failing: str)
     """Run a converter, which counts as failed if a file is missing, whatever it returns."""
     try:
         done = subprocess.run(
-            command,
+            leashed(command, os.getpid()),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
