@@ -82,7 +82,7 @@ def _complaints(part: nn.Module) -> Iterator[str]:
     for name in (*METHODS & own.keys(), *SPECIAL & own.keys()):
         yield f"with a {type(own[name]).__name__} in the place of its method {name}"
     names = [name for table in PARTS for name in own[table]]
-    for name in {*names} & ({*own} | {*vars(nn.Module)}):
+    for name in sorted({*names} & {*own, *dir(nn.Module)}):
         yield f"with a part named '{name}', as one of its fields or methods is"
     if len({*names}) < len(names):
         yield f"with two parts named '{max(names, key=names.count)}'"

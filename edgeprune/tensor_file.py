@@ -33,6 +33,9 @@ MARK = "checked-by"
 
 PART = 1 << 20
 
+MOST_TENSORS = 50_000
+"""Tensors in one file: a network of ten thousand layers fits; a header alone can name millions."""
+
 
 def write(tensors: Mapping[str, Tensor], texts: Mapping[str, str], path: Path) -> None:
     """Write a file, whole or not at all.
@@ -59,13 +62,16 @@ def texts_of(path: Path) -> dict[str, str]:
     """The texts in a file's header, the digest not checked.
 
     Raises:
-        ModelRefused: The file cannot be read, or is no .safetensors file.
+        ModelRefused: The file cannot be read, is no .safetensors file, or names too many tensors.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
+            count, texts = len(file.keys()), dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise ModelRefused(f"'{path}' is not a readable .safetensors file: {error}") from error
+    if count > MOST_TENSORS:
+        raise ModelRefused(f"'{path}' names {count:,} tensors; {MOST_TENSORS:,} are read at most")
+    return texts
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -73,3 +73,13 @@ def test_a_file_from_before_there_was_a_digest_is_read(tmp_path: Path) -> None:
     tensors, texts = tensor_file.read(tmp_path / "old.safetensors")
     assert texts == {"note": "hello"}
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_a_header_with_more_tensors_than_any_network_has_is_refused(tmp_path: Path) -> None:
+    given = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({str(n): given for n in range(tensor_file.MOST_TENSORS + 1)}).encode()
+    path = tmp_path / "many.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    for reading in (tensor_file.texts_of, tensor_file.read):
+        with pytest.raises(ModelRefused, match="names 50,001 tensors; 50,000 are read at most"):
+            reading(path)

@@ -86,6 +86,21 @@ def test_a_file_with_such_a_name_is_refused_whatever_is_allowed(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["__class__", "forward", "training", "_modules", "half"])
+@pytest.mark.parametrize("place", ["child", "parameter", "buffer"])
+def test_a_name_that_every_module_has_itself_is_refused(
+    place: str, name: str, tmp_path: Path
+) -> None:
+    network = zoo.build("chain")
+    PLACES[place](network, name)
+    with pytest.raises(KeyError, match="already exists"):
+        nn.Module().add_module(name, nn.ReLU())
+    torch.save(network, tmp_path / "gift.pt")
+    ran = edgeprune("inspect", tmp_path / "gift.pt", "--input", "1x3x16x16")
+    assert ran.code == 4
+    assert f"with a part named '{name}', as one of its fields or methods is" in ran.error
+
+
 def test_such_a_network_in_memory_is_neither_taken_nor_written(
     gift: nn.Module, tmp_path: Path
 ) -> None:
