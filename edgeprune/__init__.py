@@ -1,7 +1,7 @@
 """Compress a trained PyTorch CNN into a smaller, faster, verified ONNX model, without data.
 
     import edgeprune as ep
-    report = ep.compress(model, example_input, ep.CompressConfig(budget=ep.Macs(0.5)))
+    report = ep.compress(model, example_input, macs=0.5)
 
 Names are imported on first use, so that ``import edgeprune`` does not import torch.
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import ImageKind, ImageQuality
     from edgeprune.bench import BenchSettings
-    from edgeprune.bench import compare as benchmark
     from edgeprune.export import OnnxTarget
     from edgeprune.images.folder import Folder
     from edgeprune.images.given import Given
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from edgeprune.images.synthesis.inversion import Inversion
     from edgeprune.loading import load_run as load
     from edgeprune.loading import wrap
-    from edgeprune.pipeline.compress import compress, survey
+    from edgeprune.pipeline.benchmark_call import benchmark
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.result import CompressionReport
-    from edgeprune.pruning import Allocation, Macs, Params, Ratio, plan, prune
-    from edgeprune.recovery import RecoveryContext, RecoveryMethod, recover
+    from edgeprune.pipeline.stage_calls import compress, plan, prune, recover, survey, trace
+    from edgeprune.pruning import Allocation, Macs, Params, Ratio
+    from edgeprune.recovery import RecoveryContext, RecoveryMethod
     from edgeprune.recovery.auto import Auto
     from edgeprune.recovery.closed_form.analytic import Analytic
     from edgeprune.recovery.closed_form.lbyl import Lbyl
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from edgeprune.recovery.layerwise.reconstruct import Reconstruct
     from edgeprune.recovery.training.distill import Distill
     from edgeprune.recovery.training.supervise import Supervise
-    from edgeprune.tracing import trace
 
 # ONNX Runtime reads it on import; it would write to the user's cache folder, and send.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -104,14 +104,14 @@ _HOMES = {
     "RecoveryContext": "recovery",
     "RecoveryMethod": "recovery",
     "Supervise": "recovery.training.supervise",
-    "benchmark": "bench:compare",
-    "compress": "pipeline.compress",
+    "benchmark": "pipeline.benchmark_call",
+    "compress": "pipeline.stage_calls",
     "load": "loading:load_run",
-    "plan": "pruning",
-    "prune": "pruning",
-    "recover": "recovery",
-    "survey": "pipeline.compress",
-    "trace": "tracing",
+    "plan": "pipeline.stage_calls",
+    "prune": "pipeline.stage_calls",
+    "recover": "pipeline.stage_calls",
+    "survey": "pipeline.stage_calls",
+    "trace": "pipeline.stage_calls",
     "wrap": "loading",
 }
 """Where each public name lives, and what it is called there if not the same."""
@@ -121,7 +121,13 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'edgeprune' has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
-    return getattr(import_module(f"edgeprune.{module}"), attribute or name)
+    found = getattr(import_module(f"edgeprune.{module}"), attribute or name)
+    if isinstance(found, FunctionType):
+        from edgeprune.python_words import explained
+
+        found = explained(found)
+    globals()[name] = found  # the next time there is nothing to look up
+    return found
 
 
 def __dir__() -> list[str]:

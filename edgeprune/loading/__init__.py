@@ -16,6 +16,7 @@ memory_limit.py        what a first forward pass may take
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -49,8 +50,6 @@ from edgeprune.loading.state_dicts import fill, tensors_of
 from edgeprune.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from edgeprune.loading.input_shape import Example
     from edgeprune.loading.recognise import Kind
 
@@ -65,6 +64,7 @@ IMAGE_SIZE = "imgsz"
 
 __all__ = [
     "LoadOptions",
+    "example_shapes",
     "load",
     "load_run",
     "parse_arch_arg",
@@ -199,6 +199,8 @@ def wrap(
         ModelUnsupported: The network cannot be copied.
         ModelRefused: A layer or tensor has a name that could become code.
     """
+    if not isinstance(module, nn.Module):
+        raise UsageError(_no_network(module))
     inner = unwrapped(module)
     require_plain(inner, type(inner).__name__)
     shapes, dtypes = example_shapes(example_input), example_dtypes(example_input)
@@ -206,6 +208,15 @@ def wrap(
         ready = adapted(prepared(copied(inner)), None, shapes, raw_head=raw_head)
     spec = _spec(ready.network, InputSpec(shapes, mean or (), std or (), dtypes), ready.input)
     return _source(ready.network, spec, name or type(ready.network).__name__)
+
+
+def _no_network(given: object) -> str:
+    """What to pass instead of something that is no network."""
+    if isinstance(given, type) and issubclass(given, nn.Module):
+        return f"model is the class {given.__name__}: pass an instance of it, with its weights"
+    if isinstance(given, Mapping):
+        return "model is a dictionary: load it into its network (load_state_dict), and pass that"
+    return f"model is of type {type(given).__name__}, no network: pass an nn.Module"
 
 
 def _source(network: nn.Module, spec: InputSpec, name: str) -> SourceModel:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Shape: TypeAlias = tuple[int, ...]
-Example: TypeAlias = "Tensor | Sequence[Tensor] | Sequence[int] | Sequence[Sequence[int]] | None"
+Example: TypeAlias = (
+    "Tensor | Sequence[Tensor] | Sequence[int] | Sequence[Sequence[int]] | str | None"
+)
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 512)
 LENGTHS = (4, 8, 16, 32, 64, 100, 128, 187, 200, 250, 256, 500, 512, 1000, 1024, 2048, 4096, 16000)
@@ -69,25 +72,40 @@ def parse_input(text: str) -> tuple[Shape, str]:
 
 def example_dtypes(example: Example) -> tuple[str, ...]:
     """The types of an example input; of shapes alone, none."""
-    if isinstance(example, Tensor):
-        return (
-            FLOAT if example.is_floating_point() else str(example.dtype).removeprefix("torch."),
-        )
-    if example is None or all(isinstance(item, int) for item in example):
-        return ()
-    each = [example_dtypes(item) or (FLOAT,) for item in example]  # type: ignore[arg-type]
-    return tuple(dtype for dtypes in each for dtype in dtypes)
+    found = _described(example)
+    return tuple(dtype or FLOAT for _, dtype in found) if any(d for _, d in found) else ()
 
 
 def example_shapes(example: Example) -> tuple[Shape, ...]:
-    """The shapes of an example input; batch 1 for a tensor of any batch."""
+    """The shapes of an example input; batch 1 for a tensor of any batch.
+
+    Raises:
+        UsageError: It is neither a tensor nor a shape, nor several of them.
+    """
+    return tuple(shape for shape, _ in _described(example))
+
+
+def _described(example: object) -> tuple[tuple[Shape, str | None], ...]:
+    """Shape and type of each example; a shape alone has no type."""
     if example is None:
         return ()
+    if isinstance(example, str):
+        return (parse_input(example),)
+    if isinstance(example, np.ndarray):
+        example = torch.from_numpy(example)
     if isinstance(example, Tensor):
-        return ((1, *example.shape[1:]),)
-    if all(isinstance(item, int) for item in example):
-        return (tuple(int(item) for item in example),)  # type: ignore[arg-type]
-    return tuple(shape for item in example for shape in example_shapes(item))  # type: ignore[arg-type]
+        kind = FLOAT if example.is_floating_point() else str(example.dtype)
+        return (((1, *map(int, example.shape[1:])), kind.removeprefix("torch.")),)
+    if isinstance(example, Sequence) and example:
+        if all(isinstance(item, int) for item in example):
+            return ((tuple(map(int, example)), None),)
+        if not any(isinstance(item, int) for item in example):
+            return tuple(pair for item in example for pair in _described(item))
+    shown = type(example).__name__ if len(repr(example)) > SHOWN else repr(example)
+    raise UsageError(
+        f"--input {shown}: expected a tensor, or a shape with the batch first such as "
+        "1x3x224x224; several in a list"
+    )
 
 
 @with_room

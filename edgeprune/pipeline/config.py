@@ -13,6 +13,7 @@ from edgeprune.export import TARGETS, OnnxTarget, Quantize, Target
 from edgeprune.export.quantize import require_opset
 from edgeprune.images import image_sets
 from edgeprune.images.folder import Folder
+from edgeprune.pipeline.settings import reading_settings
 from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
 from edgeprune.recovery import RecoveryContext, RecoveryMethod, require_methods
 from edgeprune.recovery.auto import Auto
@@ -21,9 +22,12 @@ from edgeprune.report import gates, paths
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from typing_extensions import Unpack
+
     from edgeprune.artifacts import PruningPlan, SourceModel
     from edgeprune.evaluation import Images
     from edgeprune.images.source import ImageSource
+    from edgeprune.pipeline.settings import Settings
     from edgeprune.pruning import PlanOptions
 
 PRECISIONS = ("fp32", "int8", "auto")
@@ -32,9 +36,13 @@ SIZES = ("compressed.onnx.bytes", "ratio.bytes")
 """Figures whose gates say that the user wants a small file."""
 
 
+@reading_settings
 @dataclass(frozen=True, slots=True)
 class CompressConfig:
     """Every setting of a compression.
+
+    Names stand for methods, paths for files, ``macs=0.5`` for ``budget=Macs(0.5)``: ``settings.py``
+    reads what is clear, and refuses the rest.
 
     Attributes:
         budget: What to reach.
@@ -81,6 +89,11 @@ class CompressConfig:
     workspace: Path | None = None
     fail_if: tuple[str, ...] = ()
     seed: int = 0
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[Settings]) -> None:
+            """Take settings as one writes them."""
 
     def __post_init__(self) -> None:
         """Refuse what a run cannot make.

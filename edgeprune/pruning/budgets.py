@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, SupportsFloat
 
 from edgeprune import units
 from edgeprune.choices import Choices
@@ -14,6 +15,11 @@ from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeprune.pruning.pricing import CostModel
+
+
+PERCENT = 100
+"""Numbers up to here, and above 1, are no share and no count of anything: who types one means per
+cent."""
 
 
 class Budget(Protocol):
@@ -48,6 +54,21 @@ class Remaining:
 
     kind: ClassVar[str]
     quantity: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Refuse an amount that cannot be meant.
+
+        Raises:
+            UsageError: Says what may be meant.
+        """
+        object.__setattr__(self, "amount", _number(self.kind, self.amount))
+        if not 0 < self.amount < math.inf:
+            raise UsageError(f"--{self.kind} {self.amount:g}: a share lies between 0 and 100%")
+        if 1 < self.amount <= PERCENT:
+            raise UsageError(
+                f"--{self.kind} {self.amount:g}: did you mean {self.amount:g}%, or "
+                f"{self.amount / 100:g} of the original?"
+            )
 
     def asked(self, model: CostModel) -> float:
         """The figure to reach, in the quantity's own unit."""
@@ -85,6 +106,16 @@ class Ratio:
     kind: ClassVar[str] = "ratio"
     quantity: ClassVar[str] = "channels"
 
+    def __post_init__(self) -> None:
+        """Refuse an amount that cannot be meant.
+
+        Raises:
+            UsageError: It is no share, or all channels.
+        """
+        object.__setattr__(self, "amount", _number(self.kind, self.amount))
+        if not 0 <= self.amount < 1:
+            raise UsageError(f"--ratio {self.amount:g}: a share lies between 0 and 100%")
+
     def asked(self, model: CostModel) -> float:
         """The number of channels that remain."""
         return (1 - self.amount) * model.original(self.quantity)
@@ -99,7 +130,16 @@ BUDGETS: Choices[type[Macs] | type[Params] | type[Ratio]] = Choices(
 )
 
 
-def parse_budget(kind: str, text: str) -> Budget:
+def _number(kind: str, amount: object) -> float:
+    """An amount as a number; a text is read as ``parse_budget`` reads it."""
+    if isinstance(amount, str):
+        return parse_budget(kind, amount).amount
+    if isinstance(amount, bool) or not isinstance(amount, SupportsFloat):
+        raise UsageError(f"--{kind} {amount!r}: expected something like 50%, 0.5 or 20M")
+    return float(amount)
+
+
+def parse_budget(kind: str, text: str) -> Macs | Params | Ratio:
     """Read a budget as it stands on the command line.
 
     Args:

@@ -33,7 +33,7 @@ MODEL = cost_model(
         ("macs", "1500000", Macs(1.5e6)),
         ("params", "1.5M", Params(1.5e6)),
         ("params", "30K", Params(30e3)),
-        ("params", "5.", Params(5.0)),
+        ("params", "500.", Params(500.0)),
         ("ratio", "0.5", Ratio(0.5)),
         ("ratio", "30%", Ratio(0.3)),
         ("ratio", "0", Ratio(0.0)),
@@ -52,13 +52,30 @@ def test_what_can_be_said(kind, text, budget):
         ("macs", ""), ("macs", "half"), ("macs", "-50%"), ("macs", "1e6"), ("macs", "5 0%"),
         ("macs", "50%%"), ("macs", "20T"), ("macs", "nan"), ("macs", "inf"), ("macs", "."),
         ("macs", "1,5M"), ("macs", "0"), ("macs", "0%"), ("macs", "101%"), ("params", "0.0"),
-        ("ratio", "1"), ("ratio", "100%"), ("ratio", "2"), ("ratio", "20M"), ("ratio", "-0.1"),
+        ("macs", "50"), ("macs", "2"), ("params", "5"), ("ratio", "1"), ("ratio", "100%"),
+        ("ratio", "2"), ("ratio", "20M"), ("ratio", "-0.1"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(kind, text):
     with pytest.raises(UsageError) as caught:
         parse_budget(kind, text)
     assert str(caught.value).startswith(f"--{kind} {text}: ")
+
+
+def test_a_number_that_is_no_share_and_no_count_is_taken_for_per_cent():
+    with pytest.raises(UsageError, match="--macs 50: did you mean 50%"):
+        parse_budget("macs", "50")
+
+
+def test_budgets_read_what_the_command_line_reads():
+    assert Macs("50%") == Macs(0.5)
+    assert Ratio("30%") == Ratio(0.3)
+    assert Params("1.5M") == Params(1.5e6)
+    for wrong in (None, True, [0.5], "half", -0.5, float("nan")):
+        with pytest.raises(UsageError, match="--macs"):
+            Macs(wrong)
+    with pytest.raises(UsageError, match="--ratio"):
+        Ratio(1.5)
 
 
 def test_an_unknown_kind_is_refused():
