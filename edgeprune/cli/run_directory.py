@@ -170,12 +170,14 @@ def warn_of_grants(path: Path, recipe: Mapping[str, Any]) -> None:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Reads plain values; without aliases, by which a few lines can stand for gigabytes."""
+    """Reads plain values; no aliases, by which a few lines can stand for gigabytes, and no tags."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias."""
+        """Refuse an alias, and a tag: values are what they look like."""
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("a recipe has no aliases (*name)")
+        if getattr(self.peek_event(), "tag", None):
+            raise yaml.YAMLError("a recipe has no tags (!name)")
         return super().compose_node(parent, index)
 
 

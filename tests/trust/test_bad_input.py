@@ -76,6 +76,9 @@ def test_an_address_that_is_none_is_named() -> None:
     ("text", "what"),
     [
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "no aliases"),
+        ("macs: !!timestamp x\n", "no tags"),
+        ("macs: !!bool x\n", "no tags"),
+        ("!!python/object/apply:os.getcwd []\n", "no tags"),
         ("trust: " + "[" * 5000, "not YAML"),
         (b"\xff\xfe\x00", "not YAML"),
         ("- 1\n", "one setting a line"),
