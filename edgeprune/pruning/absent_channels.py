@@ -48,6 +48,9 @@ class AbsentChannels(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func.overloadpacket.__name__
         if name in SUMS:
             return SUMS[name](func, *args, **kwargs)
+        if name in AS_WIDE and args[0].is_floating_point():
+            made = func(*args, **kwargs)
+            return made.masked_fill(args[0].isnan(), ABSENT) if made.is_floating_point() else made
         if name in STATISTICS and args[0].is_floating_point():
             schema = func._schema.arguments
             named = {each.name: kwargs.get(each.name, each.default_value) for each in schema}
@@ -198,6 +201,9 @@ def _summands(x: Tensor, *axes: int) -> Tensor:
         return x
     return torch.where(absent & ~absent.all(axes, keepdim=True), torch.zeros_like(x), x)
 
+
+AS_WIDE = ("zeros_like", "ones_like", "full_like")
+"""Operators whose result has the channels of what they are given, by ATen's names."""
 
 SUMS: dict[str, Callable[..., Any]] = {
     "convolution": _convolution,

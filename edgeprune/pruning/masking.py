@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from edgeprune.artifacts import PruningPlan, SurgeryProof, TracedModel
 from edgeprune.errors import ModelUnsupported, VerificationFailed, failing_as
+from edgeprune.graph.computed_weights import with_computed_weight
 from edgeprune.graph.failing_call import watching
 from edgeprune.graph.layers import CHANNEL_LAYERS, channel_axis
 from edgeprune.graph.light_copy import light_copy
@@ -94,6 +95,8 @@ def _masked_original(
     for layer in makers & modules.keys():
         if gone := lost.get((layer, "out")):
             modules[layer].register_forward_hook(_absent(gone))
+    for layer in with_computed_weight(traced.record) & modules.keys():
+        _hide_inputs(modules[layer], lost.get((layer, "in"), ()))
     removed = {layer: channels for (layer, side), channels in lost.items() if side == "out"}
     with running_layers(original) as running, AbsentChannels(running) as absent:
         outputs = _outputs(original, inputs, dtype, removed)
@@ -141,6 +144,14 @@ def _absent(channels: Collection[int]) -> Callable[..., Tensor]:
         return output.index_fill(channel_axis(layer), gone, ABSENT)
 
     return hide
+
+
+def _hide_inputs(conv: nn.Module, channels: Collection[int]) -> None:
+    """Make the weights of input channels absent, where a convolution computes with its weight."""
+    weight = conv._parameters.get("weight")
+    if weight is not None and channels:
+        gone = torch.tensor([i for i in channels if i < weight.shape[1]], device=weight.device)
+        conv.weight = nn.Parameter(weight.detach().index_fill(1, gone, ABSENT))
 
 
 def _kept(width: int, removed: Collection[int], device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 from torch import nn
 
 from edgeprune.artifacts import BatchNormed, Depthwise, Filters, LinearPath, Scaled, Sum
+from edgeprune.graph.computed_weights import with_computed_weight
 from edgeprune.graph.running import module_of
 from edgeprune.tracing.couplings.step import flat
 
@@ -71,6 +72,7 @@ class _Paths:
         }
         self._paths: dict[tuple[Value, int], LinearPath | None] = {}
         self._made_by: dict[Value, str] = {}
+        self._computed = with_computed_weight(couplings.record)
         self._reads: dict[tuple[str, int], list[LinearPath | None]] = defaultdict(list)
 
     def follow(self, operation: Operation) -> None:
@@ -80,7 +82,9 @@ class _Paths:
         if operation.macs:
             given = operation.reads[1 if operation.name == "addmm" else 0].value
             for group in self._groups_of.get(given, ()):
-                self._reads[operation.layer, group].append(self._paths.get((given, group)))
+                path = self._paths.get((given, group))
+                is_own = operation.layer not in self._computed
+                self._reads[operation.layer, group].append(path if is_own else None)
         made = operation.writes[0].value
         is_view = operation.name == "expand"
         self._made_by[made] = (
@@ -100,6 +104,8 @@ class _Paths:
     def _path(self, operation: Operation, group: int) -> LinearPath | None:
         inputs = [v.value for v in operation.reads if group in self._groups_of.get(v.value, ())]
         layer = operation.layer
+        if operation.name == "convolution" and layer in self._computed:
+            return None
         if operation.name in ("convolution", "addmm", "mm") and self._is(layer, "producer", group):
             return Filters(layer)
         if operation.name == "convolution" and self._is(layer, "depthwise", group):

@@ -133,6 +133,38 @@ CUTTABLE = {
     "instance norm without parameters": (
         lambda: chain_through(lambda net, x: net.norm(x), norm=nn.InstanceNorm2d(32)), {"first.0"},
     ),
+    "a gate that code spreads": (
+        lambda: chain_through(
+            lambda net, x: x * net.gate(x).expand_as(x).sigmoid(), gate=nn.Conv2d(32, 1, 1)
+        ), {"first.0"},
+    ),
+    "a gate that code repeats": (
+        lambda: chain_through(
+            lambda net, x: x * net.gate(x).repeat(1, x.shape[1], 1, 1), gate=nn.Conv2d(32, 1, 1)
+        ), {"first.0"},
+    ),
+    "channels repeated in a row": (
+        lambda: chain_through(lambda _, x: x.repeat_interleave(2, 1), rest=64), {"first.0"},
+    ),
+    "channels spread": (
+        lambda: chain_through(
+            lambda _, x: x[:, None].expand(-1, 3, -1, -1, -1).flatten(1, 2), rest=96
+        ), {"first.0"},
+    ),
+    "as many zeros beside": (
+        lambda: chain_through(
+            lambda net, x: net.wide(x) + torch.cat([x, torch.zeros_like(x)], 1),
+            rest=64, wide=nn.Conv2d(32, 64, 1),
+        ), {"first.0"},
+    ),
+    "as many ones beside": (
+        lambda: chain_through(lambda _, x: torch.cat([x, torch.ones_like(x)], 1), rest=64),
+        {"first.0"},
+    ),
+    "coordinates beside": (
+        lambda: chain_through(lambda _, x: torch.cat([x, torch.ones(1, 2, 16, 16)], 1), rest=34),
+        {"first.0"},
+    ),
     "a number for each element": (
         lambda: chain_through(lambda net, x: x + net.places[0],
                               places=nn.ParameterList([torch.rand(1, 32, 16, 16)])), {"first.0"},
@@ -171,6 +203,12 @@ UNCUTTABLE = {
     "a tensor that is no buffer": (bare_tensor, "first.0", "mul"),
     "written to in place": (
         lambda: chain_through(lambda _, x: _written_to(x)), "first.0", "in place",
+    ),
+    "numbers that no layer makes": (
+        lambda: chain_through(
+            lambda net, x: net.wide(x) + torch.cat([x, torch.zeros(1, 8, 16, 16)], 1),
+            rest=40, wide=nn.Conv2d(32, 40, 1),
+        ), "wide", "channels that no layer makes",
     ),
     "gate of one channel": (spatial_gate, "gate", "one channel"),
 }  # fmt: skip

@@ -221,6 +221,76 @@ def test_what_was_cut_computes_what_was_built_small(middle):
             assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
+class Standardised(nn.Conv2d):
+    """Weight standardisation: each filter has mean 0 and deviation 1."""
+
+    def forward(self, x):
+        w = self.weight
+        mean, std = w.mean((1, 2, 3), keepdim=True), w.std((1, 2, 3), keepdim=True)
+        return self._conv_forward(x, (w - mean) / (std + 1e-5), self.bias)
+
+
+class StandardisedByNorm(nn.Conv2d):
+    """The same by BatchNorm as a function, with a learned gain for each filter."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.gain = nn.Parameter(torch.rand(self.out_channels) + 0.5)
+
+    def forward(self, x):
+        rows = self.weight.reshape(1, self.out_channels, -1)
+        rows = F.batch_norm(rows, None, None, weight=self.gain, training=True)
+        return self._conv_forward(x, rows.reshape_as(self.weight), self.bias)
+
+
+class Binary(nn.Conv2d):
+    """Signs of the weights, scaled by the mean magnitude of each filter."""
+
+    def forward(self, x):
+        scale = self.weight.abs().mean((1, 2, 3), keepdim=True)
+        return self._conv_forward(x, self.weight.sign() * scale, self.bias)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("kind", [Standardised, StandardisedByNorm, Binary])
+def test_a_weight_that_is_computed_is_computed_of_what_stays(kind, groups):
+    def build(width):
+        return Calls(
+            lambda net, x: net.head(net.middle(net.first(x).relu()).relu()),
+            first=nn.Conv2d(3, width, 3), middle=kind(width, 16, 3, groups=groups),
+            head=zoo.head(16),
+        )  # fmt: skip
+
+    torch.manual_seed(0)
+    large = build(24)
+    model = traced_network(large)
+    assert {group.name for group in model.prunable} == {"first", "middle"}
+    assert prune(model, random_plan(model, 0, most=0.8)).surgery.max_rel_diff <= 1e-12
+    plan = random_plan(model, 1, most=0.8)
+    plan = plan.of(tuple(entry for entry in plan.groups if entry.group == "first"))
+    pruned, kept = prune(model, plan), plan.groups[0].kept
+    assert pruned.surgery.exempt == ("middle",)
+    small = build(len(kept))
+    state = {name: value.clone() for name, value in large.state_dict().items()}
+    for name in ("first.weight", "first.bias"):
+        state[name] = state[name][list(kept)]
+    places = [i for i in kept if i < 24 // groups]
+    state["middle.weight"] = state["middle.weight"][:, places]
+    small.load_state_dict(state)
+    for ours, theirs in zip(
+        outputs(pruned.module.double(), IMAGES.double()),
+        outputs(small.double(), IMAGES.double()),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_no_method_takes_a_computed_weight_for_its_own():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), Standardised(8, 8, 3), nn.Conv2d(8, 4, 3))
+    for group in traced_network(network).groups:
+        assert all(member.reads is None for member in group.having("consumer"))
+
+
 LOCKED = {
     "softmax": (lambda x: x.softmax(1), "a softmax over channels"),
     "place of the largest": (lambda x: x * x.argmax(1, keepdim=True), "an argmax over channels"),

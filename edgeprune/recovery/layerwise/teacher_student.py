@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.graph.batch_norms import called_once, norm_after, shared_norms
+from edgeprune.graph.computed_weights import with_computed_weight
 from edgeprune.graph.layers import channel_axis
 from edgeprune.recovery.kept_channels import all_outputs, kept_outputs
 from edgeprune.recovery.layerwise.bn_statistics import TransferredStatistics
@@ -56,7 +57,7 @@ class PairedForward:
         self.teacher = copy.deepcopy(traced.source.module)
         self.norms = shared_norms(record, self.teacher, self.student)
         self.normed = {layer for layer, norm in norm_after(record).items() if norm in self.norms}
-        layers = _with_own_weight(self.teacher) & once
+        layers = _with_own_weight(self.teacher) & once - with_computed_weight(record)
         self._kept = kept_outputs(traced, pruned.plan, layers | self.norms)
         staying = {name: self._kept.get(name, all_outputs(traced, name)) for name in self.norms}
         self._statistics = TransferredStatistics(

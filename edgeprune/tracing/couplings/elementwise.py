@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edgeprune.tracing.couplings.disjoint_sets import NOTHING
-from edgeprune.tracing.couplings.step import axes_of, compact
+from edgeprune.tracing.couplings.step import axes_of, compact, flat, varies
 
 if TYPE_CHECKING:
     from edgeprune.tracing.couplings.step import Step
@@ -28,23 +28,32 @@ def pointwise(step: Step) -> Tensor | None:
     """
     met: _Operand | None = None
     for view, labels in step.reads():
-        operand = _Operand.of(view.shape, labels, step.shape)
+        operand = _Operand.of(view.shape, labels, step)
         met = operand if met is None else _meet(step, met, operand)
     return None if met is None else met.labels
 
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    """Labels in the shape of the result, and the dimensions along which they were repeated."""
+    """Labels in the shape of the result, and the dimensions along which they were repeated.
+
+    A map of one channel is repeated wherever its label is, by code or by the operator.
+    """
 
     labels: Tensor
     repeated: frozenset[int]
 
     @classmethod
-    def of(cls, own: tuple[int, ...], labels: Tensor, shape: tuple[int, ...]) -> _Operand:
+    def of(cls, own: tuple[int, ...], labels: Tensor, step: Step) -> _Operand:
+        shape = step.shape
         sizes = (1,) * (len(shape) - len(own)) + tuple(own)
-        repeated = {axis for axis, size in enumerate(sizes) if size < shape[axis]}
-        return cls(labels.expand(shape), frozenset(repeated))
+        labels, is_one = labels.expand(shape), step.labels.is_single(flat(labels))
+        repeated = {
+            axis
+            for axis, size in enumerate(sizes)
+            if size < shape[axis] or (is_one and not varies(labels, axis))
+        }
+        return cls(labels, frozenset(repeated))
 
 
 def _meet(step: Step, one: _Operand, other: _Operand) -> _Operand:

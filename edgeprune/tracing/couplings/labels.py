@@ -50,6 +50,7 @@ class ChannelLabels(DisjointSets):
         self.locks: list[tuple[Ints, str]] = []
         self.ties: list[tuple[Ints, str]] = []
         self.divisions: list[Division] = []
+        self._single: set[int] = set()
 
     def source(self, layer: str, role: Role | None, shape: tuple[int, ...]) -> LabelSource:
         """The labels of a layer or tensor; new ones the first time."""
@@ -57,7 +58,13 @@ class ChannelLabels(DisjointSets):
         if key not in self.sources:
             start = self.fresh(int(np.prod(shape)))
             self.sources[key] = LabelSource(layer, role, start, shape)
+            if role == "producer" and shape == (1,):
+                self._single.add(start)
         return self.sources[key]
+
+    def is_single(self, labels: Ints) -> bool:
+        """Whether labels are all that of a layer which makes a single channel."""
+        return bool(self._single) and int(labels[0]) in self._single and len(set(labels)) == 1
 
     def lock(self, labels: Ints, why: str) -> None:
         """Keep ``labels`` from being removed, for a reason in words."""

@@ -92,15 +92,16 @@ def products(step: Step, first: int = 0, second: int = 1) -> Tensor | None:
 def _computing(step: Step) -> tuple[str, nn.Module] | None:
     """The convolution that runs with a weight computed from its own, as standardisation does.
 
-    What it makes can go; what it reads cannot, for the weight is computed from all of it.
+    What it makes is told from the weight's labels; what it reads, by its place.
     """
     conv, weight = step.running, step.view(1)
     if not isinstance(conv, nn.modules.conv._ConvNd) or not is_plain(conv):
         return None
-    labels = step.read(1)
-    if labels is None or weight is None or step.moves(1) or weight.shape != conv.weight.shape:
+    labels, own = step.read(1), conv._parameters.get("weight")
+    if labels is None or weight is None or own is None or step.moves(1):
         return None
-    step.lock("it is read with a weight that is computed from all its inputs", step.read())
+    if weight.shape != own.shape:
+        return None
     made = step.labels.source(step.operation.layer, made_by(conv), (conv.out_channels,)).labels
     step.labels.join(by_channel(step, labels, 0), made)
     return step.operation.layer, conv

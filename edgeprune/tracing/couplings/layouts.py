@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from edgeprune.graph.rerun import rerun
+from edgeprune.tracing.couplings.disjoint_sets import NOTHING
 from edgeprune.tracing.couplings.step import (
     axes_of,
     compact,
+    flat,
     nothing,
     settled,
     varies,
@@ -49,6 +51,12 @@ def concatenated(step: Step) -> Tensor | None:
         parts = [part.unsqueeze(axis) for part in parts]
     if not step.reads():
         return None
+    if any(varies(part, axis) for part in parts):
+        parts = [
+            _fixed(step, "it meets channels that no layer makes", part.shape) if _is_bare(part)
+            else part
+            for part in parts
+        ]  # fmt: skip
     if any(set(axes_of(part)) - {axis} for part in parts):
         _join_across(step, parts, axis)
         return step.merged(_side_by_side(parts, axis))
@@ -86,6 +94,10 @@ def _of(step: Step, view: TensorView) -> Tensor:
     return nothing(view.shape) if labels is None else labels
 
 
+def _is_bare(labels: Tensor) -> bool:
+    return not axes_of(labels) and int(flat(labels)[0]) == NOTHING
+
+
 def _join_across(step: Step, parts: Sequence[Tensor], axis: int) -> None:
     """Join the channels of tensors that are laid one behind the other along another dimension."""
     first = None
@@ -112,15 +124,22 @@ def _side_by_side(parts: Sequence[Tensor], axis: int) -> Tensor:
 
 def _with_fixed(step: Step, labels: Tensor, axis: int, before: int, after: int) -> Tensor:
     """Labels with channels at both ends that are not the network's to remove."""
-    name = f"padding {len(step.labels)}"
-    fixed = torch.from_numpy(step.labels.source(name, None, (1,)).labels)
-    step.lock("it meets channels that are padded", fixed)
+    shape = list(labels.shape)
+    shape[axis] = 1
+    fixed = _fixed(step, "it meets channels that are padded", shape)
     ends = []
     for count in (before, after):
-        shape = list(labels.shape)
         shape[axis] = max(0, count)
-        ends.append(fixed.reshape([1] * len(shape)).expand(shape))
+        ends.append(fixed.expand(shape))
     inner = labels.narrow(
         axis, max(0, -before), labels.shape[axis] + min(0, before) + min(0, after)
     )
     return _side_by_side([ends[0], inner, ends[1]], axis)
+
+
+def _fixed(step: Step, why: str, shape: Sequence[int]) -> Tensor:
+    """Labels of channels that are not the network's to remove; one for all of them."""
+    name = f"fixed channels {len(step.labels)}"
+    fixed = torch.from_numpy(step.labels.source(name, None, (1,)).labels)
+    step.lock(why, fixed)
+    return fixed.reshape([1] * len(shape)).expand(shape)

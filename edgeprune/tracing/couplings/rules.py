@@ -42,12 +42,15 @@ POOLING = (
 
 NEW = (
     *("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "scalar_tensor", "rand"),
-    *("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"),
+    *("empty_like", "new_zeros", "new_ones", "new_full"),
     *("new_empty", "empty_strided", "new_empty_strided", "randn", "randint", "rand_like"),
     *("randn_like", "_local_scalar_dense", "is_nonzero", "equal", "lift_fresh_copy"),
     *("fill", "zero"),
 )
 """Operators whose result has no channels of what they read."""
+
+AS_WIDE = ("zeros_like", "ones_like", "full_like")
+"""Operators whose result is as wide as what they read, and shrinks with it."""
 
 RULES: dict[str, Rule] = {
     "convolution": layers.convolution,
@@ -64,7 +67,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(POOLING, spatial),
     **dict.fromkeys(NEW, made_anew),
     **dict.fromkeys(RESHAPES, parts.reshaped),
-    **dict.fromkeys(("clone", "_to_copy", "native_dropout", "contiguous"), elementwise.identity),
+    **dict.fromkeys(
+        ("clone", "_to_copy", "native_dropout", "contiguous", *AS_WIDE), elementwise.identity
+    ),
     **dict.fromkeys(
         (
             *("permute", "transpose", "t", "expand", "repeat", "flip", "movedim", "diagonal"),
