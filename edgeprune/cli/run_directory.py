@@ -176,7 +176,7 @@ class _PlainLoader(yaml.SafeLoader):
         """Refuse an alias, and a tag: values are what they look like."""
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("a recipe has no aliases (*name)")
-        if getattr(self.peek_event(), "tag", None):
+        if getattr(self.peek_event(), "tag", None):  # type: ignore[no-untyped-call]
             raise yaml.YAMLError("a recipe has no tags (!name)")
         return super().compose_node(parent, index)
 
