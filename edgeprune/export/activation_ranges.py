@@ -3,8 +3,10 @@
 A channel behind a BatchNorm has mean β and standard deviation |γ|. What lies farther than six of
 these from the mean is an outlier, of a channel that hardly moves on procedural images for instance,
 and a range that holds it has coarser codes for all other values. So the range that was seen ends
-there. It makes ranges better for some networks, by far for a few, and worse for none, judged by
-outputs on photographs that no range was read off (scikit-image's and scikit-learn's samples).
+there. Read off procedural images, ranges become better by it for some networks, by far for a few,
+and worse for none, judged by outputs on photographs that no range was read off (scikit-image's and
+scikit-learn's samples). Real images have tails that are worth their codes in some networks: there,
+inputs that were held out decide.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     from edgeprune.parity import Array
 
 
-def activation_ranges(
+def candidate_ranges(
     network: SourceModel, known: Calibration, observer: Observer | None
-) -> dict[str, Range]:
+) -> tuple[dict[str, Range], ...]:
     """The range of every float activation.
 
     Args:
@@ -34,17 +36,19 @@ def activation_ranges(
         observer: How a range follows from values; None: no input is looked at.
 
     Returns:
-        Ranges by tensor; without an observer none for what no rule leads to.
+        Ranges by tensor, one way or two to choose from; without an observer none for what no rule
+        leads to.
 
     Raises:
         UsageError: If there is no observer, and the graph's layers are not the network's.
     """
     if observer is None:
-        return closed_form_ranges(network, known.model, known.input_ranges)
-    found = _observed(known, observer)
-    reached = reach_of_norms(network, known.model)
-    found |= {name: _within(found[name], reached[name]) for name in found.keys() & reached}
-    return found | {name: each for name, each in known.input_ranges.items() if each}
+        return (closed_form_ranges(network, known.model, known.input_ranges),)
+    seen, reached = _observed(known, observer), reach_of_norms(network, known.model)
+    bounded = {name: _within(seen[name], reached[name]) for name in seen.keys() & reached}
+    inputs = {name: each for name, each in known.input_ranges.items() if each}
+    ways = (seen | bounded | inputs, seen | inputs)
+    return ways if known.real and bounded else ways[:1]
 
 
 def _observed(known: Calibration, observer: Observer) -> dict[str, Range]:

@@ -57,6 +57,7 @@ class Calibration:
         origin: Where the inputs are from, to follow "64 inputs".
         input_ranges: Range of each input, by name; None where it is not known.
         floats: Names of the float tensors of ``model`` that depend on the inputs.
+        real: Whether the inputs are what the network is for.
     """
 
     model: onnx.ModelProto
@@ -66,6 +67,7 @@ class Calibration:
     origin: str
     input_ranges: Mapping[str, Range | None]
     floats: tuple[str, ...]
+    real: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def calibrate(
         origin=wanted.images.origin,
         input_ranges=dict(zip(fed[0], known, strict=True)),
         floats=onnx_runs.float_tensors(model),
+        real=real,
     )
 
 

@@ -21,7 +21,7 @@ from edgeprune.calibration import onnx_runs
 from edgeprune.calibration.observers import MinMax
 from edgeprune.errors import UsageError
 from edgeprune.export import qdq
-from edgeprune.export.activation_ranges import activation_ranges
+from edgeprune.export.activation_ranges import candidate_ranges
 from edgeprune.export.calibrate import FEWEST, CalibrationInputs, calibrate, compared
 from edgeprune.export.float_part import float_part
 from edgeprune.export.quantized_checks import check_kernels, check_outputs, check_weights
@@ -158,7 +158,8 @@ class Quantize:
         report(0.0, "exporting the network's twin")
         known = calibrate(network, exported, target, self._inputs(seed))
         report(0.7, "reading ranges")
-        return Ranges(known, activation_ranges(network, known, self._observer))
+        ways = [Ranges(known, each) for each in candidate_ranges(network, known, self._observer)]
+        return min(ways, key=self._error) if len(ways) > 1 else ways[0]
 
     def written(
         self,
@@ -182,19 +183,29 @@ class Quantize:
         """
         report, known, ranges = progress or no_progress, prepared.known, prepared.ranges
         report(0.0, "quantizing")
-        unknown = [name for name, range_ in known.input_ranges.items() if range_ is None]
-        part = float_part(
-            known.model,
-            unknown_inputs=unknown,
-            keep=self.keep_float,
-            slower=slower,
-            unranged=set(known.floats) - ranges.keys(),
-        )
+        part = self._float_part(prepared, slower)
         quantized = self._codes(known, ranges, part)
         report(0.4, "proving the quantized file")
         made = self._proved(known, quantized, ranges, part, path)
         report(1.0, "quantized")
         return made
+
+    def _float_part(self, prepared: Ranges, slower: Collection[str] = ()) -> FloatPart:
+        """What stays float."""
+        known = prepared.known
+        return float_part(
+            known.model,
+            unknown_inputs=[name for name, each in known.input_ranges.items() if each is None],
+            keep=self.keep_float,
+            slower=slower,
+            unranged=set(known.floats) - prepared.ranges.keys(),
+        )
+
+    def _error(self, prepared: Ranges) -> float:
+        """The error of outputs on inputs that were held out, with weights rounded to nearest."""
+        part = self._float_part(prepared)
+        made = qdq.write_qdq(prepared.known.model, prepared.ranges, part, self.activation_type)
+        return compared(prepared.known, made, {}).relative_error
 
     def _proved(
         self,

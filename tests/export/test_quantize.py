@@ -203,14 +203,31 @@ def test_real_images_are_believed_and_need_no_twin(chain: Pair, tmp_path: Path) 
     assert found.fidelity.origin == "photos"
 
 
+def reach(made: Pair) -> float:
+    """The largest value that a BatchNorm says is reached."""
+    norms = [m for m in made.source.module.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    return max(float((n.bias + 6 * n.weight.abs()).detach().max()) for n in norms)
+
+
+def inner_range(made: Pair) -> float:
+    """The largest value that any code behind the input stands for."""
+    return max(high for name, (_, high) in made.quantized.ranges.items() if name != "input")
+
+
 def test_outliers_beyond_the_reach_of_a_norm_widen_no_range(chain: Pair, tmp_path: Path) -> None:
     (photos,) = quantized_zoo.PHOTOS
     outliers = Given((torch.cat([1000 * photos[:16], photos]),), "photos", ImageKind.REAL)
-    found = again(chain, tmp_path, images=outliers).quantized.ranges
-    norms = [m for m in chain.source.module.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    reach = max(float((n.bias + 6 * n.weight.abs()).detach().max()) for n in norms)
-    assert found["input"][1] > 500
-    assert 0 < max(high for name, (_, high) in found.items() if name != "input") <= reach * 1.001
+    found = again(chain, tmp_path, images=outliers)
+    assert found.quantized.ranges["input"][1] > 500
+    assert 0 < inner_range(found) <= reach(chain) * 1.001
+
+
+def test_real_images_whose_tails_are_worth_their_codes_keep_them(
+    chain: Pair, tmp_path: Path
+) -> None:
+    (photos,) = quantized_zoo.PHOTOS
+    wild = Given((20 * photos,), "photos", ImageKind.REAL)  # all of it lies beyond the norms' reach
+    assert inner_range(again(chain, tmp_path, images=wild)) > 2 * reach(chain)
 
 
 def test_too_few_images_are_refused(chain: Pair, tmp_path: Path) -> None:
