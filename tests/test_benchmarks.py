@@ -151,7 +151,7 @@ def test_accuracy(run, models):
     printed = run("quantize/accuracy.py", "--models", models, "--networks", TOY, "--seeds", 2)
     assert f"| {TOY} |" in printed
     found = saved("accuracy.json")[TOY]
-    assert list(found) == ["fp32", "data-free", "image-free", "images", "static", "dynamic"]
+    assert list(found) == ["fp32", "data-free", "image-free", "images", "static", "dynamic", "nncf"]
     assert found["images"]["all"] is None
 
 

@@ -13,6 +13,7 @@ image-free  ranges from BatchNorm statistics alone
 images      ranges from up to 256 unlabelled images
 static      onnxruntime.quantization.quantize_static on the same images: outputs quantized too
 dynamic     onnxruntime.quantization.quantize_dynamic
+nncf        nncf.quantize on 256 procedural images, as it comes; "–" where it is not installed
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime
 import torch
 from onnxruntime import quantization
@@ -34,11 +36,17 @@ from onnxruntime import quantization
 from edgeprune.artifacts import ImageKind
 from edgeprune.export import OnnxTarget, Quantize
 from edgeprune.images.given import Given
+from edgeprune.images.procedural import DeadLeaves
+
+try:
+    import nncf
+except ImportError:
+    nncf = None
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 zoo_networks = importlib.import_module("zoo_networks")
 
-ROWS = ("fp32", "data-free", "image-free", "images", "static", "dynamic")
+ROWS = ("fp32", "data-free", "image-free", "images", "static", "dynamic", "nncf")
 IMAGES = 320
 """Unlabelled images: 256 to read ranges off, 64 to be judged on."""
 
@@ -94,6 +102,7 @@ def measured(source: Any, metrics: Any, name: str, seeds: int, folder: Path) -> 
         "images": quantized("images", Quantize(images=given, count=256)),
         "static": row(static(exported.path, images, folder / "static.onnx"), unseen_only=True),
         "dynamic": row(dynamic(exported.path, folder / "dynamic.onnx")),
+        "nncf": row(by_nncf(source, exported.path, folder / "nncf.onnx")) if nncf else None,
     }
 
 
@@ -124,11 +133,23 @@ def dynamic(path: Path, made: Path) -> Path:
     return made
 
 
+def by_nncf(source: Any, path: Path, made: Path) -> Path:
+    """NNCF's post-training quantization, with procedural images in place of data."""
+    images = DeadLeaves()(source, 256, 0)[0].numpy()
+    dataset = nncf.Dataset(list(images), lambda image: {"input": image[None]})
+    quantized = nncf.quantize(onnx.load(path), dataset, subset_size=len(images))
+    onnx.save(quantized, made)
+    return made
+
+
 def line(name: str, found: dict[str, Any]) -> str:
     """One row of the table: the float score, and the points that each way loses."""
     before = found["fp32"]
     cells = [name, f"{before['all']:.1f}"]
     for label in ROWS[1:]:
+        if found[label] is None:
+            cells.append("–")
+            continue
         on = "unseen" if found[label]["all"] is None else "all"
         error = found[label].get("error")
         spread = f" ± {error:.1f}" if error is not None else ""
