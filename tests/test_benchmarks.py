@@ -163,6 +163,15 @@ def test_latency(run, models):
     assert all(found[key]["low"] <= found[key]["value"] for key in ("all int8", "mixed"))
 
 
+def test_pruned(run, models):
+    options = ("--macs", 1, 0.7, "--recover", "analytic", "--seconds", 0.2)
+    found = rows(run("quantize/pruned.py", "--models", models, "--networks", TOY, *options))
+    assert [row[0] for row in found] == [TOY, TOY]
+    whole, cut = saved("pruned.json").values()
+    assert whole["macs"] == 1 > cut["macs"]
+    assert cut["int8"]["size"] < cut["float"]["size"] < whole["float"]["size"]
+
+
 def test_whole_line(run, models):
     short = ("--seconds", 0.1, "--budget-time", 1)
     (row,) = rows(run("whole_line.py", "--models", models, "--only", TOY, *short))
