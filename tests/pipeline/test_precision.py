@@ -88,7 +88,11 @@ def test_the_deliverable_is_described_as_its_own_file_is(delivered: Precision, o
 
 
 def test_gates_on_fidelity_need_a_quantized_file() -> None:
-    for gate in ("fidelity.agreement < 99%", "precision.ratio.high > 1"):
+    for gate in (
+        "fidelity.agreement < 99%",
+        "fidelity.expected_drop > 1%",
+        "precision.ratio.high > 1",
+    ):
         assert gates.needs(gate)
         lacks = CompressConfig().missing_figures(_no_images())
         with pytest.raises(UsageError, match="--precision int8"):
