@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgeprune import bench
 from edgeprune.bench import on_runtimes
+from edgeprune.bench.runtimes import quantized_runtimes
 from edgeprune.errors import UsageError
 from edgeprune.export import TARGETS, OnnxTarget, Quantize, Target
 from edgeprune.export.quantize import require_opset
@@ -117,8 +118,9 @@ class CompressConfig:
                     f"{name} runs {bench.RUNTIMES[name].takes} files, which no run makes"
                 )
             if self.precision != "fp32" and not bench.RUNTIMES[name].quantized:
-                able = " and ".join(row.name for row in bench.RUNTIMES.values() if row.quantized)
-                raise UsageError(f"--precision {self.precision} runs on {able}, not on {name}")
+                raise UsageError(
+                    f"--precision {self.precision} runs on {quantized_runtimes()}, not on {name}"
+                )
 
     @property
     def runtime_targets(self) -> tuple[Target, ...]:

@@ -11,6 +11,7 @@ from edgeprune import bench
 from edgeprune.artifacts import Parity, RuntimeParity
 from edgeprune.bench.quantized_files import input_ranges, is_quantized
 from edgeprune.bench.worker import tensors
+from edgeprune.errors import UsageError
 
 
 def stored(name: str, value: object) -> onnx.TensorProto:
@@ -73,3 +74,10 @@ def test_codes_may_differ_by_more_than_floats(differ: float, quantized: bool, wr
 def test_a_float_file_beside_a_quantized_one_is_judged_as_a_float_file() -> None:
     found = Parity(0.05, 0.05, 1.0, 3, (1,))
     assert "at most 1e-02" in RuntimeParity((found, found), quantized=(False, True)).complaint
+
+
+@pytest.mark.parametrize("name", ["ncnn", "mnn"])
+def test_runtimes_whose_converters_know_no_codes_say_which_do(coded: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"onnxruntime and openvino run; {name}'s converter"):
+        bench.RUNTIMES[name].prepared(coded)
+    assert bench.RUNTIMES["openvino"].prepared(coded) == coded

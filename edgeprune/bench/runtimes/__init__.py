@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeprune.artifacts.runtime_run import TOLERANCE
+from edgeprune.bench.quantized_files import is_quantized
 from edgeprune.bench.runtimes.conversion import Converter, converted
 from edgeprune.bench.runtimes.mnn_conversion import MnnConverter
 from edgeprune.bench.runtimes.ncnn_conversion import Pnnx
@@ -98,7 +99,19 @@ class Runtime:
             DeviceFailed: When the converter is missing or cannot convert the model.
         """
         file = self.file_of(model)
-        return converted(file, self.name, self.convert, shapes) if self.convert else file
+        if self.convert is None:
+            return file
+        if is_quantized(file):
+            raise UsageError(
+                f"{file.name} is quantized, which {quantized_runtimes()} run; {self.name}'s "
+                "converter knows no QuantizeLinear: give it the float file"
+            )
+        return converted(file, self.name, self.convert, shapes)
+
+
+def quantized_runtimes() -> str:
+    """The names of the runtimes that take quantized ONNX files: "onnxruntime and openvino"."""
+    return " and ".join(row.name for row in RUNTIMES.values() if row.quantized)
 
 
 def _table(*rows: Runtime) -> Choices[Runtime]:
