@@ -11,11 +11,13 @@ from edgeprune import units
 from edgeprune.cli import options
 from edgeprune.cli.console import common_options, progress_bar
 from edgeprune.printable import printable
+from edgeprune.report import sentences
 from edgeprune.report.coverage import coverage
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import TracedModel
     from edgeprune.costs import Costs
+    from edgeprune.report.document import Coverage
 
 
 @click.command("inspect")
@@ -52,6 +54,7 @@ def command(**given: Any) -> None:
 def _as_dict(traced: TracedModel, costs: Costs, least: dict[str, float]) -> dict[str, Any]:
     """The findings as plain data, with units in the keys."""
     covered = coverage(traced, costs)
+    shares = _shares(covered)
     return {
         "model": {"name": traced.source.name, "sha256": traced.source.sha256,
                   "input": traced.source.input.shapes},
@@ -60,10 +63,11 @@ def _as_dict(traced: TracedModel, costs: Costs, least: dict[str, float]) -> dict
         "unused_params": costs.unused_params,
         "peak_activation_bytes": costs.peak_activation_bytes,
         "prunable_macs_share": covered.prunable_macs_share,
+        "fixed_width_macs_share": covered.fixed_width_macs_share,
         "reachable": least,
         "groups": [
             {"name": group.name, "width": group.width, "blocks": group.partitions,
-             "locked_because": group.locked_because,
+             "macs_share": shares[group.name], "locked_because": group.locked_because,
              "layers": sorted({member.layer for member in group.members})}
             for group in traced.groups
         ],
@@ -73,6 +77,12 @@ def _as_dict(traced: TracedModel, costs: Costs, least: dict[str, float]) -> dict
             for layer in costs.layers
         ],
     }  # fmt: skip
+
+
+def _shares(covered: Coverage) -> dict[str, float]:
+    """The share of MACs that goes with each group, or stays in the layers of a locked one."""
+    free = {group.name: group.macs_share for group in covered.groups}
+    return free | {locked.layer: locked.macs_share for locked in covered.locked}
 
 
 def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
@@ -90,21 +100,22 @@ def _print(traced: TracedModel, costs: Costs, least: dict[str, float]) -> None:
             units.size(layer.activation_bytes),
             units.dimensions(layer.output_shape),
         )
-    groups = Table("channel group", "channels", "layers", "state", title="Channel groups")
+    covered = coverage(traced, costs)
+    shares = _shares(covered)
+    groups = Table("channel group", "channels", "layers", "MACs", "state", title="Channel groups")
     for group in traced.groups:
         reason = group.locked_because
         state = "prunable" if reason is None else f"locked: {escape(printable(reason))}"
         shared = len({member.layer for member in group.members})
-        groups.add_row(escape(printable(group.name)), str(group.width), str(shared), state)
+        macs = units.percent(shares[group.name])
+        groups.add_row(escape(printable(group.name)), str(group.width), str(shared), macs, state)
     with console.capture() as captured:  # written by click, which ends quietly where a pipe closes
         console.print(layers, groups)
     click.echo(captured.get(), nl=False)
-    covered = coverage(traced, costs)
     unused = f", {costs.unused_params:,} more never used" if costs.unused_params else ""
     click.echo(
         f"{units.count(costs.macs)} MACs, {costs.params:,} parameters{unused}, peak activations "
-        f"{units.size(costs.peak_activation_bytes)}; "
-        f"{units.percent(covered.prunable_macs_share)} of the MACs can be pruned"
+        f"{units.size(costs.peak_activation_bytes)}; {sentences.coverage(covered)}"
     )
     for kind, share in least.items():
         click.echo(f"--{kind} can go down to {units.percent(share)}")

@@ -4,7 +4,7 @@
     figures.py      the figures of a model: where each is, how it is written, where it is shown
     files.py        reading and writing it
     assemble.py     the artifacts of a run → document
-    coverage.py     how much of a network pruning can reach
+    coverage.py     how much of a network pruning can reach; covered.py its part of the schema
     compare.py      the parts of it: before, after, and their ratios
     layers.py       what each layer had and has left
     baseline.py     this report against an earlier one

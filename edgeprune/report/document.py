@@ -29,6 +29,9 @@ default, so that reports without them are still read; added to version 1 since:
     agreement.quantized  agreement of the quantized file
     fidelity             how true the quantized file is to the float file
     precision            which of both is delivered, and why
+    coverage.fixed_width_macs_share
+                         MACs of layers whose output channels stay
+    coverage.groups      MACs that go with each group's channels
     unmeasured           what is not known of the result, and how to know it: {accuracy: …}
 """
 
@@ -38,6 +41,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgeprune.artifacts import RatioInterval  # noqa: TC001 - msgspec reads hints
+from edgeprune.report.covered import Coverage as Coverage  # noqa: TC001
+from edgeprune.report.covered import Locked as Locked
+from edgeprune.report.covered import Shrinking as Shrinking
 from edgeprune.report.measured import Instructions as Instructions
 from edgeprune.report.measured import Latency as Latency
 from edgeprune.report.measured import OnnxFile as OnnxFile
@@ -149,23 +155,6 @@ class Surgery:
     tolerance: float
     exempt: tuple[str, ...]
     dtype: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Locked:
-    """A layer that could not be pruned, why, and its share of the original's MACs."""
-
-    layer: str
-    reason: str
-    macs_share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How much of the network pruning could reach."""
-
-    prunable_macs_share: float
-    locked: tuple[Locked, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,10 +135,8 @@ def _verdicts(report: ReportDocument) -> Iterator[Row]:
     yield from _parity(report)
     yield from parity_verdict(report)
     yield from precision_rows(report)
-    if coverage := report.coverage:
-        locked = sentences.number(len(coverage.locked), "layer")
-        share = units.percent(coverage.prunable_macs_share)
-        yield "coverage", f"{share} of the MACs could be pruned, {locked} locked"
+    if report.coverage:
+        yield "coverage", sentences.coverage(report.coverage)
     if found := report.accuracy:
         images = sentences.number(found.n, "image")
         yield "accuracy", f"{_steps(found)}, {images}"

@@ -10,7 +10,7 @@ from edgeprune.artifacts.recorded import ROOT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeprune.report.document import Budget, Gate, Parity, Quality, Surgery
+    from edgeprune.report.document import Budget, Coverage, Gate, Parity, Quality, Surgery
 
 
 def budget(found: Budget) -> str:
@@ -43,6 +43,14 @@ def _target(found: Budget) -> str:
 
 def _in(unit: str, value: float | None) -> str:
     return units.PRINTERS.get(unit, units.count)(value)
+
+
+def coverage(found: Coverage) -> str:
+    """Shares of MACs that can shrink and that keep their outputs, and how many groups stay."""
+    share = f"{units.percent(found.prunable_macs_share)} of the MACs can shrink"
+    if found.fixed_width_macs_share is not None:
+        share += f", {units.percent(found.fixed_width_macs_share)} keep their output channels"
+    return f"{share}; {number(len(found.locked), 'group')} locked"
 
 
 def surgery(proof: Surgery) -> str:

@@ -106,9 +106,8 @@ def verdicts(report: ReportDocument) -> Iterator[Verdict]:
         yield _parity(parity, exported=report.model is not None)
     if fell_short := [stage.name for stage in report.stages if stage.status in FELL_SHORT]:
         yield Verdict("Fell short", ", ".join(fell_short), "bad")
-    if coverage := report.coverage:
-        share = units.percent(coverage.prunable_macs_share)
-        yield Verdict("Coverage", f"{share} of the MACs prunable", "plain")
+    if report.coverage:
+        yield Verdict("Coverage", sentences.coverage(report.coverage), "plain")
 
 
 def _parity(parity: Parity, *, exported: bool) -> Verdict:
