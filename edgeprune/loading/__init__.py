@@ -10,7 +10,8 @@ factories.py           the network for them: --arch
 run_directory.py       what edgeprune itself wrote
 preparation.py         wrappers off, re-parametrizations baked in, float32, eval mode; the digest
 quantized_layers.py    networks that are quantized, or prepared for it, refused
-input_shape.py         shapes, types and normalisation of the network's inputs
+input_shape.py         shapes and types of the network's inputs
+input_normalisation.py how images are normalised, told by the first BatchNorm
 memory_limit.py        what a first forward pass may take
 """
 
@@ -34,7 +35,9 @@ from edgeprune.layer_names import require_plain
 from edgeprune.loading.checkpoint_entries import chosen_entry
 from edgeprune.loading.checkpoint_kinds import adapted
 from edgeprune.loading.factories import build, parse_arch_arg
+from edgeprune.loading.input_normalisation import with_normalisation
 from edgeprune.loading.input_shape import (
+    configuration,
     example_dtypes,
     example_shapes,
     input_spec,
@@ -89,9 +92,9 @@ class LoadOptions:
         trust: Unpickle any class that the file names; its code runs.
         input_shapes: One shape for each positional input; empty: inferred.
         input_dtypes: NumPy's name of the type of each; empty: all are float32.
-        mean: Per-channel mean of the images; None: the network's own, else ImageNet's.
-        std: Per-channel standard deviation of the images; None: the network's own, else
-            ImageNet's.
+        mean: Per-channel mean of the images; None: the network's own, else what its first
+            BatchNorm tells (:mod:`edgeprune.loading.input_normalisation`), else ImageNet's.
+        std: Per-channel standard deviation of the images; None: as for ``mean``.
     """
 
     arch: str | None = None
@@ -140,7 +143,8 @@ def _load(path: Path, kind: Kind, options: LoadOptions) -> SourceModel:
         require_plain(network, f"'{path}'")
         ready = adapted(prepared(network), loaded, options.input_shapes, raw_head=options.raw_head)
         network, stored = ready.network, ready.input
-    return replace(_checked(network, options, stored, name), notes=notes)
+    checked = _checked(network, options, stored, name)
+    return replace(checked, notes=(*notes, *checked.notes))
 
 
 @with_room
@@ -150,16 +154,27 @@ def _checked(network: nn.Module, options: LoadOptions, stored: InputSpec, name: 
         options.input_shapes, options.mean or (), options.std or (), options.input_dtypes
     )
     with memory_limit(_enough(network, given.shapes or stored.shapes)):
-        spec = _spec(network, given, stored)
-    return _source(network, spec, name)
+        spec, notes = _spec(network, given, stored)
+    return _source(network, spec, name, notes)
 
 
-def _spec(network: nn.Module, given: InputSpec, known: InputSpec) -> InputSpec:
-    """The inputs of a network, tried: what the user gave counts before what is known of them."""
+def _spec(
+    network: nn.Module, given: InputSpec, known: InputSpec
+) -> tuple[InputSpec, tuple[str, ...]]:
+    """The inputs of a network, tried: what the user gave counts before what is known of them.
+
+    And what the user should know of their normalisation.
+    """
     taken = given if given.shapes else known
     mean, std = given.mean or known.mean or None, given.std or known.std or None
     spec = input_spec(network, taken.shapes, mean, std, dtypes=taken.dtypes)
-    return replace(spec, metadata=_resized(known.metadata, spec))
+    spec, notes = with_normalisation(
+        network,
+        spec,
+        given=bool(given.mean or given.std),
+        known=bool(known.mean or known.std or configuration(network).get("mean")),
+    )
+    return replace(spec, metadata=_resized(known.metadata, spec)), notes
 
 
 def _enough(network: nn.Module, shapes: tuple[tuple[int, ...], ...]) -> int:
@@ -185,9 +200,9 @@ def wrap(
         module: Any network; copied, never changed. The copy stays on its device.
         example_input: A tensor, a shape, or a sequence of either for several inputs; the batch
             of a tensor is taken to be 1. None: inferred.
-        mean: Per-channel mean of the images; None: the network's own, else ImageNet's.
-        std: Per-channel standard deviation of the images; None: the network's own, else
-            ImageNet's.
+        mean: Per-channel mean of the images; None: the network's own, else what its first
+            BatchNorm tells (:mod:`edgeprune.loading.input_normalisation`), else ImageNet's.
+        std: Per-channel standard deviation of the images; None: as for ``mean``.
         name: Short name for files and reports; None: the name of the class.
         raw_head: Give what a detector's last layers say, before it is decoded.
 
@@ -206,8 +221,9 @@ def wrap(
     shapes, dtypes = example_shapes(example_input), example_dtypes(example_input)
     with failing_as(ModelUnsupported, f"{type(inner).__name__} cannot be made ready"):
         ready = adapted(prepared(copied(inner)), None, shapes, raw_head=raw_head)
-    spec = _spec(ready.network, InputSpec(shapes, mean or (), std or (), dtypes), ready.input)
-    return _source(ready.network, spec, name or type(ready.network).__name__)
+    given = InputSpec(shapes, mean or (), std or (), dtypes)
+    spec, notes = _spec(ready.network, given, ready.input)
+    return _source(ready.network, spec, name or type(ready.network).__name__, notes)
 
 
 def _no_network(given: object) -> str:
@@ -219,9 +235,9 @@ def _no_network(given: object) -> str:
     return f"model is of type {type(given).__name__}, no network: pass an nn.Module"
 
 
-def _source(network: nn.Module, spec: InputSpec, name: str) -> SourceModel:
+def _source(network: nn.Module, spec: InputSpec, name: str, notes: tuple[str, ...]) -> SourceModel:
     require_declared_widths(network)
-    return SourceModel(network, spec, printable(name, keep=""), digest(network))
+    return SourceModel(network, spec, printable(name, keep=""), digest(network), notes)
 
 
 def _resized(metadata: tuple[tuple[str, str], ...], spec: InputSpec) -> tuple[tuple[str, str], ...]:

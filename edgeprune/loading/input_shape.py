@@ -143,7 +143,7 @@ def input_spec(
         hint = "" if taken.dtypes else _other_types(network, shapes)
         raise UsageError(f"the network does not take an input of {asked}: {error}{hint}")
     channels = shapes[0][1] if len(shapes[0]) > 2 else 1
-    own = _configuration(network)
+    own = configuration(network)
     return InputSpec(
         shapes,
         _per_channel("mean", mean or own.get("mean"), IMAGENET_MEAN, GRAY_MEAN, channels),
@@ -167,7 +167,7 @@ def _own_shapes(network: nn.Module) -> tuple[Shape, ...]:
         isinstance(example, tuple | list) and all(isinstance(item, Tensor) for item in example)
     ):
         return example_shapes(example)
-    size = _configuration(network).get("input_size")
+    size = configuration(network).get("input_size")
     if isinstance(size, tuple | list) and len(size) == 3:
         return ((1, *(int(length) for length in size)),)
     home = type(network).__module__
@@ -178,7 +178,7 @@ def _own_shapes(network: nn.Module) -> tuple[Shape, ...]:
     return ()
 
 
-def _configuration(network: nn.Module) -> Mapping[str, object]:
+def configuration(network: nn.Module) -> Mapping[str, object]:
     """Configuration of images that timm's networks carry; empty for others."""
     for name in ("pretrained_cfg", "default_cfg"):
         configuration = getattr(network, name, None)
