@@ -46,7 +46,7 @@ class Usual:
 
 
 USUAL = (
-    Usual("ImageNet's mean and standard deviation", IMAGENET_MEAN, IMAGENET_STD),
+    Usual("normalised by ImageNet's mean and standard deviation", IMAGENET_MEAN, IMAGENET_STD),
     Usual("pixels from 0 to 1", (0.0,), (1.0,)),
     Usual("pixels from -1 to 1", (0.5,), (0.5,)),
     Usual("pixels from 0 to 255", (0.0,), (1 / 255,)),
@@ -135,7 +135,7 @@ def _doubts(network: nn.Module, spec: InputSpec, taken: Fit | None) -> Iterator[
 
 
 def _unknown(found: tuple[Fit, ...]) -> str:
-    assumed = "images are taken to be normalised by ImageNet's mean and standard deviation"
+    assumed = f"images are taken to be {USUAL[0].words}"
     if not found:
         return f"{assumed}; nothing in the network tells: pass --mean and --std if they are not"
     return (

@@ -17,6 +17,7 @@ def test_two_processes_write_one_run_and_speak_with_one_voice(tmp_path: Path) ->
     layers = zoo.conv_bn(3, 8, stride=2), zoo.conv_bn(8, 8), zoo.head(8)
     torch.save(torch.nn.Sequential(*layers).eval(), tmp_path / "net.pt")
     flags = (*QUICK, "--recover", "supervise", "--budget-time", "3s", "--input", "1x3x8x8")
+    flags += ("--mean", "0", "--std", "1")
     ran = torchrun("-m", "edgeprune", "compress", "net.pt", *flags, folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("Before and after") == 1
