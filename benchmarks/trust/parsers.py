@@ -33,6 +33,7 @@ from edgeprune.images.reading import unlabelled
 from edgeprune.loading import LoadOptions, load, load_run
 from edgeprune.loading.pickles import unpickle
 from edgeprune.loading.state_dicts import tensors_of
+from edgeprune.program import checks
 from edgeprune.pruning import plan_file
 from edgeprune.report import files, formats, gates, model_file
 from edgeprune.training.checkpoint import Checkpoint
@@ -95,6 +96,10 @@ def _stored(path: Path) -> object:
     return load(path, LoadOptions()).sha256, [type(each) for each in network.modules()]
 
 
+def _graph(path: Path) -> object:
+    return checks.checked(path.read_text(encoding="utf-8", errors="replace")).program
+
+
 def _report(path: Path) -> object:
     report = gates.judge(files.decode(path), ("ratio.macs > 2",))
     shows = ("table", "markdown", "junit", "json")
@@ -142,6 +147,7 @@ PARSERS: dict[str, Parser] = {
     "network (.pt)": Parser("networks", _network, (archive, archive), checked=True),
     "weights (.pt, .safetensors)": Parser("weights", _weights, (archive, header)),
     "stored network, blueprint": Parser("stored", _stored, (header, header), checked=True),
+    "recorded graph": Parser("graphs", _graph, (json_tree, json_tree)),
     "plan": Parser("plans", plan_file.read, (json_tree,), checked=True),
     "recipe": Parser("recipes", read_recipe, (lines,)),
     "report": Parser("reports", _report, (json_tree, json_tree)),

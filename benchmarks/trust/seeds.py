@@ -16,6 +16,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 import yaml
@@ -24,8 +25,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 import edgeprune as ep
+from edgeprune import blueprint
 from edgeprune.artifacts import ImageKind
 from edgeprune.cli import main as edgeprune
+from edgeprune.graph.program_recording import recorded
 from edgeprune.images import image_sets
 from edgeprune.report.files import decode, save
 
@@ -50,9 +53,22 @@ def network() -> nn.Module:
     return net.eval()
 
 
+class Halves(nn.Module):
+    """A network that writes out the number of its channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole, self.part = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve the first half of the channels."""
+        some, rest = torch.split(self.whole(x), [4, 4], 1)
+        return torch.cat([self.part(some), rest + torch.zeros(x.shape[0], 4, 8, 8)], 1)
+
+
 def write(folder: Path) -> None:
     """Write a folder for each kind of file."""
-    for maker in (_models, _runs, _images, _arguments):
+    for maker in (_models, _runs, _graphs, _images, _arguments):
         maker(folder)
 
 
@@ -82,6 +98,18 @@ def _runs(folder: Path) -> None:
         for name, kind in RUN_FILES.items():
             (folder / kind).mkdir(parents=True, exist_ok=True)
             shutil.copy(run / name, folder / kind / name)
+
+
+def _graphs(folder: Path) -> None:
+    """A recorded network as a run stores it, and its graph alone."""
+    spec = ep.wrap(network()).input
+    recorded_network = recorded(nn.Sequential(Halves(), nn.ReLU()), spec)
+    (folder / "graphs").mkdir(parents=True, exist_ok=True)
+    (folder / "graphs" / "halves.json").write_text(
+        recorded_network.recorded_program, encoding="utf-8"
+    )
+    notes = {"plan": "{}", "input": msgspec.json.encode(spec).decode()}
+    blueprint.write(recorded_network, folder / "stored" / "recorded.safetensors", notes)
 
 
 def _images(folder: Path) -> None:

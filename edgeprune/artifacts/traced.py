@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts.pruned import PruningPlan
     from edgeprune.artifacts.recorded import OperatorTrace
     from edgeprune.artifacts.source import SourceModel
+    from edgeprune.artifacts.written import WrittenSizes
 
 Channels: TypeAlias = tuple[tuple[int, ...], ...]
 """For each channel of a group, the layer's own indices: none, one, or several after a flatten."""
@@ -103,6 +104,8 @@ class ChannelGroup:
         partitions: Number of equal partitions into which grouped convolutions and GroupNorm split
             the channels; the same positions must go from each.
         locked_because: Why no channel of it may be removed; None when they may.
+        held_by_code: Whether that may be numbers in the network's code, which a recorded network
+            does not have.
     """
 
     name: str
@@ -110,14 +113,15 @@ class ChannelGroup:
     members: tuple[Member, ...]
     partitions: int = 1
     locked_because: str | None = None
+    held_by_code: bool = False
 
     def having(self, *roles: Role) -> tuple[Member, ...]:
         """The members that play one of ``roles``."""
         return tuple(member for member in self.members if member.role in roles)
 
-    def locked(self, reason: str) -> ChannelGroup:
-        """The same group, locked for ``reason``."""
-        return replace(self, locked_because=reason)
+    def locked(self, reason: str, *, by_code: bool = False) -> ChannelGroup:
+        """The same group, locked for ``reason``; ``by_code`` as in ``held_by_code``."""
+        return replace(self, locked_because=reason, held_by_code=by_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +131,13 @@ class TracedModel:
     Attributes:
         source: The network, with its record.
         groups: Its channel groups, in the order of the layers they are named after.
+        written: The numbers in it that count channels, where it is a recorded network; None where
+            its forward is code.
     """
 
     source: SourceModel
     groups: tuple[ChannelGroup, ...]
+    written: WrittenSizes | None = None
 
     @property
     def record(self) -> OperatorTrace:
@@ -144,8 +151,11 @@ class TracedModel:
         return tuple(group for group in self.groups if group.locked_because is None)
 
     def with_locks(self, reasons: Mapping[str, str]) -> TracedModel:
-        """The same network with the groups named in ``reasons`` locked for the reason given."""
-        groups = tuple(g.locked(reasons[g.name]) if g.name in reasons else g for g in self.groups)
+        """The same network with groups locked that fail a trial, for the reason given by name."""
+        groups = tuple(
+            group.locked(reasons[group.name], by_code=True) if group.name in reasons else group
+            for group in self.groups
+        )
         return replace(self, groups=groups)
 
     def removed(self, plan: PruningPlan) -> dict[tuple[str, Side], set[int]]:

@@ -37,6 +37,7 @@ NETWORK_CLASSES = (
     "torchvision.models",
     "torchvision.ops",
     "edgeprune.loading.ultralytics_checkpoint",
+    "edgeprune.program.network",
 )
 FUNCTIONS = (FUNCTIONAL, "torchvision.ops")
 TORCH_FUNCTIONS = ("relu", "relu_", "sigmoid", "tanh", "softmax", "add", "mul", "cat", "flatten")

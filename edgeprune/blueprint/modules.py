@@ -26,6 +26,7 @@ from edgeprune.blueprint.values import (
 )
 from edgeprune.errors import ModelRefused, ModelUnsupported
 from edgeprune.layer_names import require_plain
+from edgeprune.program.network import RecordedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +83,9 @@ def rebuild(
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelRefused(f"the network's blueprint is damaged: {error!r}") from error
     require_plain(network, "the blueprint")
+    for part in network.modules():
+        if isinstance(part, RecordedNetwork):
+            part.require_whole()
     return network
 
 

@@ -9,7 +9,7 @@ import click
 
 from edgeprune import units
 from edgeprune.cli import options
-from edgeprune.cli.console import common_options, progress_bar
+from edgeprune.cli.console import common_options, progress_bar, say
 from edgeprune.printable import printable
 from edgeprune.report import sentences
 from edgeprune.report.coverage import coverage
@@ -44,6 +44,8 @@ def command(**given: Any) -> None:
     source = options.source(given)
     with progress_bar() as stages:
         traced, costs = survey(source, tuple(given["keep"]), StageLog(stages))
+    for note in traced.source.notes[len(source.notes) :]:
+        say(note)
     least = reachable(traced, costs, allocation) if traced.prunable else {}
     if given["json_"]:
         click.echo(json.dumps(_as_dict(traced, costs, least), indent=1))
@@ -62,6 +64,7 @@ def _as_dict(traced: TracedModel, costs: Costs, least: dict[str, float]) -> dict
         "params": costs.params,
         "unused_params": costs.unused_params,
         "peak_activation_bytes": costs.peak_activation_bytes,
+        "recorded_graph": traced.written is not None,
         "prunable_macs_share": covered.prunable_macs_share,
         "fixed_width_macs_share": covered.fixed_width_macs_share,
         "reachable": least,

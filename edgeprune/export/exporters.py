@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from edgeprune.errors import ModelUnsupported
 from edgeprune.export.calling import Flat, input_names, named_outputs, without_logging
 from edgeprune.layer_names import require_plain
+from edgeprune.program.network import RecordedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,8 +121,9 @@ def _prepare(
     if not outputs:
         raise ModelUnsupported("the network returns no tensor")
     batch = inputs[0].shape[0]
+    names_its_inputs = not isinstance(module, RecordedNetwork)
     return _Job(
-        module=module if isinstance(result, Tensor) else Flat(module),
+        module=module if isinstance(result, Tensor) and names_its_inputs else Flat(module),
         inputs=inputs,
         inputs_named=names,
         outputs_named=list(outputs),

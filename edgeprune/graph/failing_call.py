@@ -65,7 +65,8 @@ class _Calls(TorchFunctionMode):
 
 def _call(func: Any, args: tuple[Any, ...]) -> str:
     """A call as it is written, sizes included: ``view(1, 320)``."""
-    name = str(getattr(func, "__name__", func)).strip("_").removesuffix("__get")
+    name = str(getattr(func, "__name__", func)).partition(".")[0]  # of an operator's overload
+    name = name.strip("_").removesuffix("__get")
     sizes = [arg for arg in args[1:] if _is_size(arg)]
     written = ", ".join(str(list(size) if isinstance(size, tuple) else size) for size in sizes)
     given_tensors = any(isinstance(arg, Tensor) for arg in args[1:])

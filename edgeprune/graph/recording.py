@@ -52,7 +52,7 @@ def trace_operators(
     like = next(module.parameters(), torch.empty(0))
     drawn = random_inputs(InputSpec(tuple(shapes), dtypes=tuple(dtypes)), batch=1)
     inputs = [each.to(like) if each.is_floating_point() else each.to(like.device) for each in drawn]
-    with _measurable(module), running_layers(module) as running:
+    with measurable(module), running_layers(module) as running:
         recorder = _OperatorRecorder(module, running)
         views = [recorder.made(tensor, depends=True) for tensor in inputs]
         with recorder:
@@ -76,7 +76,7 @@ def operators_of(source: SourceModel) -> OperatorTrace:
 
 
 @contextmanager
-def _measurable(module: nn.Module) -> Iterator[None]:
+def measurable(module: nn.Module) -> Iterator[None]:
     """Eval mode, and attention broken down into the matrix products that it is made of."""
     fused = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
@@ -112,12 +112,12 @@ class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        passed = _arguments(func, args, kwargs)
+        passed = arguments_of(func, args, kwargs)
         arguments = tuple(map(self._with_views, passed))
         reads = tuple(leaf for leaf in tree_leaves(arguments) if isinstance(leaf, TensorView))
         result = func(*args, **kwargs)
         depends = any(view.value in self.activation_bytes for view in reads)
-        made, changed = _tensors(result), _changed(func, passed)
+        made, changed = _tensors(result), changed_by(func, passed)
         kind = _kind(func)
         if kind == "reshape":
             writes = [self._show(made[0], reads[0].value)]
@@ -180,13 +180,13 @@ def _tensors(tree: object) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
-def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+def arguments_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     """The arguments of an operator, in the order of its schema."""
     left_out = func._schema.arguments[len(args) :]
     return (*args, *(kwargs.get(each.name, each.default_value) for each in left_out))
 
 
-def _changed(func: Any, passed: tuple[Any, ...]) -> list[Tensor]:
+def changed_by(func: Any, passed: tuple[Any, ...]) -> list[Tensor]:
     """The arguments that an in-place operator writes to."""
     aliases = [argument.alias_info for argument in func._schema.arguments]
     return _tensors(

@@ -19,6 +19,7 @@ from edgeprune.loading import wrap
 from edgeprune.loading.run_directory import WEIGHTS
 from edgeprune.pipeline import export_and_measure, precision
 from edgeprune.pipeline.config import CompressConfig
+from edgeprune.pipeline.rebuilding import rebuilt_where_written
 from edgeprune.pipeline.result import CompressionReport, RunFolder
 from edgeprune.pipeline.stage_log import StageLog, Stages, no_stages
 from edgeprune.pruning import (
@@ -90,7 +91,7 @@ def compress(
     run = assemble.RunResult(
         command=command,
         seed=config.seed,
-        source=source,
+        source=traced.source,
         budget=budget,
         original_costs=counted,
         compressed_costs=remaining,
@@ -167,6 +168,7 @@ def survey(
     log = log or StageLog()
     with log.stage("trace") as stage:
         traced = lock_failing(trace(source, keep=keep))
+        traced = rebuilt_where_written(traced, source, keep)
         stage.detail = f"{len(traced.prunable)} of {len(traced.groups)} channel groups prunable"
     with log.stage("count") as stage:
         counted = costs.count(source.module, source.input, traced.record)

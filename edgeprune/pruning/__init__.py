@@ -6,6 +6,7 @@ pricing.py      what widths cost             dry_run.py           whether it run
 scopes.py       who competes                 masking.py           the proof
 allocation.py   the choice of widths         double_precision.py  how the proof computes
 closing.py      and its last steps           absent_channels.py   how channels are masked
+resizing.py     sizes of a recorded network  same_network.py      whether it is the original
 plan_file.py    a plan as a file
 """
 
@@ -27,6 +28,7 @@ from edgeprune.pruning.importance.criterion import Criterion
 from edgeprune.pruning.importance.norms import L2Norm
 from edgeprune.pruning.importance.rebuild import Rebuild
 from edgeprune.pruning.pricing import cost_model
+from edgeprune.pruning.same_network import require_same
 from edgeprune.pruning.scopes import SCOPES
 from edgeprune.pruning.surgery import check_fits, failing_groups, prune, trial_plan
 
@@ -40,6 +42,7 @@ __all__ = [
     "BUDGETS", "CRITERIA", "SCOPES", "Allocated", "Allocation", "Budget", "Criterion", "L2Norm",
     "Macs", "Params", "Planned", "Ratio", "Rebuild", "check_fits", "cost_model", "lock_failing",
     "parse_budget", "plan", "plan_file", "prune", "prune_to_budget", "reachable",
+    "require_same",
 ]  # fmt: skip
 
 PLANNED_BY = ("edgeprune", "torch")

@@ -49,10 +49,10 @@ def _by_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _writes(name: str) -> bool:
-    """Whether a function changes its first operand: ``add_``, ``__setitem__``, ``__iadd__``."""
+    """Whether a function changes its first operand: ``add_``, ``__setitem__``, ``add_.Tensor``."""
     if name.startswith("__"):
         return name == "__setitem__" or name in IN_PLACE
-    return name.endswith("_")
+    return name.partition(".")[0].endswith("_")
 
 
 def _double(value: Any) -> Any:

@@ -35,6 +35,9 @@ OUTPUT = "the network's output"
 COMPARED = (*CHANNEL_LAYERS, nn.PReLU)
 """Layers whose output is compared: those that own channels."""
 
+RECORDED_BATCH = 2
+"""Inputs at a time for a network whose sizes were recorded: some of them follow the batch."""
+
 Outputs: TypeAlias = dict[str, list[Tensor]]
 """What each layer gave, call by call."""
 
@@ -56,7 +59,8 @@ def compare_with_masked(
     Raises:
         VerificationFailed: Names the layer that differs most, or whose shape is wrong.
     """
-    inputs = random_inputs(traced.source.input, batch=1)
+    batch = 1 if traced.written is None else RECORDED_BATCH
+    inputs = random_inputs(traced.source.input, batch=batch)
     try:
         with failing_as(ModelUnsupported):
             expected, exempt = _masked_original(traced, plan, inputs, torch.float64)
@@ -67,9 +71,9 @@ def compare_with_masked(
         dtype = torch.float32
     small = light_copy(pruned)
     with watching(small, VerificationFailed, "the pruned network does not run"):
-        actual = _outputs(small, inputs, dtype, {})
+        actual = outputs_by_layer(small, inputs, dtype, {})
     differences = {
-        layer: _largest_difference(outputs, actual.get(layer, []))
+        layer: largest_difference(outputs, actual.get(layer, []))
         for layer, outputs in expected.items()
     }
     worst = max(differences, key=lambda layer: differences[layer])
@@ -99,12 +103,12 @@ def _masked_original(
         _hide_inputs(modules[layer], lost.get((layer, "in"), ()))
     removed = {layer: channels for (layer, side), channels in lost.items() if side == "out"}
     with running_layers(original) as running, AbsentChannels(running) as absent:
-        outputs = _outputs(original, inputs, dtype, removed)
+        outputs = outputs_by_layer(original, inputs, dtype, removed)
     return outputs, tuple(absent.over_fewer)
 
 
 @torch.no_grad()
-def _outputs(
+def outputs_by_layer(
     module: nn.Module,
     inputs: tuple[Tensor, ...],
     dtype: torch.dtype,
@@ -159,7 +163,7 @@ def _kept(width: int, removed: Collection[int], device: torch.device) -> Tensor:
     return torch.tensor([i for i in range(width) if i not in removed], device=device)
 
 
-def _largest_difference(expected: list[Tensor], actual: list[Tensor]) -> float:
+def largest_difference(expected: list[Tensor], actual: list[Tensor]) -> float:
     """Largest relative difference over all calls of a layer."""
     if len(expected) != len(actual):
         return float("inf")

@@ -10,13 +10,13 @@ class here and a line in :func:`cost_model`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, lil_array
+from scipy.sparse import csr_array, lil_array, vstack
 from torch import nn
 
 from edgeprune.graph.layers import is_depthwise, tensor_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgeprune.artifacts import ChannelGroup, Member, TracedModel
+    from edgeprune.artifacts.written import WrittenSizes
     from edgeprune.costs import Costs
 
 Floats = NDArray[np.float64]
@@ -94,6 +95,15 @@ class LayerShares:
         """Shares of outputs and of inputs that stay in each layer, (…, L) each."""
         gone = self.full - widths
         return self._left(self.out_per_channel, gone), self._left(self.in_per_channel, gone)
+
+    def beside(self, others: lil_array) -> LayerShares:
+        """More rows, for what is no layer: the share of it that one channel stands for, (M, G)."""
+        no_inputs = csr_array(others.shape)
+        return replace(
+            self,
+            out_per_channel=csr_array(vstack([self.out_per_channel, others])),
+            in_per_channel=csr_array(vstack([self.in_per_channel, no_inputs])),
+        )
 
     @staticmethod
     def _left(per_channel: csr_array, gone: Floats) -> Floats:
@@ -167,6 +177,10 @@ def cost_model(traced: TracedModel, costs: Costs) -> CostModel:
     macs_by_layer = {layer.name: float(layer.macs) for layer in costs.layers}
     macs = np.array([macs_by_layer.get(name, 0.0) for name in layers])
     counts = [_parameters(module, modules, name) for name in layers]
+    if traced.written is not None:
+        shares = shares.beside(map_products(traced.written, groups))
+        macs = np.append(macs, [float(product.macs) for product in traced.written.products])
+        counts += [(0, 0)] * len(traced.written.products)
     weights, biases = np.array(counts, dtype=np.float64).reshape(-1, 2).T
     prices: dict[str, Price] = {
         "macs": MacsPrice(shares, macs, costs.macs - float(macs.sum())),
@@ -193,6 +207,19 @@ def _shares(
             sides[member.side][rows[member.layer], column] += indices / group.width / size
     full = np.array([group.width for group in groups], dtype=np.float64)
     return LayerShares(full, sides["out"].tocsr(), sides["in"].tocsr())
+
+
+def map_products(written: WrittenSizes, groups: Sequence[ChannelGroup]) -> lil_array:
+    """Which share of each product of feature maps one channel of each group stands for, (M, G)."""
+    shares = lil_array((len(written.products), len(groups)))
+    for column, group in enumerate(groups):
+        member = next(each for each in group.members if all(each.channels))
+        own = [index for indices in member.channels for index in indices]
+        sets = np.concatenate([each[own] for each in written.sides[member.layer, member.side]])
+        for row, product in enumerate(written.products):
+            inside = np.isin(product.sets, sets).sum()
+            shares[row, column] = inside / group.width / len(product.sets)
+    return shares
 
 
 def _channels(module: nn.Module, modules: Mapping[str, nn.Module], member: Member) -> int:

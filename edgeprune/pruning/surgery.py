@@ -19,9 +19,11 @@ from edgeprune.deep_stack import with_room
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.graph.light_copy import detach_from, light_copy
 from edgeprune.graph.liveness import tensors_read
+from edgeprune.program.network import RecordedNetwork
 from edgeprune.pruning.cutting import cut_layers
 from edgeprune.pruning.dry_run import on_meta, shape_failure
 from edgeprune.pruning.masking import compare_with_masked
+from edgeprune.pruning.resizing import resize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -59,7 +61,11 @@ def remove_channels(traced: TracedModel, plan: PruningPlan) -> nn.Module:
     """
     module = light_copy(traced.source.module)
     axes = {member.layer: member.axis for group in traced.groups for member in group.members}
-    cut_layers(module, traced.removed(plan), axes)
+    lost = traced.removed(plan)
+    cut_layers(module, lost, axes)
+    if traced.written is not None:
+        assert isinstance(module, RecordedNetwork)
+        resize(module, traced.written, lost)
     _drop_unused(module, _used(traced))
     detach_from(traced.source.module, module)
     return module.eval()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from edgeprune.tracing.couplings.disjoint_sets import Ints
     from edgeprune.tracing.sides import Side
 
+LOCKED = -1
+"""The kind of all sets that stay whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -45,7 +48,7 @@ class Part:
 
 
 def grouped(
-    sides: Sequence[Side], locks: Mapping[int, str], size: int
+    sides: Sequence[Side], locks: Mapping[int, str], kinds: Ints
 ) -> Iterator[tuple[ChannelGroup, Ints]]:
     """Form the groups.
 
@@ -53,14 +56,14 @@ def grouped(
         sides: Every side of every layer and every tensor along channels, in the network's order,
             with the set of each of its indices.
         locks: Why a set stays whole.
-        size: Number of labels, which bounds the names of sets.
+        kinds: A number for each set, (n,): sets with different ones are never of one group.
 
     Yields:
         Groups, and for each its sets.
     """
-    locked = np.zeros(size, dtype=bool)
-    locked[list(locks)] = True
-    components = _components(sides, locked)
+    kinds = kinds.copy()
+    kinds[list(locks)] = LOCKED
+    components = _components(sides, kinds)
     parts: dict[int, list[Part]] = defaultdict(list)
     for side in sides:
         known = components[side.sets]
@@ -74,16 +77,16 @@ def grouped(
             yield _group(root.within(sets), chosen, names), sets
 
 
-def _components(sides: Sequence[Side], locked: Ints) -> Ints:
+def _components(sides: Sequence[Side], kinds: Ints) -> Ints:
     """For each set the component it belongs to, named by a set; -1 where no layer makes it."""
     links = DisjointSets()
-    links.fresh(len(locked))
-    made = np.zeros(len(locked), dtype=bool)
+    links.fresh(len(kinds))
+    made = np.zeros(len(kinds), dtype=bool)
     for role in ("producer", "depthwise"):
         for side in sides:
             if side.role == role:
-                for is_locked in (False, True):
-                    sets = side.sets[locked[side.sets] == is_locked]
+                for kind in np.unique(kinds[side.sets]):
+                    sets = side.sets[kinds[side.sets] == kind]
                     if role == "depthwise":  # starts a group only where nothing else does
                         sets = sets[~made[sets]]
                     links.join(sets[:1], sets)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import ChannelGroup
     from edgeprune.tracing.couplings import Couplings
     from edgeprune.tracing.couplings.disjoint_sets import Ints
+    from edgeprune.tracing.couplings.labels import Tie
     from edgeprune.tracing.sides import Side
 
 
@@ -101,16 +102,30 @@ def group_lock(
     if group.width == 1:
         return "it has a single channel"
     if group.partitions == group.width:
-        why = next(
-            (
-                why
-                for first, why in couplings.labels.ties
-                if couplings.labels.sets_of(first) in sets
-            ),
-            "they meet each other",
-        )
-        return f"its channels only go all together: {why}"
+        tie = _tie(sets, couplings)
+        return f"its channels only go all together: {tie.why if tie else 'they meet each other'}"
     return None
+
+
+def held_by_code(group: ChannelGroup, sets: Ints, couplings: Couplings, *, is_met: bool) -> bool:
+    """Whether it may be a number in the network's code that leaves nothing to be removed.
+
+    Args:
+        group: A locked group.
+        sets: Its sets of channels.
+        couplings: Labels of the network.
+        is_met: Whether what locks it is something that it meets.
+    """
+    labels = couplings.labels
+    if is_met:
+        return any(np.isin(labels.sets_of(each), sets).any() for each in labels.of_fixed_count)
+    tie = _tie(sets, couplings) if group.partitions == group.width > 1 else None
+    return tie is not None and tie.by_code
+
+
+def _tie(sets: Ints, couplings: Couplings) -> Tie | None:
+    labels = couplings.labels
+    return next((tie for tie in labels.ties if labels.sets_of(tie.label) in sets), None)
 
 
 def _kept(sides: Sequence[Side], kept_layers: Mapping[str, str]) -> Iterator[tuple[Ints, str]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edgeprune.program.network import RecordedNetwork
 from edgeprune.tracing.couplings.labels import ChannelLabels
 from edgeprune.tracing.couplings.rewritten import lock_rewritten
 from edgeprune.tracing.couplings.rules import rule_of
@@ -52,7 +53,7 @@ def follow(record: OperatorTrace, module: nn.Module) -> Couplings:
         record: Operators of the network.
         module: The network.
     """
-    labels = ChannelLabels()
+    labels, resizable = ChannelLabels(), isinstance(module, RecordedNetwork)
     known: dict[TensorView, Tensor | None] = {}
     weights = {value: (name, False) for value, name in record.tensors.items()}
     inputs = torch.from_numpy(labels.source("the network's input", None, (1,)).labels)
@@ -66,7 +67,9 @@ def follow(record: OperatorTrace, module: nn.Module) -> Couplings:
         if _passes_weight(operation, record, weights):
             continue
         moving = record.activation_bytes
-        step = Step(operation, known, labels, record.tensors, weights, moving, used, module)
+        step = Step(
+            operation, known, labels, record.tensors, weights, moving, used, module, resizable
+        )
         known.update(zip(operation.writes, _written(step), strict=False))
     lock_rewritten(record, labels, known)
     labels.settle()

@@ -41,6 +41,15 @@ class LabelSource:
         return np.arange(self.start, self.start + int(np.prod(self.shape)), dtype=np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """What joined labels: one of them, what it was in words, and whether it is a number in code."""
+
+    label: Ints
+    why: str
+    by_code: bool
+
+
 class ChannelLabels(DisjointSets):
     """All labels of a network, and what was found out about them."""
 
@@ -48,7 +57,8 @@ class ChannelLabels(DisjointSets):
         super().__init__()
         self.sources: dict[tuple[str, Role | None], LabelSource] = {}
         self.locks: list[tuple[Ints, str]] = []
-        self.ties: list[tuple[Ints, str]] = []
+        self.ties: list[Tie] = []
+        self.of_fixed_count: list[Ints] = []
         self.divisions: list[Division] = []
         self._single: set[int] = set()
 
@@ -72,9 +82,15 @@ class ChannelLabels(DisjointSets):
         if len(owned):
             self.locks.append((owned, why))
 
-    def tie(self, labels: Ints, why: str) -> None:
-        """Remember what joined ``labels``, in case no part of a layer is left to be removed."""
-        self.ties.append((labels.ravel()[:1], why))
+    def tie(self, labels: Ints, why: str, *, by_code: bool = False) -> None:
+        """Remember what joined ``labels``, in case no part of a layer is left to be removed.
+
+        Args:
+            labels: What was joined.
+            why: What joined it, in words.
+            by_code: Whether it is a number in the network's code.
+        """
+        self.ties.append(Tie(labels.ravel()[:1], why, by_code))
 
     def settle(self) -> None:
         """Make all that views divided shrink along one dimension, until nothing changes."""

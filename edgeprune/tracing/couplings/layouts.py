@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from edgeprune.graph.rerun import rerun
 from edgeprune.tracing.couplings.disjoint_sets import NOTHING
 from edgeprune.tracing.couplings.step import (
+    along,
     axes_of,
     compact,
     flat,
@@ -53,8 +55,7 @@ def concatenated(step: Step) -> Tensor | None:
         return None
     if any(varies(part, axis) for part in parts):
         parts = [
-            _fixed(step, "it meets channels that no layer makes", part.shape) if _is_bare(part)
-            else part
+            _of_fixed_count(step, part.shape) if _is_bare(part) else part
             for part in parts
         ]  # fmt: skip
     if any(set(axes_of(part)) - {axis} for part in parts):
@@ -126,15 +127,34 @@ def _with_fixed(step: Step, labels: Tensor, axis: int, before: int, after: int) 
     """Labels with channels at both ends that are not the network's to remove."""
     shape = list(labels.shape)
     shape[axis] = 1
-    fixed = _fixed(step, "it meets channels that are padded", shape)
+    fixed = None if step.resizable else _fixed(step, "it meets channels that are padded", shape)
     ends = []
     for count in (before, after):
         shape[axis] = max(0, count)
-        ends.append(fixed.expand(shape))
+        ends.append(constants(step, axis, shape) if fixed is None else fixed.expand(shape))
     inner = labels.narrow(
         axis, max(0, -before), labels.shape[axis] + min(0, before) + min(0, after)
     )
     return _side_by_side([ends[0], inner, ends[1]], axis)
+
+
+def _of_fixed_count(step: Step, shape: Sequence[int]) -> Tensor:
+    """Labels of channels that no layer makes, as many as the network's code says."""
+    fixed = _fixed(step, "it meets channels that no layer makes", shape)
+    step.labels.of_fixed_count.append(flat(fixed))
+    return fixed
+
+
+def constants(step: Step, axis: int, shape: Sequence[int]) -> Tensor:
+    """Labels of channels that are constants, in a network where their number can be changed.
+
+    Args:
+        step: The operator that makes them.
+        axis: The dimension of channels.
+        shape: Shape of the tensor.
+    """
+    start = step.labels.fresh(shape[axis])
+    return along(np.arange(start, start + shape[axis]), axis, tuple(shape))
 
 
 def _fixed(step: Step, why: str, shape: Sequence[int]) -> Tensor:

@@ -2,7 +2,8 @@
 
 The sizes that code divides by are either computed from the number of channels or written out;
 which of the two it is shows when the network that was cut is run. Where the same places go from
-each of several parts of equal size, both the parts and what is left of them keep their order.
+each of several parts of equal size, both the parts and what is left of them keep their order. In a
+recorded network all sizes are written out and can be changed: there parts need not stay alike.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edgeprune.tracing.couplings.layouts import moved
 from edgeprune.tracing.couplings.step import (
     alike_in_parts,
     along,
+    axes_of,
     by_channel,
     compact,
     settled,
@@ -80,7 +82,11 @@ def split(step: Step) -> tuple[Tensor | None, ...]:
 
 def picked(step: Step) -> tuple[Tensor | None, ...]:
     """One index along a dimension, or all one by one: no index may go without the others."""
-    return _taken(step, 1, lambda _: (1, "an index"))
+    chosen = _taken(step, 1, lambda _: (1, "an index"))
+    if _is_counted(step):
+        single = [each for each in chosen if each is not None and not axes_of(each)]
+        step.lock("it is picked by its index", *single)
+    return chosen
 
 
 def channel_shuffled(step: Step) -> Tensor | None:
@@ -188,12 +194,24 @@ def _taken(
     labels = step.read()
     if labels is None:
         return ()
-    axis = int(step.argument(position) or 0) % labels.dim()
-    if varies(labels, axis):
+    axis = _axis(step, position)
+    if varies(labels, axis) and not _is_counted(step):
         part, what = part_of(axis)
         ordered = compact(labels).movedim(axis, 0).numpy()
-        alike_in_parts(step, ordered, part, f"{what} of its channels in {step.place}")
+        why = f"{what} of its channels in {step.place}"
+        by_code = part == 1 and axes_of(labels) == [axis]
+        alike_in_parts(step, ordered, part, why, by_code=by_code)
     return moved(step)
+
+
+def _axis(step: Step, position: int) -> int:
+    """The dimension that an argument names."""
+    return int(step.argument(position) or 0) % len(step.operation.reads[0].shape)
+
+
+def _is_counted(step: Step) -> bool:
+    """Whether the numbers that say where parts begin can be counted anew."""
+    return step.resizable and not (step.operation.name == "slice" and step.argument(4) != 1)
 
 
 def _factors(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

@@ -9,6 +9,8 @@ from edgeprune.tracing.couplings import elementwise, layers, layouts, norms, par
 from edgeprune.tracing.couplings.reductions import reduction, spatial, statistic
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edgeprune.artifacts.recorded import Operation
     from edgeprune.tracing.couplings.step import Rule, Step
 
@@ -28,6 +30,13 @@ def made_anew(step: Step) -> None:
     """Tensors filled with numbers of their own."""
 
 
+def filled(step: Step) -> Tensor | None:
+    """One number everywhere: channels, along the second dimension, if their count can change."""
+    if not step.resizable or len(step.shape) < 2:
+        return None
+    return layouts.constants(step, 1, step.shape)
+
+
 POOLING = (
     *("max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool2d", "avg_pool3d"),
     *("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
@@ -40,9 +49,11 @@ POOLING = (
 )
 """Operators on the map of each channel."""
 
+FILLED = ("zeros", "ones", "full", "new_zeros", "new_ones", "new_full")
+"""Operators whose result is one number everywhere."""
+
 NEW = (
-    *("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "scalar_tensor", "rand"),
-    *("empty_like", "new_zeros", "new_ones", "new_full"),
+    *("empty", "arange", "linspace", "eye", "scalar_tensor", "rand", "empty_like"),
     *("new_empty", "empty_strided", "new_empty_strided", "randn", "randint", "rand_like"),
     *("randn_like", "_local_scalar_dense", "is_nonzero", "equal", "lift_fresh_copy"),
     *("fill", "zero"),
@@ -66,6 +77,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys((*BATCH_NORMS, "_native_batch_norm_legit"), norms.batch_norm),
     **dict.fromkeys(POOLING, spatial),
     **dict.fromkeys(NEW, made_anew),
+    **dict.fromkeys(FILLED, filled),
     **dict.fromkeys(RESHAPES, parts.reshaped),
     **dict.fromkeys(
         ("clone", "_to_copy", "native_dropout", "contiguous", *AS_WIDE), elementwise.identity

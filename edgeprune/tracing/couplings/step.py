@@ -43,6 +43,7 @@ class Step:
         moving: Values that depend on the network's input.
         used: Values that some operator reads, or the network returns.
         module: The network.
+        resizable: Whether numbers in the network that count channels can be changed.
     """
 
     operation: Operation
@@ -53,6 +54,7 @@ class Step:
     moving: Collection[Value]
     used: Collection[Value]
     module: nn.Module
+    resizable: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -196,7 +198,7 @@ def nothing(shape: tuple[int, ...]) -> Tensor:
     return torch.full((1,) * len(shape), NOTHING).expand(shape)
 
 
-def alike_in_parts(step: Step, labels: Ints, part: int, why: str) -> None:
+def alike_in_parts(step: Step, labels: Ints, part: int, why: str, *, by_code: bool = False) -> None:
     """Join what has the same place in each of several parts of equal size.
 
     Args:
@@ -204,13 +206,14 @@ def alike_in_parts(step: Step, labels: Ints, part: int, why: str) -> None:
         labels: Labels by index along the dimension that it divides, (C, …).
         part: Indices in each part.
         why: What divides, in words.
+        by_code: Whether that is a number in the network's code.
 
     Raises:
         ValueError: If the parts do not fill the dimension.
     """
     places = labels.reshape(-1, part, *labels.shape[1:])
     step.labels.join(places[:1], places)
-    step.labels.tie(places, why)
+    step.labels.tie(places, why, by_code=by_code)
 
 
 def by_channel(step: Step, labels: Tensor, axis: int = 1) -> Ints:
