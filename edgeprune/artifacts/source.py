@@ -27,6 +27,7 @@ class InputSpec:
         std: Per-channel standard deviation, same units.
         dtypes: NumPy's name of the type of each input; empty: all are float32.
         metadata: Texts that the network's library reads from an exported file, by name.
+        names: Name of each input in the exported file; empty: they are numbered.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -34,6 +35,7 @@ class InputSpec:
     std: tuple[float, ...] = IMAGENET_STD
     dtypes: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def typed_shapes(self) -> tuple[tuple[tuple[int, ...], str], ...]:
@@ -42,10 +44,13 @@ class InputSpec:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Each input as one types it: "1x3x224x224", "1x16:int64"."""
+        """Each input as one types it: "1x3x224x224", "1x16:int64", "pixel_values:1x3x224x224"."""
+        names = self.names or ("",) * len(self.shapes)
         return tuple(
-            units.dimensions(shape) + ("" if dtype == FLOAT else f":{dtype}")
-            for shape, dtype in self.typed_shapes
+            (f"{name}:" if name else "")
+            + units.dimensions(shape)
+            + ("" if dtype == FLOAT else f":{dtype}")
+            for name, (shape, dtype) in zip(names, self.typed_shapes, strict=True)
         )
 
 

@@ -36,6 +36,7 @@ NETWORK_CLASSES = (
     "torch.nn.parallel.data_parallel",
     "torchvision.models",
     "torchvision.ops",
+    "edgeprune.loading.calling_forms",
     "edgeprune.loading.ultralytics_checkpoint",
     "edgeprune.program.network",
 )

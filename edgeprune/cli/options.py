@@ -53,7 +53,8 @@ model_argument = click.argument("model", type=click.Path(path_type=Path), metava
 
 GRANTING = (
     click.option("--arch", metavar="FACTORY",
-                 help="For weights alone: torchvision:NAME, pkg.mod:factory or file.py:factory."),
+                 help="For weights alone: torchvision:, timm: or smp:NAME, file.py:factory."),
+    click.option("--forward", metavar="pkg.mod:fn", help="What runs it: fn(network, *inputs)."),
     click.option("--arch-arg", multiple=True, metavar="KEY=VALUE", help="Argument of the factory."),
     click.option("--allow", multiple=True, metavar="pkg.mod",
                  help="Module or file.py whose classes the model file may use."),
@@ -62,8 +63,8 @@ GRANTING = (
 """What lets code of somebody run: never taken from a file."""
 
 LOADING = (
-    click.option("--input", "input_", multiple=True, metavar="1x3x224x224[:uint8]",
-                 help="Input shape, type if not float32; repeat for more. [default: inferred]"),
+    click.option("--input", "input_", multiple=True, metavar="[NAME:]1x3x224x224[:uint8]",
+                 help="Input: its name if it goes by that, shape, type. [default: inferred]"),
     *GRANTING,
     click.option("--mean", metavar="0.485,...", help="Mean of the input's channels."),
     click.option("--std", metavar="0.229,...", help="Standard deviation of the input's channels."),
@@ -152,9 +153,9 @@ def flags(*groups: Any) -> Callable[[Command], Command]:
 
 def source(given: Flags) -> SourceModel:
     """Load the model that the flags name."""
-    from edgeprune.loading import LoadOptions, load, parse_arch_arg, parse_input
+    from edgeprune.loading import LoadOptions, load, parse_arch_arg, parse_inputs
 
-    inputs = [parse_input(text) for text in given["input_"]]
+    typed = parse_inputs(given["input_"])
     options = LoadOptions(
         arch=given["arch"],
         arch_args=dict(map(parse_arch_arg, given["arch_arg"])),
@@ -162,15 +163,16 @@ def source(given: Flags) -> SourceModel:
         raw_head=given["raw_head"],
         allow=tuple(given["allow"]),
         trust=given["trust"],
-        input_shapes=tuple(shape for shape, _ in inputs),
-        input_dtypes=tuple(dtype for _, dtype in inputs),
-        mean=numbers("mean", given["mean"]),
-        std=numbers("std", given["std"]),
+        input_shapes=typed.shapes,
+        input_dtypes=typed.dtypes,
+        input_names=typed.names,
+        forward=given["forward"],
+        **{key: numbers(key, given[key]) for key in ("mean", "std")},
     )
     loaded = load(given["model"], options)
     for note in loaded.notes:
         say(note)
-    if not inputs:
+    if not typed.shapes:
         say(f"input: {', '.join(loaded.input.texts)} (pass --input to change)")
     if given.get("eval_") or given.get("images"):
         say(f"images are normalised with mean {loaded.input.mean} and std {loaded.input.std}")
@@ -289,10 +291,9 @@ def bench_settings(given: Flags) -> BenchSettings | None:
         fraction("within", given["within"]),
         given["arena"] == "on",
     )
-    if not given["bench"]:
-        return None
-    on_runtimes.require(settings.runtime, settings.device)
-    return settings
+    if given["bench"]:
+        on_runtimes.require(settings.runtime, settings.device)
+    return settings if given["bench"] else None
 
 
 def _many(group: Any) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 RECIPE = "recipe.yaml"
 RECIPE_LIMIT = 1 << 20
 RUNS = Path("runs")
-GRANTS = ("trust", "allow", "arch", "arch_arg")
+GRANTS = ("trust", "allow", "arch", "arch_arg", "forward")
 """What lets code of somebody run; a recipe is data, and cannot."""
 
 NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan", "resume")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -33,8 +33,10 @@ def without_logging() -> Iterator[None]:
         logging.disable(silenced_below)
 
 
-def input_names(count: int) -> list[str]:
-    """Names of inputs: ``input``, or ``input_0``, ``input_1``, … when there are several."""
+def input_names(count: int, own: Sequence[str] = ()) -> list[str]:
+    """Names of inputs: their own, ``input``, or ``input_0``, ``input_1``, … for several."""
+    if own:
+        return list(own)
     return ["input"] if count == 1 else [f"input_{position}" for position in range(count)]
 
 

@@ -7,6 +7,7 @@ level.
 from __future__ import annotations
 
 import ctypes
+import inspect
 import io
 import logging
 import os
@@ -19,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.errors import ModelUnsupported
-from edgeprune.export.calling import Flat, input_names, named_outputs, without_logging
+from edgeprune.export.calling import Flat, named_outputs, without_logging
 from edgeprune.layer_names import require_plain
 from edgeprune.program.network import RecordedNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class _Job:
 
 def write(
     module: nn.Module,
-    inputs: Sequence[Tensor],
+    inputs: Mapping[str, Tensor],
     path: Path,
     *,
     opset: int | None,
@@ -70,13 +71,14 @@ def write(
 
     Args:
         module: The network.
-        inputs: Example inputs on the network's device; batch 2 if the batch is to be dynamic.
+        inputs: Example inputs on the network's device, by their names in the file; batch 2 if the
+            batch is to be dynamic.
         path: The file.
         opset: Opset of the default operator domain; None: the exporter's own choice.
         dynamic_batch: Leave the first dimension of the inputs open.
 
     Returns:
-        Notes about fallbacks; empty if the newer exporter succeeded.
+        Notes about fallbacks.
 
     Raises:
         ModelRefused: If a name in the network could become code.
@@ -88,7 +90,7 @@ def write(
         raise ModelUnsupported(
             f"weights of {size / 1e9:.1f} GB do not fit into one ONNX file, which holds 2 GB"
         )
-    job = _prepare(module, tuple(inputs), opset, dynamic_batch=dynamic_batch)
+    job = _prepare(module, inputs, opset, dynamic_batch=dynamic_batch)
     if opset is not None and opset < NEWER_FROM_OPSET:
         try:
             _attempt(_write_older, job, path)
@@ -109,9 +111,9 @@ def write(
 
 
 def _prepare(
-    module: nn.Module, inputs: tuple[Tensor, ...], opset: int | None, *, dynamic_batch: bool
+    module: nn.Module, named: Mapping[str, Tensor], opset: int | None, *, dynamic_batch: bool
 ) -> _Job:
-    names = input_names(len(inputs))
+    names, inputs = list(named), tuple(named.values())
     try:
         with torch.no_grad(), _quiet():
             result = module(*inputs)
@@ -144,7 +146,9 @@ def _attempt(exporter: Any, job: _Job, path: Path) -> None:
 def _write_newer(job: _Job, path: Path) -> None:
     batch = torch.export.Dim("batch")
     each = tuple({0: batch} for _ in job.inputs)
-    shapes = (each,) if isinstance(job.module, Flat) else each  # Flat takes *inputs: one argument
+    taken = inspect.signature(job.module.forward).parameters.values()
+    any_number = any(each.kind is each.VAR_POSITIONAL for each in taken)  # *inputs: one argument
+    shapes = (each,) if any_number else each
     torch.onnx.export(
         job.module,
         job.inputs,

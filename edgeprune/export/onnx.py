@@ -14,7 +14,7 @@ from torch import nn
 from edgeprune.artifacts import ExportedModel, InputSpec, Parity, Progress, no_progress
 from edgeprune.deep_stack import with_room
 from edgeprune.errors import UsageError, VerificationFailed
-from edgeprune.export.calling import in_eval_mode
+from edgeprune.export.calling import in_eval_mode, input_names
 from edgeprune.export.explicit_pads import write_pads
 from edgeprune.export.exporters import write
 from edgeprune.export.parity import TOLERANCE, check, in_onnxruntime
@@ -131,8 +131,9 @@ class OnnxTarget:
         batch = 2 if self.dynamic_batch else 1  # an example batch of 1 would be taken as fixed
         like = next(module.parameters(), torch.empty(0))
         inputs = [tensor.to(like.device) for tensor in random_inputs(input, batch=batch)]
+        named = dict(zip(input_names(len(inputs), input.names), inputs, strict=True))
         with in_eval_mode(module):
-            notes = write(module, inputs, plain, opset=self.opset, dynamic_batch=self.dynamic_batch)
+            notes = write(module, named, plain, opset=self.opset, dynamic_batch=self.dynamic_batch)
         if not self.simplify:
             return [plain], notes
         report(0.4, "simplifying")

@@ -72,7 +72,8 @@ def check(  # noqa: PLR0913
     started = time.monotonic()
     with in_eval_mode(reference), torch.no_grad():
         for inputs in _inputs(input, seed, (1, 3) if dynamic_batch else (1,)):
-            _compare(run, reference, inputs, comparison)
+            names = input_names(len(inputs), input.names)
+            _compare(run, reference, dict(zip(names, inputs, strict=True)), comparison)
             late = time.monotonic() - started > seconds
             if comparison.n >= n or (late and comparison.n >= AT_LEAST):
                 break
@@ -101,17 +102,16 @@ def _inputs(spec: InputSpec, seed: int, batches: tuple[int, ...]) -> Iterator[tu
 
 
 def _compare(
-    run: Run, module: nn.Module, inputs: tuple[Tensor, ...], so_far: NetworkComparison
+    run: Run, module: nn.Module, inputs: dict[str, Tensor], so_far: NetworkComparison
 ) -> None:
-    names = input_names(len(inputs))
-    feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-    wanted = named_outputs(module(*(tensor.clone() for tensor in inputs)), tuple(names))
+    feed = {name: tensor.numpy() for name, tensor in inputs.items()}
+    wanted = named_outputs(module(*(tensor.clone() for tensor in inputs.values())), tuple(inputs))
     try:
         got = run(list(wanted), feed)
     except Exception as cause:  # runtimes' exceptions share no base
         raise VerificationFailed(f"the exported file cannot be run: {cause}") from cause
     references = {name: tensor.numpy() for name, tensor in wanted.items()}
-    so_far.add(references, got, batch=inputs[0].shape[0])
+    so_far.add(references, got, batch=next(iter(inputs.values())).shape[0])
 
 
 def _verdict(comparison: NetworkComparison, tolerance: float) -> Parity:

@@ -1,5 +1,6 @@
 """A model file, or a network in memory → SourceModel, without running code from the file.
 
+load_options.py        how to read a model file
 recognise.py           what kind of file it is, by content
 pickles.py             .pt and .pth: only allowed classes, no call; refused_names.py says why not
 checkpoint_kinds.py    what a library keeps beside its weights, an adapter a library
@@ -7,9 +8,11 @@ checkpoint_entries.py  which entry of a checkpoint is the network: averaged weig
 state_dicts.py         weights alone, fitted into a network by name (state_dict_names.py);
                        extra_tensors.py: what it has no place for, and can be left
 factories.py           the network for them: --arch
+calling_forms.py       a forward that takes more than tensors in a row: --forward, names, lists
 run_directory.py       what edgeprune itself wrote
 preparation.py         wrappers off, re-parametrizations baked in, float32, eval mode; the digest
 quantized_layers.py    networks that are quantized, or prepared for it, refused
+given_inputs.py        what the user says of them
 input_shape.py         shapes and types of the network's inputs
 input_normalisation.py how images are normalised, told by the first BatchNorm
 memory_limit.py        what a first forward pass may take
@@ -18,7 +21,7 @@ memory_limit.py        what a first forward pass may take
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,18 +35,18 @@ from edgeprune.deep_stack import with_room
 from edgeprune.errors import ModelUnsupported, UsageError, failing_as
 from edgeprune.graph.declared_widths import require_declared_widths
 from edgeprune.layer_names import require_plain
+from edgeprune.loading.calling_forms import forms
 from edgeprune.loading.checkpoint_entries import chosen_entry
 from edgeprune.loading.checkpoint_kinds import adapted
 from edgeprune.loading.factories import build, parse_arch_arg
-from edgeprune.loading.input_normalisation import with_normalisation
-from edgeprune.loading.input_shape import (
-    configuration,
-    example_dtypes,
-    example_shapes,
-    input_spec,
-    parse_input,
+from edgeprune.loading.given_inputs import (
+    example_inputs,
+    parse_inputs,
     parse_shape,
 )
+from edgeprune.loading.input_normalisation import with_normalisation
+from edgeprune.loading.input_shape import configuration, input_spec
+from edgeprune.loading.load_options import LoadOptions
 from edgeprune.loading.memory_limit import memory_limit
 from edgeprune.loading.pickles import unpickle
 from edgeprune.loading.preparation import copied, digest, prepared, unwrapped
@@ -53,7 +56,9 @@ from edgeprune.loading.state_dicts import fill, tensors_of
 from edgeprune.printable import printable
 
 if TYPE_CHECKING:
-    from edgeprune.loading.input_shape import Example
+    from collections.abc import Callable
+
+    from edgeprune.loading.given_inputs import Example
     from edgeprune.loading.recognise import Kind
 
 LEAST_MEMORY = 1 << 30
@@ -67,46 +72,14 @@ IMAGE_SIZE = "imgsz"
 
 __all__ = [
     "LoadOptions",
-    "example_shapes",
+    "example_inputs",
     "load",
     "load_run",
     "parse_arch_arg",
-    "parse_input",
+    "parse_inputs",
     "parse_shape",
     "wrap",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How to read a model file.
-
-    Attributes:
-        arch: Factory of the network for a file of weights alone: ``torchvision:NAME``,
-            ``pkg.mod:factory`` or ``path/to/file.py:factory``.
-        arch_args: Keyword arguments of the factory.
-        entry: Entry of a checkpoint, or prefix of its names, that holds the network; None:
-            averaged weights, else the usual one.
-        allow: Modules, or Python files, whose classes the file may name.
-        raw_head: Give what a detector's last layers say, before it is decoded.
-        trust: Unpickle any class that the file names; its code runs.
-        input_shapes: One shape for each positional input; empty: inferred.
-        input_dtypes: NumPy's name of the type of each; empty: all are float32.
-        mean: Per-channel mean of the images; None: the network's own, else what its first
-            BatchNorm tells (:mod:`edgeprune.loading.input_normalisation`), else ImageNet's.
-        std: Per-channel standard deviation of the images; None: as for ``mean``.
-    """
-
-    arch: str | None = None
-    arch_args: Mapping[str, object] = field(default_factory=dict)
-    entry: str | None = None
-    allow: tuple[str, ...] = ()
-    raw_head: bool = False
-    trust: bool = False
-    input_shapes: tuple[tuple[int, ...], ...] = ()
-    input_dtypes: tuple[str, ...] = ()
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
 
 
 def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
@@ -141,7 +114,7 @@ def _load(path: Path, kind: Kind, options: LoadOptions) -> SourceModel:
         loaded, name = _loaded(path, kind, options), path.stem
         network, notes = _network(loaded, path, options)
         require_plain(network, f"'{path}'")
-        ready = adapted(prepared(network), loaded, options.input_shapes, raw_head=options.raw_head)
+        ready = adapted(prepared(network), loaded, options.given.shapes, raw_head=options.raw_head)
         network, stored = ready.network, ready.input
     checked = _checked(network, options, stored, name)
     return replace(checked, notes=(*notes, *checked.notes))
@@ -149,32 +122,44 @@ def _load(path: Path, kind: Kind, options: LoadOptions) -> SourceModel:
 
 @with_room
 def _checked(network: nn.Module, options: LoadOptions, stored: InputSpec, name: str) -> SourceModel:
-    """The network with its inputs, on which it ran."""
-    given = InputSpec(
-        options.input_shapes, options.mean or (), options.std or (), options.input_dtypes
-    )
-    with memory_limit(_enough(network, given.shapes or stored.shapes)):
-        spec, notes = _spec(network, given, stored)
+    """The network with its inputs, on which it ran, in the form that it ran in."""
+    known = options.given
+    with memory_limit(_enough(network, known.shapes or stored.shapes)):
+        network, spec, notes = _in_form(network, known, stored, options.function)
     return _source(network, spec, name, notes)
 
 
-def _spec(
-    network: nn.Module, given: InputSpec, known: InputSpec
-) -> tuple[InputSpec, tuple[str, ...]]:
-    """The inputs of a network, tried: what the user gave counts before what is known of them.
+def _in_form(
+    network: nn.Module,
+    given: InputSpec,
+    known: InputSpec,
+    function: Callable[..., object] | None,
+) -> tuple[nn.Module, InputSpec, tuple[str, ...]]:
+    """The network as it is to be called, its inputs, tried, and notes on their normalisation.
 
-    And what the user should know of their normalisation.
+    Args:
+        network: The network.
+        given: What the user said of its inputs, which counts before what is known of them.
+        known: What its file or its library says.
+        function: What runs it; None: its own forward.
+
+    Raises:
+        UsageError: No form fits; says why the likeliest does not.
     """
     taken = given if given.shapes else known
-    mean, std = given.mean or known.mean or None, given.std or known.std or None
-    spec = input_spec(network, taken.shapes, mean, std, dtypes=taken.dtypes)
-    spec, notes = with_normalisation(
-        network,
-        spec,
-        given=bool(given.mean or given.std),
-        known=bool(known.mean or known.std or configuration(network).get("mean")),
-    )
-    return replace(spec, metadata=_resized(known.metadata, spec)), notes
+    taken = replace(taken, mean=given.mean or known.mean, std=given.std or known.std)
+    refusals = []
+    for form in forms(network, given, function):
+        try:
+            spec = input_spec(form, replace(taken, metadata=()))
+        except UsageError as error:  # noqa: PERF203 - two forms at most
+            refusals.append(error)
+        else:
+            told = bool(known.mean or known.std or configuration(network).get("mean"))
+            own = bool(given.mean or given.std)
+            spec, notes = with_normalisation(form, spec, given=own, known=told)
+            return form, replace(spec, metadata=_resized(known.metadata, spec)), notes
+    raise refusals[0]
 
 
 def _enough(network: nn.Module, shapes: tuple[tuple[int, ...], ...]) -> int:
@@ -185,7 +170,7 @@ def _enough(network: nn.Module, shapes: tuple[tuple[int, ...], ...]) -> int:
 
 
 @with_room
-def wrap(
+def wrap(  # noqa: PLR0913 - keywords
     module: nn.Module,
     example_input: Example = None,
     *,
@@ -193,18 +178,20 @@ def wrap(
     std: tuple[float, ...] | None = None,
     name: str | None = None,
     raw_head: bool = False,
+    forward: Callable[..., object] | None = None,
 ) -> SourceModel:
     """Take a network in memory.
 
     Args:
         module: Any network; copied, never changed. The copy stays on its device.
-        example_input: A tensor, a shape, or a sequence of either for several inputs; the batch
-            of a tensor is taken to be 1. None: inferred.
+        example_input: A tensor, a shape, or a sequence of either for several inputs; a dictionary
+            for inputs that have names. The batch of a tensor is taken to be 1. None: inferred.
         mean: Per-channel mean of the images; None: the network's own, else what its first
             BatchNorm tells (:mod:`edgeprune.loading.input_normalisation`), else ImageNet's.
         std: Per-channel standard deviation of the images; None: as for ``mean``.
         name: Short name for files and reports; None: the name of the class.
         raw_head: Give what a detector's last layers say, before it is decoded.
+        forward: What runs the network, called with it and its inputs; None: its own forward.
 
     Returns:
         The network in eval mode, float32, checked with a forward pass.
@@ -218,12 +205,11 @@ def wrap(
         raise UsageError(_no_network(module))
     inner = unwrapped(module)
     require_plain(inner, type(inner).__name__)
-    shapes, dtypes = example_shapes(example_input), example_dtypes(example_input)
+    given = replace(example_inputs(example_input), mean=mean or (), std=std or ())
     with failing_as(ModelUnsupported, f"{type(inner).__name__} cannot be made ready"):
-        ready = adapted(prepared(copied(inner)), None, shapes, raw_head=raw_head)
-    given = InputSpec(shapes, mean or (), std or (), dtypes)
-    spec, notes = _spec(ready.network, given, ready.input)
-    return _source(ready.network, spec, name or type(ready.network).__name__, notes)
+        ready = adapted(prepared(copied(inner)), None, given.shapes, raw_head=raw_head)
+    network, spec, notes = _in_form(ready.network, given, ready.input, forward)
+    return _source(network, spec, name or type(ready.network).__name__, notes)
 
 
 def _no_network(given: object) -> str:

@@ -9,10 +9,10 @@ the result.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,112 +20,27 @@ from edgeprune import units
 from edgeprune.artifacts import FLOAT, IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from edgeprune.deep_stack import with_room
 from edgeprune.errors import EdgepruneError, UsageError, failing_as, first_line
+from edgeprune.loading.given_inputs import Shape, check_batch, example_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Shape: TypeAlias = tuple[int, ...]
-Example: TypeAlias = (
-    "Tensor | Sequence[Tensor] | Sequence[int] | Sequence[Sequence[int]] | str | None"
-)
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 512)
 LENGTHS = (4, 8, 16, 32, 64, 100, 128, 187, 200, 250, 256, 500, 512, 1000, 1024, 2048, 4096, 16000)
 GRAY_MEAN, GRAY_STD = 0.449, 0.226  # ImageNet's, averaged over its channels
 TORCHVISION_SIZES = {"torchvision.models.inception": 299}  # all others: 224
-DTYPES = ("float32", "float64", "float16", "uint8", "int8", "int16", "int32", "int64", "bool")
 AXES = {nn.Conv1d: "L", nn.Conv2d: "HxW", nn.Conv3d: "DxHxW"}
 
 
-SHOWN = 60
-"""So many characters of a flag are repeated."""
-
-
-def parse_shape(text: str) -> Shape:
-    """Parse a shape such as ``1x3x224x224`` or ``1,3,224,224``.
-
-    Raises:
-        UsageError: The text is no shape, or the batch is not 1.
-    """
-    if not re.fullmatch(r"\s*\d{1,9}(\s*[x×,]\s*\d{1,9})+\s*", text, re.IGNORECASE):
-        shown = text if len(text) < SHOWN else f"{text[:SHOWN]}…"
-        raise UsageError(f"--input {shown}: it must be a shape such as 1x3x224x224")
-    shape = tuple(int(number) for number in re.findall(r"\d+", text))
-    _check_batch(shape)
-    return shape
-
-
-def parse_input(text: str) -> tuple[Shape, str]:
-    """Parse a shape with its type, such as ``1x16:int64``; without one it is float32.
-
-    Raises:
-        UsageError: The text is no shape, or there is no such type.
-    """
-    shape, colon, dtype = text.rpartition(":")
-    if not colon:
-        return parse_shape(text), FLOAT
-    if dtype not in DTYPES:
-        shown = text if len(text) < SHOWN else f"{text[:SHOWN]}…"
-        raise UsageError(f"--input {shown}: after the colon comes a type: {', '.join(DTYPES)}")
-    return parse_shape(shape), dtype
-
-
-def example_dtypes(example: Example) -> tuple[str, ...]:
-    """The types of an example input; of shapes alone, none."""
-    found = _described(example)
-    return tuple(dtype or FLOAT for _, dtype in found) if any(d for _, d in found) else ()
-
-
-def example_shapes(example: Example) -> tuple[Shape, ...]:
-    """The shapes of an example input; batch 1 for a tensor of any batch.
-
-    Raises:
-        UsageError: It is neither a tensor nor a shape, nor several of them.
-    """
-    return tuple(shape for shape, _ in _described(example))
-
-
-def _described(example: object) -> tuple[tuple[Shape, str | None], ...]:
-    """Shape and type of each example; a shape alone has no type."""
-    if example is None:
-        return ()
-    if isinstance(example, str):
-        return (parse_input(example),)
-    if isinstance(example, np.ndarray):
-        example = torch.from_numpy(example)
-    if isinstance(example, Tensor):
-        kind = FLOAT if example.is_floating_point() else str(example.dtype)
-        return (((1, *map(int, example.shape[1:])), kind.removeprefix("torch.")),)
-    if isinstance(example, Sequence) and example:
-        if all(isinstance(item, int) for item in example):
-            return ((tuple(map(int, example)), None),)
-        if not any(isinstance(item, int) for item in example):
-            return tuple(pair for item in example for pair in _described(item))
-    shown = type(example).__name__ if len(repr(example)) > SHOWN else repr(example)
-    raise UsageError(
-        f"--input {shown}: expected a tensor, or a shape with the batch first such as "
-        "1x3x224x224; several in a list"
-    )
-
-
 @with_room
-def input_spec(
-    network: nn.Module,
-    shapes: tuple[Shape, ...] = (),
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-    *,
-    dtypes: tuple[str, ...] = (),
-) -> InputSpec:
+def input_spec(network: nn.Module, given: InputSpec) -> InputSpec:
     """Find the inputs of a network, and check them with a forward pass.
 
     Args:
         network: Network in eval mode.
-        shapes: Shapes that the user gave, batch first; empty: inferred.
-        mean: Per-channel mean that the user gave; None: the network's own, else ImageNet's.
-        std: Per-channel standard deviation that the user gave; None: the network's own, else
-            ImageNet's.
-        dtypes: NumPy's name of the type of each input; empty: all are float32.
+        given: What is known: shapes with batch 1, their types, mean and standard deviation. What
+            is empty is inferred: shapes from the network, mean and standard deviation from it or
+            as ImageNet's.
 
     Returns:
         Shapes, mean and standard deviation of the inputs.
@@ -133,29 +48,27 @@ def input_spec(
     Raises:
         UsageError: The shape is needed, or the network does not take it.
     """
-    for shape in shapes:
-        _check_batch(shape)
-    inferred = not shapes
-    shapes = tuple(shapes) or _own_shapes(network) or _only_usual_size(network)
-    taken = InputSpec(shapes, dtypes=dtypes if set(dtypes) - {FLOAT} else ())
+    for shape in given.shapes:
+        check_batch(shape)
+    inferred = not given.shapes
+    shapes = given.shapes or _own_shapes(network) or _only_usual_size(network)
+    dtypes = given.dtypes if set(given.dtypes) - {FLOAT} else ()
+    taken = replace(given, shapes=shapes, dtypes=dtypes)
     if error := _failure(network, taken, inferred=inferred):
         asked = " and ".join(taken.texts)
-        hint = "" if taken.dtypes else _other_types(network, shapes)
+        hint = "" if taken.dtypes else _other_types(network, taken)
         raise UsageError(f"the network does not take an input of {asked}: {error}{hint}")
     channels = shapes[0][1] if len(shapes[0]) > 2 else 1
     own = configuration(network)
-    return InputSpec(
-        shapes,
-        _per_channel("mean", mean or own.get("mean"), IMAGENET_MEAN, GRAY_MEAN, channels),
-        _per_channel("std", std or own.get("std"), IMAGENET_STD, GRAY_STD, channels),
-        taken.dtypes,
-    )
+    mean = _per_channel("mean", given.mean or own.get("mean"), IMAGENET_MEAN, GRAY_MEAN, channels)
+    std = _per_channel("std", given.std or own.get("std"), IMAGENET_STD, GRAY_STD, channels)
+    return replace(taken, mean=mean, std=std)
 
 
-def _other_types(network: nn.Module, shapes: tuple[Shape, ...]) -> str:
+def _other_types(network: nn.Module, taken: InputSpec) -> str:
     """A hint at a type that the network takes, if float32 is what it does not."""
     for dtype in ("uint8", "int64", "bool"):
-        spec = InputSpec(shapes, dtypes=(dtype,) * len(shapes))
+        spec = replace(taken, dtypes=(dtype,) * len(taken.shapes))
         if _failure(network, spec) is None:
             return f"; it takes {dtype}: pass " + " ".join(f"--input {text}" for text in spec.texts)
     return ""
@@ -166,7 +79,7 @@ def _own_shapes(network: nn.Module) -> tuple[Shape, ...]:
     if isinstance(example, Tensor) or (
         isinstance(example, tuple | list) and all(isinstance(item, Tensor) for item in example)
     ):
-        return example_shapes(example)
+        return example_inputs(example).shapes
     size = configuration(network).get("input_size")
     if isinstance(size, tuple | list) and len(size) == 3:
         return ((1, *(int(length) for length in size)),)
@@ -256,13 +169,6 @@ def _failure(network: nn.Module, spec: InputSpec, *, inferred: bool = False) -> 
 
 class _DoesNotRun(Exception):
     """The network's forward failed."""
-
-
-def _check_batch(shape: Shape) -> None:
-    if len(shape) < 2 or shape[0] != 1 or min(shape) < 1:
-        given = units.dimensions(shape)
-        better = given if len(shape) == 3 else units.dimensions(shape[1:])
-        raise UsageError(f"--input {given}: the batch comes first and must be 1: pass 1x{better}")
 
 
 def _per_channel(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from edgeprune.costs import Costs
     from edgeprune.images.reading import Part
-    from edgeprune.loading.input_shape import Example
+    from edgeprune.loading.given_inputs import Example
     from edgeprune.pruning import Allocated
     from edgeprune.recovery import RecoveryContext
 

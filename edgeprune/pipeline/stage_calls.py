@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import PrunedModel, PruningPlan
     from edgeprune.costs import Costs
-    from edgeprune.loading.input_shape import Example
+    from edgeprune.loading.given_inputs import Example
     from edgeprune.pipeline.result import CompressionReport
     from edgeprune.pipeline.settings import Settings
     from edgeprune.pipeline.stage_log import Stages
@@ -183,6 +183,9 @@ def _source(model: object, example_input: Example) -> SourceModel:
     if isinstance(model, SourceModel):
         return model
     if isinstance(model, (str, Path)):
-        shapes = loading.example_shapes(example_input)
-        return loading.load(model, loading.LoadOptions(input_shapes=shapes))
+        given = loading.example_inputs(example_input)
+        options = loading.LoadOptions(
+            input_shapes=given.shapes, input_dtypes=given.dtypes, input_names=given.names
+        )
+        return loading.load(model, options)
     return loading.wrap(model, example_input)  # type: ignore[arg-type]  # wrap says what is wrong

@@ -69,7 +69,13 @@ def test_a_recipe_holds_every_effective_setting(digits: Digits, digits_run: Any)
     settings = yaml.safe_load((digits_run.directory / "recipe.yaml").read_text())
     command = cli.get_command(click.Context(cli), "compress")
     assert command is not None
-    optional = {"arch", "entry", "opset", "synthesis"}  # no value stands for their default
+    optional = {
+        "arch",
+        "forward",
+        "entry",
+        "opset",
+        "synthesis",
+    }  # no value stands for their default
     wanted = {p.name for p in command.params if p.expose_value} - GIVEN_ONCE - optional
     assert {key.replace("-", "_") for key in settings} - {"macs"} == {
         str(name).rstrip("_") for name in wanted

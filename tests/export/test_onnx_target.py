@@ -194,7 +194,7 @@ def test_a_simplifier_that_fails_costs_a_note_only(tmp_path, monkeypatch, simpli
 def written(tmp_path_factory):
     network = zoo.build("chain")
     path = tmp_path_factory.mktemp("written") / "m.onnx"
-    write(network, (torch.zeros(zoo.INPUT_SHAPE),), path, opset=None, dynamic_batch=False)
+    write(network, {"input": torch.zeros(zoo.INPUT_SHAPE)}, path, opset=None, dynamic_batch=False)
     return network, path
 
 

@@ -9,11 +9,15 @@ from torch import nn
 
 from edgeprune.artifacts import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from edgeprune.errors import UsageError
-from edgeprune.loading import LoadOptions, load, parse_input, parse_shape, wrap
+from edgeprune.loading import LoadOptions, load, parse_inputs, parse_shape, wrap
 from edgeprune.loading.input_shape import input_spec
 from edgeprune.pipeline.compress import survey
 from edgeprune.pruning import Macs, prune_to_budget
 from edgeprune.random_inputs import random_inputs
+
+
+def spec_of(network, shapes=(), mean=(), std=(), dtypes=()):
+    return input_spec(network, InputSpec(shapes, mean, std, dtypes))
 
 
 def flattening(size, channels=3):
@@ -50,26 +54,26 @@ def test_the_batch_is_one(text, better):
 def test_explicit_shapes_win():
     network = zoo.build("chain")
     network.example_input_array = torch.ones(1, 3, 64, 64)
-    assert input_spec(network, ((1, 3, 24, 24),)).shapes == ((1, 3, 24, 24),)
-    assert input_spec(network).shapes == ((1, 3, 64, 64),)
+    assert spec_of(network, ((1, 3, 24, 24),)).shapes == ((1, 3, 24, 24),)
+    assert spec_of(network).shapes == ((1, 3, 64, 64),)
 
 
 def test_timm_s_configuration_is_believed():
     network = zoo.build("chain")
     network.pretrained_cfg = {"input_size": (3, 40, 40), "mean": [0.5] * 3, "std": (0.25,) * 3}
-    spec = input_spec(network)
+    spec = spec_of(network)
     assert spec.shapes == ((1, 3, 40, 40),)
     assert (spec.mean, spec.std) == ((0.5,) * 3, (0.25,) * 3)
-    assert input_spec(network, mean=(0.1, 0.2, 0.3)).mean == (0.1, 0.2, 0.3)
+    assert spec_of(network, mean=(0.1, 0.2, 0.3)).mean == (0.1, 0.2, 0.3)
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (96, 4)])
 def test_the_only_size_that_fits_is_found(size, channels):
-    assert input_spec(flattening(size, channels)).shapes == ((1, channels, size, size),)
+    assert spec_of(flattening(size, channels)).shapes == ((1, channels, size, size),)
 
 
 def test_a_first_linear_layer_says_it():
-    assert input_spec(nn.Sequential(nn.Linear(9, 2))).shapes == ((1, 9),)
+    assert spec_of(nn.Sequential(nn.Linear(9, 2))).shapes == ((1, 9),)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +86,12 @@ def test_a_first_linear_layer_says_it():
 )
 def test_what_cannot_be_told_is_asked_for(network, asked):
     with pytest.raises(UsageError, match=asked):
-        input_spec(network)
+        spec_of(network)
 
 
 def test_a_shape_that_does_not_pass_is_a_usage_error():
     with pytest.raises(UsageError, match=r"not take an input of 1x4x8x8: .*channels") as error:
-        input_spec(zoo.build("chain"), ((1, 4, 8, 8),))
+        spec_of(zoo.build("chain"), ((1, 4, 8, 8),))
     assert error.value.exit_code == 2
     assert "\n" not in str(error.value)
 
@@ -117,18 +121,18 @@ def test_who_takes_too_much_is_told_the_way_out(shape, way_out, tmp_path):
 
 def test_several_inputs_pass_together():
     bilinear = nn.Bilinear(3, 4, 2)
-    assert input_spec(bilinear, ((1, 3), (1, 4))).shapes == ((1, 3), (1, 4))
+    assert spec_of(bilinear, ((1, 3), (1, 4))).shapes == ((1, 3), (1, 4))
 
 
 def test_normalisation_has_a_value_for_each_channel():
-    rgb, gray = input_spec(flattening(16)), input_spec(flattening(16, 1))
+    rgb, gray = spec_of(flattening(16)), spec_of(flattening(16, 1))
     assert (rgb.mean, rgb.std) == (IMAGENET_MEAN, IMAGENET_STD)
     assert len(gray.mean) == len(gray.std) == 1
     assert gray.mean[0] == pytest.approx(sum(IMAGENET_MEAN) / 3, abs=1e-3)
     assert gray.std[0] == pytest.approx(sum(IMAGENET_STD) / 3, abs=1e-3)
-    assert input_spec(flattening(16), mean=(0.5,)).mean == (0.5,) * 3
+    assert spec_of(flattening(16), mean=(0.5,)).mean == (0.5,) * 3
     with pytest.raises(UsageError, match="--std has 2 values, but the input 3 channels"):
-        input_spec(flattening(16), std=(0.5, 0.5))
+        spec_of(flattening(16), std=(0.5, 0.5))
 
 
 class Frames(nn.Module):
@@ -159,27 +163,27 @@ class Words(nn.Module):
 @pytest.mark.parametrize(
     ("text", "parsed"),
     [
-        ("1x16:int64", ((1, 16), "int64")),
-        ("1x8x8x3:uint8", ((1, 8, 8, 3), "uint8")),
-        ("1x3x8x8", ((1, 3, 8, 8), "float32")),
+        ("1x16:int64", (((1, 16),), (), (), ("int64",))),
+        ("1x8x8x3:uint8", (((1, 8, 8, 3),), (), (), ("uint8",))),
+        ("1x3x8x8", (((1, 3, 8, 8),), (), ())),
     ],
 )
 def test_types_are_read(text, parsed):
-    assert parse_input(text) == parsed
+    assert parse_inputs([text]) == InputSpec(*parsed)
 
 
 @pytest.mark.parametrize("text", ["1x16:", "1x16:long", "1x16:uint8:uint8", "1x3x8x8:os"])
 def test_what_is_no_type_is_a_usage_error(text):
-    with pytest.raises(UsageError, match=r"comes a type|it must be a shape"):
-        parse_input(text)
+    with pytest.raises(UsageError, match=r"comes a type|it must be a shape|NAME:SHAPE"):
+        parse_inputs([text])
 
 
 def test_inputs_of_other_types_pass_and_the_right_type_is_hinted_at():
-    spec = input_spec(Frames(), ((1, 8, 8, 3),), dtypes=("uint8",))
+    spec = spec_of(Frames(), ((1, 8, 8, 3),), dtypes=("uint8",))
     assert spec.texts == ("1x8x8x3:uint8",)
     with pytest.raises(UsageError, match=r"it takes uint8: pass --input 1x8x8x3:uint8"):
-        input_spec(Frames(), ((1, 8, 8, 3),))
-    mixed = input_spec(Words(), ((1, 6), (1, 1, 6)), dtypes=("int64", "float32"))
+        spec_of(Frames(), ((1, 8, 8, 3),))
+    mixed = spec_of(Words(), ((1, 6), (1, 1, 6)), dtypes=("int64", "float32"))
     assert mixed.texts == ("1x6:int64", "1x1x6")
 
 
@@ -200,9 +204,9 @@ def test_random_inputs_have_their_type_and_valid_values(dtype):
 
 def test_a_signal_s_length_is_found_or_asked_for_as_one():
     signal = nn.Sequential(nn.Conv1d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 128, 2))
-    assert input_spec(signal).shapes == ((1, 1, 128),)
+    assert spec_of(signal).shapes == ((1, 1, 128),)
     with pytest.raises(UsageError, match="--input 1x1xL with the length of your signals"):
-        input_spec(nn.Sequential(nn.Conv1d(1, 4, 3)))
+        spec_of(nn.Sequential(nn.Conv1d(1, 4, 3)))
 
 
 def test_networks_of_any_type_are_pruned_and_proved():
