@@ -48,10 +48,11 @@ class OutputComparison:
 
     Args:
         name: Name of the output, for the error.
+        tie: Channels this close to the largest, relative to the scale, count as equally large.
     """
 
-    def __init__(self, name: str = "output") -> None:
-        self._name = name
+    def __init__(self, name: str = "output", *, tie: float = TIE) -> None:
+        self._name, self._tie = name, tie
         self._largest_diff = 0.0
         self._scale = 0.0
         self._agreeing = 0
@@ -80,7 +81,7 @@ class OutputComparison:
         self._largest_diff = max(self._largest_diff, diff)
         self._scale = max(self._scale, scale)
         if wanted.ndim > 1 and wanted.shape[1] > 1:
-            agrees = _same_winner(wanted, got, slack=TIE * scale)
+            agrees = _same_winner(wanted, got, slack=self._tie * scale)
             self._agreeing += int(agrees.sum())
             self._positions += agrees.size
 
@@ -96,9 +97,14 @@ class OutputComparison:
 
 
 class NetworkComparison:
-    """Compares all outputs of two networks over many inputs: the one fold of parity."""
+    """Compares all outputs of two networks over many inputs: the one fold of parity.
 
-    def __init__(self) -> None:
+    Args:
+        tie: Channels this close to the largest, relative to the scale, count as equally large.
+    """
+
+    def __init__(self, *, tie: float = TIE) -> None:
+        self._tie = tie
         self._outputs: dict[str, OutputComparison] = {}
         self._batches: list[int] = []
 
@@ -121,7 +127,8 @@ class NetworkComparison:
             VerificationFailed: When shapes differ.
         """
         for (name, reference), candidate in zip(references.items(), candidates, strict=True):
-            self._outputs.setdefault(name, OutputComparison(name)).add(reference, candidate)
+            output = self._outputs.setdefault(name, OutputComparison(name, tie=self._tie))
+            output.add(reference, candidate)
         self._batches.append(batch)
 
     def by_output(self) -> dict[str, Closeness]:

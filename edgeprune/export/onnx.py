@@ -17,7 +17,7 @@ from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.export.calling import in_eval_mode, input_names
 from edgeprune.export.explicit_pads import write_pads
 from edgeprune.export.exporters import write
-from edgeprune.export.parity import TOLERANCE, check, in_onnxruntime
+from edgeprune.export.parity import TOLERANCE, Verification, in_onnxruntime
 from edgeprune.export.simplify import simplify
 from edgeprune.export.subnormals import flush_subnormals
 from edgeprune.random_inputs import random_inputs
@@ -90,10 +90,12 @@ class OnnxTarget:
             VerificationFailed: If the file computes something else than the network.
         """
         report = progress or no_progress
+        verify = Verification(self.dynamic_batch, seed=seed, tolerance=self.tolerance)
 
         def verified(draft: Path) -> tuple[Parity, int, int]:
             opset, flushed = _finish(draft, {**dict(input.metadata), **metadata})
-            return self._parity(draft, module, input, seed), opset, flushed
+            parity = verify(in_onnxruntime(draft), module, input, path.name)
+            return parity, opset, flushed
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path) as whole:
@@ -107,17 +109,6 @@ class OnnxTarget:
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         return ExportedModel(path, opset, len(content), digest, parity, (*notes, *more), flushed)
-
-    def _parity(self, draft: Path, module: nn.Module, input: InputSpec, seed: int) -> Parity:  # noqa: A002
-        """Compare ONNX Runtime's outputs with PyTorch's on random inputs."""
-        return check(
-            in_onnxruntime(draft),
-            module,
-            input,
-            dynamic_batch=self.dynamic_batch,
-            seed=seed,
-            tolerance=self.tolerance,
-        )
 
     def _drafts(
         self,

@@ -16,7 +16,7 @@ from edgeprune.artifacts import ExportedModel, no_progress
 from edgeprune.deep_stack import with_room
 from edgeprune.errors import ModelUnsupported, UsageError, first_line
 from edgeprune.export.calling import Flat, in_eval_mode
-from edgeprune.export.parity import TOLERANCE, check
+from edgeprune.export.parity import TOLERANCE, Verification
 from edgeprune.layer_names import require_plain
 from edgeprune.random_inputs import random_inputs
 from edgeprune.whole_file import writing
@@ -89,7 +89,8 @@ class ProgramTarget(ABC):
             progress(0.0, f"writing {path.name}")
             self.write(program, metadata, draft)
             progress(0.6, "comparing the file with PyTorch")
-            parity = check(self.runner(draft), module, input, seed=seed, tolerance=self.tolerance)
+            verify = Verification(seed=seed, tolerance=self.tolerance)
+            parity = verify(self.runner(draft), module, input, path.name)
             draft.replace(whole)
         progress(1.0, "exported")
         content = path.read_bytes()

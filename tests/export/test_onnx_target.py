@@ -15,7 +15,7 @@ from edgeprune.errors import ModelUnsupported, UsageError, VerificationFailed
 from edgeprune.export import TARGETS, OnnxTarget
 from edgeprune.export.calling import named_outputs
 from edgeprune.export.exporters import write
-from edgeprune.export.parity import check, in_onnxruntime
+from edgeprune.export.parity import Verification, in_onnxruntime
 from edgeprune.export.simplify import signature, simplify
 
 INPUT = InputSpec((zoo.INPUT_SHAPE,))
@@ -179,7 +179,7 @@ def spoil(model):
     ("simplifier", "note"),
     [
         (partial(simplify, command=("false",)), "failed"),
-        (wrong, "after simplification, the exported file's output"),
+        (wrong, "after simplification, output 'output' of the exported"),
     ],
 )
 def test_a_simplifier_that_fails_costs_a_note_only(tmp_path, monkeypatch, simplifier, note):
@@ -203,9 +203,9 @@ def test_a_changed_weight_fails_verification(written, tmp_path):
     model = onnx.load(path)
     spoil(model)
     onnx.save(model, tmp_path / "spoiled.onnx")
-    assert check(in_onnxruntime(path), network, INPUT).max_rel_diff < 1e-5
-    with pytest.raises(VerificationFailed, match="output 'output' is not PyTorch's"):
-        check(in_onnxruntime(tmp_path / "spoiled.onnx"), network, INPUT)
+    assert Verification()(in_onnxruntime(path), network, INPUT, "net.onnx").max_rel_diff < 1e-5
+    with pytest.raises(VerificationFailed, match=r"'output' of the exported net\.onnx is not"):
+        Verification()(in_onnxruntime(tmp_path / "spoiled.onnx"), network, INPUT, "net.onnx")
 
 
 def test_an_unreadable_file_fails_verification(written, tmp_path):
@@ -217,20 +217,59 @@ def test_an_unreadable_file_fails_verification(written, tmp_path):
 
 def test_comparison_stops_at_enough_inputs_or_enough_time(written):
     network, path = written
-    assert check(in_onnxruntime(path), network, INPUT, n=20).n == 20
-    assert check(in_onnxruntime(path), network, INPUT, n=20, seconds=0).n == 8
+    run = in_onnxruntime(path)
+    assert Verification(n=20)(run, network, INPUT, "net.onnx").n == 20
+    assert Verification(n=20, seconds=0)(run, network, INPUT, "net.onnx").n == 8
 
 
 def test_outputs_that_are_no_numbers_fail_verification(written):
     network, path = written
     run = in_onnxruntime(path)
+    broken = lambda names, feed: [out * np.nan for out in run(names, feed)]  # noqa: E731
     with pytest.raises(VerificationFailed, match="inf of its scale"):
-        check(lambda names, feed: [out * np.nan for out in run(names, feed)], network, INPUT)
+        Verification()(broken, network, INPUT, "net.onnx")
+
+
+class Cancelling(nn.Module):
+    """Adds a large number and takes it away again, which rounds to a thousandth of the output."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x):
+        return (self.conv(x) + 2e4) - 2e4
+
+
+@pytest.mark.parametrize(("factor", "same"), [(1.0, True), (1.02, False)])
+def test_the_network_s_own_rounding_is_no_fault_of_the_file(factor, same):
+    network = Cancelling().eval()
+
+    def run(names, feed):
+        """The same sum, in the order in which nothing is lost."""
+        with torch.no_grad():
+            return [factor * network.conv(torch.from_numpy(feed["input"])).numpy()]
+
+    if same:
+        assert 1e-4 < Verification()(run, network, INPUT, "net.onnx").max_rel_diff < 5e-3
+    else:
+        with pytest.raises(VerificationFailed, match=r"of the exported net\.onnx"):
+            Verification()(run, network, INPUT, "net.onnx")
+
+
+def test_a_network_that_does_not_round_by_more_gets_no_more(written):
+    network, path = written
+    run = in_onnxruntime(path)
+    off = lambda names, feed: [out * 1.001 for out in run(names, feed)]  # noqa: E731
+    with pytest.raises(VerificationFailed, match="at most 1e-04 is rounding"):
+        Verification()(off, network, INPUT, "net.onnx")
 
 
 def test_comparison_is_repeatable(written):
     network, path = written
-    first, second = (check(in_onnxruntime(path), network, INPUT, seed=3) for _ in range(2))
+    first, second = (
+        Verification(seed=3)(in_onnxruntime(path), network, INPUT, "net.onnx") for _ in range(2)
+    )
     assert first == second
 
 
