@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from edgeprune.errors import ModelUnsupported
@@ -47,22 +48,33 @@ class References:
         self.constants: list[Tensor] = []
         self._values = WeakTensorKeyDictionary()
         self._held = WeakTensorKeyDictionary()
+        self._following = WeakTensorKeyDictionary()
         self._count = 0
         for name, tensor in chain(network.named_parameters(), network.named_buffers()):
             self._held[tensor] = name
 
-    def made(self, tensors: Sequence[object]) -> tuple[int, ...]:
-        """Number what was made; all that is no tensor is left out."""
+    def made(self, tensors: Sequence[object], *, follows: bool = True) -> tuple[int, ...]:
+        """Number what was made; all that is no tensor is left out.
+
+        Args:
+            tensors: What was made.
+            follows: Whether it depends on the network's inputs.
+        """
         first = self._count
         for tensor in tensors:
             if isinstance(tensor, Tensor):
-                self._values[tensor] = self._count
+                self._values[tensor], self._following[tensor] = self._count, follows
                 self._count += 1
         return tuple(range(first, self._count))
 
     def is_made(self, tensor: Tensor) -> bool:
         """Whether a tensor is an input, or what some step made."""
         return tensor in self._values
+
+    def follow_inputs(self, passed: Sequence[object]) -> bool:
+        """Whether some tensor that an operator was given depends on the network's inputs."""
+        tensors = [each for each in tree_leaves(passed) if isinstance(each, Tensor)]
+        return any(each in self._following and self._following[each] for each in tensors)
 
     def of(self, value: object) -> Argument:
         """An object as an argument.

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from edgeprune.program.form import Argument
 
 BATCHES = (2, 3)
+ASKING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
+"""Operators that give code a number out of a tensor."""
+
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 """Modules of torch's that only contain others."""
 
@@ -118,9 +121,11 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if self._within or func is torch.ops.aten.lift_fresh.default:  # a constant, named when read
             return func(*args, **kwargs)
-        place = self._running[-1]
+        place, passed = self._running[-1], arguments_of(func, args, kwargs)
+        follows = self._references.follow_inputs(passed)
+        if func in ASKING and not follows:  # of a constant: the number is one that code could hold
+            return func(*args, **kwargs)
         with self._noting(in_words(place)):
-            passed = arguments_of(func, args, kwargs)
             given = tuple(map(self._references.of, passed))
             if not all(map(self._references.is_made, changed_by(func, passed))):
                 raise ModelUnsupported("its code writes to a tensor that it keeps")
@@ -128,7 +133,7 @@ class _Recorder(TorchDispatchMode):
         if self._failure is None:
             with self._noting(in_words(place)):
                 name, arguments = call_of(func, given, result)
-                makes = self._references.made(tree_leaves(result))
+                makes = self._references.made(tree_leaves(result), follows=follows)
                 inside = "" if place == ROOT else place
                 self._steps.append(OperatorCall(name, inside, arguments, makes))
         return result

@@ -41,9 +41,10 @@ def rebuilt_where_written(
         keep: As for tracing.
 
     Returns:
-        ``traced`` itself, or the recorded network with its groups and a note.
+        ``traced`` itself, where need be with the reason why no graph stands for its code; or the
+        recorded network with its groups and a note.
     """
-    held = any(group.held_by_code for group in traced.groups)
+    held = {g.name: g.locked_because for g in traced.groups if g.held_by_code}
     if not held or isinstance(source.module, RecordedNetwork):
         return traced
     try:
@@ -53,8 +54,8 @@ def rebuilt_where_written(
             note = NOTE.format(" and ".join(source.input.texts))
             other = replace(source, module=module, record=None, notes=(*source.notes, note))
             opened = lock_failing(trace(other, keep=keep))
-    except (ModelUnsupported, VerificationFailed):
-        return traced
+    except (ModelUnsupported, VerificationFailed) as why:
+        return traced.with_locks({name: f"{reason}; {why}" for name, reason in held.items()})
     return opened if _free(opened) > _free(traced) else traced
 
 

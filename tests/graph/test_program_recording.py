@@ -92,6 +92,16 @@ def test_shared_layers_and_tied_weights_stay_shared():
     assert modules["2"].weight is modules["0"].weight
 
 
+def test_a_number_of_a_constant_is_one_that_the_code_could_hold():
+    strides = torch.tensor([8.0, 16.0])
+    network = Calls(
+        lambda net, x: net.fc(x) + torch.full((x.shape[0], 6), strides[1]), fc=nn.Linear(6, 6)
+    ).eval()
+    again = recorded(network, InputSpec(((1, 6),)))
+    x = torch.rand(5, 6)
+    torch.testing.assert_close(outputs(again, x), outputs(network, x))
+
+
 REFUSED = {
     "an object": (lambda net, x: type("Boxes", (), {"x": net.fc(x)})(), "Boxes"),
     "memory of its own": (lambda net, x: net.fc(x) + torch.empty(1), "empty"),
