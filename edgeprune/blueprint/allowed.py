@@ -37,6 +37,7 @@ NETWORK_CLASSES = (
     "torchvision.models",
     "torchvision.ops",
     "edgeprune.loading.calling_forms",
+    "edgeprune.loading.torchvision_detector",
     "edgeprune.loading.ultralytics_checkpoint",
     "edgeprune.program.network",
 )

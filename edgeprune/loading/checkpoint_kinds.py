@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgeprune.errors import UsageError
 from edgeprune.loading.checkpoint_kind import Adapted
+from edgeprune.loading.torchvision_detector import TorchvisionDetector
 from edgeprune.loading.ultralytics_checkpoint import UltralyticsCheckpoint
 
 if TYPE_CHECKING:
@@ -38,4 +39,4 @@ def adapted(
     return Adapted(network)
 
 
-KINDS: tuple[CheckpointKind, ...] = (UltralyticsCheckpoint(),)
+KINDS: tuple[CheckpointKind, ...] = (UltralyticsCheckpoint(), TorchvisionDetector())

@@ -29,6 +29,12 @@ SIZES = (8, 16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288,
 LENGTHS = (4, 8, 16, 32, 64, 100, 128, 187, 200, 250, 256, 500, 512, 1000, 1024, 2048, 4096, 16000)
 GRAY_MEAN, GRAY_STD = 0.449, 0.226  # ImageNet's, averaged over its channels
 TORCHVISION_SIZES = {"torchvision.models.inception": 299}  # all others: 224
+TORCHVISION_SHAPES = {  # as its presets resize
+    "torchvision.models.segmentation.": (1, 3, 520, 520),
+    "torchvision.models.video.resnet": (1, 3, 16, 112, 112),
+    "torchvision.models.video.s3d": (1, 3, 128, 224, 224),
+    "torchvision.models.video.": (1, 3, 16, 224, 224),
+}
 AXES = {nn.Conv1d: "L", nn.Conv2d: "HxW", nn.Conv3d: "DxHxW"}
 
 
@@ -84,6 +90,9 @@ def _own_shapes(network: nn.Module) -> tuple[Shape, ...]:
     if isinstance(size, tuple | list) and len(size) == 3:
         return ((1, *(int(length) for length in size)),)
     home = type(network).__module__
+    for family, shape in TORCHVISION_SHAPES.items():
+        if home.startswith(family):
+            return (shape,)
     if home.startswith("torchvision.models.") and home.count(".") == 2:
         first = _first_layer(network)
         side = getattr(network, "image_size", TORCHVISION_SIZES.get(home, 224))
