@@ -114,6 +114,12 @@ CUTTABLE = {
             lambda net, x: net.up(x), up=nn.ConvTranspose2d(32, 32, 2, 2, groups=32)
         ), {"first.0"},
     ),
+    "linear layer on transposed tokens": (
+        lambda: Calls(
+            lambda net, x: net.last(net.fc(net.first(x).flatten(2).transpose(1, 2)).relu().mean(1)),
+            first=zoo.conv_bn(3, 16), fc=nn.Linear(16, 24), last=nn.Linear(24, 4),
+        ), {"first.0", "fc"},
+    ),
     "norm of a flattened map": (
         lambda: Calls(
             lambda net, x: net.last(net.norm(net.first(x).flatten(1))),

@@ -90,7 +90,7 @@ class Step:
         return self.known.get(view)
 
     def _of_tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """A number for each element; the weight of a convolution has those that it makes."""
+        """A number for each element; a bias, and a convolution's weight, have what it makes."""
         owner, _, leaf = name.rpartition(".")
         layer = self.module.get_submodule(owner)
         if leaf == "weight" and isinstance(layer, nn.modules.conv._ConvNd) and is_plain(layer):
@@ -99,6 +99,9 @@ class Step:
         if leaf in ("weight", "bias") and normalized_shape(layer) == shape:
             made = self.labels.source(owner, "norm", shape[:1]).labels
             return along(made, 0, shape)
+        if leaf == "bias" and isinstance(layer, nn.Linear):  # added apart where strides are odd
+            made = self.labels.source(owner, "producer", (layer.out_features,)).labels
+            return along(made, len(shape) - 1, shape)
         return torch.from_numpy(self.labels.source(name, None, shape).labels).reshape(shape)
 
     def read(self, position: int = 0) -> Tensor | None:
