@@ -31,9 +31,20 @@ FRAGMENT = re.compile(r'(?:"""|[A-Za-z_*]+: |(?:Returns|Yields):\n\s+)(?:Of|Like
 REAL_TIME = re.compile(r"assert[^\n]*(?:perf_counter|monotonic|time\.time)\(")
 
 LIGHT = (
-    *("cli", "bench", "report", "artifacts", "stats", "units", "parity", "printable", "errors"),
+    *(
+        "cli",
+        "bench",
+        "report",
+        "artifacts",
+        "stats",
+        "units",
+        "parity",
+        "printable",
+        "errors",
+        "python_words",
+    ),
     *("cache_folder", "checksum", "choices", "own_files", "layer_widths", "text_file", "disk"),
-    *("drafts", "whole_file", "whole_folder"),
+    *("drafts", "whole_file", "whole_folder", "python_words"),
 )
 """Rooms of the product that are used without torch, on boards and for reports."""
 
