@@ -71,7 +71,7 @@ def compare_with_masked(
         dtype = torch.float32
     small = light_copy(pruned)
     with watching(small, VerificationFailed, "the pruned network does not run"):
-        actual = outputs_by_layer(small, inputs, dtype, {})
+        actual = outputs_by_layer(small, inputs, dtype)
     differences = {
         layer: largest_difference(outputs, actual.get(layer, []))
         for layer, outputs in expected.items()
@@ -101,10 +101,17 @@ def _masked_original(
             modules[layer].register_forward_hook(_absent(gone))
     for layer in with_computed_weight(traced.record) & modules.keys():
         _hide_inputs(modules[layer], lost.get((layer, "in"), ()))
-    removed = {layer: channels for (layer, side), channels in lost.items() if side == "out"}
     with running_layers(original) as running, AbsentChannels(running) as absent:
-        outputs = outputs_by_layer(original, inputs, dtype, removed)
+        outputs = outputs_by_layer(original, inputs, dtype, _present)
     return outputs, tuple(absent.over_fewer)
+
+
+def _everything(output: Tensor) -> Tensor:
+    return output.flatten().clone()
+
+
+def _present(output: Tensor) -> Tensor:
+    return output[~output.isnan()]
 
 
 @torch.no_grad()
@@ -112,22 +119,21 @@ def outputs_by_layer(
     module: nn.Module,
     inputs: tuple[Tensor, ...],
     dtype: torch.dtype,
-    removed: dict[str, set[int]],
+    recorded: Callable[[Tensor], Tensor] = _everything,
 ) -> Outputs:
-    """Every compared layer's outputs, call by call, without the channels removed from it.
+    """Every compared layer's outputs, call by call, and the network's own.
 
-    Where a layer only passes on what is absent, as LayerNorm over rows and columns does, what reads
-    it is compared.
+    Args:
+        module: A copy of a network, which gets hooks.
+        inputs: What it is run on.
+        dtype: Precision to run in.
+        recorded: What is kept of a layer's output: all that is there, in order; a new tensor.
     """
     seen: Outputs = {}
 
     def recorder(name: str) -> Callable[..., None]:
-        def record(layer: nn.Module, _: object, output: Tensor) -> None:
-            axis = channel_axis(layer)
-            if removed and name not in removed and bool(output.isnan().any()):
-                return
-            kept = _kept(output.shape[axis], removed.get(name, ()), output.device)
-            seen.setdefault(name, []).append(output.index_select(axis, kept))
+        def record(_: nn.Module, __: object, output: Tensor) -> None:
+            seen.setdefault(name, []).append(recorded(output))
 
         return record
 
@@ -156,11 +162,6 @@ def _hide_inputs(conv: nn.Module, channels: Collection[int]) -> None:
     if weight is not None and channels:
         gone = torch.tensor([i for i in channels if i < weight.shape[1]], device=weight.device)
         conv.weight = nn.Parameter(weight.detach().index_fill(1, gone, ABSENT))
-
-
-def _kept(width: int, removed: Collection[int], device: torch.device) -> Tensor:
-    """Ascending indices below ``width`` that are not removed."""
-    return torch.tensor([i for i in range(width) if i not in removed], device=device)
 
 
 def largest_difference(expected: list[Tensor], actual: list[Tensor]) -> float:

@@ -46,7 +46,7 @@ def require_same(original: nn.Module, recorded: nn.Module, spec: InputSpec) -> N
         if not all(bool(each.isfinite().all()) for given in expected.values() for each in given):
             continue  # an overflow of the original's own
         with failing_as(VerificationFailed, "the recorded network does not run"):
-            actual = outputs_by_layer(light_copy(recorded), inputs, dtype, {})
+            actual = outputs_by_layer(light_copy(recorded), inputs, dtype)
         differences = {
             layer: largest_difference(given, actual.get(layer, []))
             for layer, given in expected.items()
@@ -73,7 +73,7 @@ def _expected(original: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[torch.dt
     """What the original computes, in double precision where its forward lets it."""
     try:
         with failing_as(ModelUnsupported):
-            return torch.float64, outputs_by_layer(light_copy(original), inputs, torch.float64, {})
+            return torch.float64, outputs_by_layer(light_copy(original), inputs, torch.float64)
     except ModelUnsupported:
         with failing_as(ModelUnsupported, "the network does not run"):
-            return torch.float32, outputs_by_layer(light_copy(original), inputs, torch.float32, {})
+            return torch.float32, outputs_by_layer(light_copy(original), inputs, torch.float32)

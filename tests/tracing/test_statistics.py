@@ -94,6 +94,10 @@ class SpatialGate(nn.Module):
         return x * self.conv(seen).sigmoid()
 
 
+class LastNorm(nn.LayerNorm):
+    """Its channels lie last, as those of LayerNorm itself."""
+
+
 def affine(channels):
     return nn.Parameter(torch.rand(channels) + 0.5), nn.Parameter(torch.randn(channels))
 
@@ -130,6 +134,7 @@ FREE = {
     "declared as a number": lambda c: OverDeclared(c, int),
     "declared as a size": lambda c: OverDeclared(c, torch.Size),
     "layer norm, channels last": lambda c: Permuted(filled(nn.LayerNorm(c))),
+    "layer norm of a class of one's own, channels last": lambda c: Permuted(filled(LastNorm(c))),
     "layer norm of the map": lambda c: filled(nn.LayerNorm([c, SIDE, SIDE])),
     "layer norm of rows and columns": lambda c: filled(nn.LayerNorm([SIDE, SIDE])),
     "layer norm as a function": lambda c: AsFunction(
