@@ -35,10 +35,8 @@ def watching(
     with running_layers(network) as running:
         calls = _Calls(running)
 
-        def told(message: str) -> Exception:
-            said = f"{calls.failed} does not fit fewer channels"
-            if calls.failed is None:  # not a call but what Python made of its result
-                said = f"the code of the network does not fit fewer channels: {message}"
+        def told(_: str) -> Exception:
+            said = f"{calls.to_blame} does not fit fewer channels"
             return failure(f"{what}: {said}" if what else said)
 
         with failing_as(told), calls:
@@ -46,21 +44,34 @@ def watching(
 
 
 class _Calls(TorchFunctionMode):
-    """Remembers the call that failed first, and in whose forward."""
+    """Remembers the call that failed first, and the last that did not; each in whose forward."""
 
     def __init__(self, running: Sequence[str]) -> None:
         super().__init__()
         self.running = running
-        self.failed: str | None = None
+        self._failed: str | None = None
+        self._last: tuple[Any, tuple[Any, ...], str] | None = None
+
+    @property
+    def to_blame(self) -> str:
+        """The call that failed; or the one whose result Python could not go on with."""
+        if self._failed is not None:
+            return self._failed
+        if self._last is None:
+            return "the code of the network"
+        func, args, layer = self._last
+        return f"what follows {_call(func, args)} in {in_words(layer)}"
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         try:
-            return func(*args, **(kwargs or {}))
+            result = func(*args, **(kwargs or {}))
         except Exception:
-            self.failed = self.failed or f"{_call(func, args)} in {in_words(self.running[-1])}"
+            self._failed = self._failed or f"{_call(func, args)} in {in_words(self.running[-1])}"
             raise
+        self._last = (func, args, self.running[-1])
+        return result
 
 
 def _call(func: Any, args: tuple[Any, ...]) -> str:

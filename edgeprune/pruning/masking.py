@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 OUTPUT = "the network's output"
+DOES_NOT_RUN = "the pruned network does not run"
 COMPARED = (*CHANNEL_LAYERS, nn.PReLU)
 """Layers whose output is compared: those that own channels."""
 
@@ -70,7 +71,7 @@ def compare_with_masked(
             expected, exempt = _masked_original(traced, plan, inputs, torch.float32)
         dtype = torch.float32
     small = light_copy(pruned)
-    with watching(small, VerificationFailed, "the pruned network does not run"):
+    with watching(small, VerificationFailed, DOES_NOT_RUN):
         actual = outputs_by_layer(small, inputs, dtype)
     differences = {
         layer: largest_difference(outputs, actual.get(layer, []))

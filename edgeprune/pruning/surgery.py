@@ -22,7 +22,7 @@ from edgeprune.graph.liveness import tensors_read
 from edgeprune.program.network import RecordedNetwork
 from edgeprune.pruning.cutting import cut_layers
 from edgeprune.pruning.dry_run import on_meta, shape_failure
-from edgeprune.pruning.masking import compare_with_masked
+from edgeprune.pruning.masking import DOES_NOT_RUN, compare_with_masked
 from edgeprune.pruning.resizing import resize
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _failure(traced: TracedModel, plan: PruningPlan, tolerance: float) -> str | 
     try:
         prune(traced, plan, tolerance=tolerance)
     except VerificationFailed as failure:
-        return str(failure)
+        return str(failure).removeprefix(f"{DOES_NOT_RUN}: ")
     return None
 
 

@@ -37,12 +37,22 @@ def test_the_innermost_module_is_named():
     assert said == "it broke: conv2d in 'body.0' does not fit fewer channels"
 
 
-def test_what_python_makes_of_a_result_is_told_as_python_says_it():
+def test_where_python_cannot_go_on_with_a_result_the_call_is_told():
     def forward(net, x):
         one, other = x.split(16, 1)
         return one + other
 
-    assert ran(forward).endswith("channels: not enough values to unpack (expected 2, got 1)")
+    assert ran(forward) == (
+        "what follows split(16) in the network's forward does not fit fewer channels"
+    )
+
+
+def test_where_nothing_was_called_the_code_is_told():
+    with (
+        pytest.raises(VerificationFailed, match=r"^the code of the network does not fit fewer"),
+        watching(nn.Sequential(), VerificationFailed),
+    ):
+        raise ValueError
 
 
 def test_what_runs_is_left_to_run():
