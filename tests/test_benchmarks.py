@@ -266,6 +266,25 @@ def test_interval_coverage(run):
     assert saved("coverage.json")
 
 
+def test_one_network(run):
+    found = json.loads(run("coverage/one_network.py", "block:spatial-gate"))
+    assert (found["groups"], found["proof"] <= 1e-12) == (4, True)
+    assert 0.9 < found["prunable_macs_share"] < 1
+    assert 0.25 < found["half_macs"] < 0.3
+    assert list(found["reasons"].values()) == [pytest.approx(0.0098, abs=0.01)]
+    assert found["torch_pruning"]
+
+
+def test_network_coverage(run):
+    chosen = ("--networks", "block:grouped", "block:no-such-block")
+    printed = run("coverage/network_coverage.py", *chosen)
+    known, unknown = rows(printed)
+    assert known[:3] == ["block:grouped", "4", "100.0%"]
+    assert "KeyError" in unknown[-1]
+    assert "2 networks: 1 proved and exported, 1 of them" in printed
+    assert [each["network"] for each in saved("network_coverage.json")] == list(chosen[1:])
+
+
 def test_same_results(run, monkeypatch):
     monkeypatch.setenv("EDGEPRUNE_AT", "")
     with script("same_results.py") as module:

@@ -1,0 +1,134 @@
+"""What can be pruned of one network: prints the figures as JSON.
+
+    python benchmarks/coverage/one_network.py timm:mixnet_s
+
+Half of every group is cut, proved and exported; Torch-Pruning, where it is installed, halves the
+same network by itself, with the layers that make the outputs left out as its users do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.util
+import json
+import tempfile
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import networks
+import torch
+
+import edgeprune as ep
+from edgeprune.costs import count
+from edgeprune.errors import EdgepruneError
+from edgeprune.graph.outputs import tensors_in
+from edgeprune.pruning.surgery import trial_plan
+from edgeprune.report.coverage import coverage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeprune.artifacts import SourceModel, TracedModel
+
+
+def measured(name: str) -> dict[str, Any]:
+    """Groups, coverage, proof and parity of a network; ``failed`` where it was refused."""
+    network, side = networks.build(name)
+    alone = copy.deepcopy(network)
+    source = ep.wrap(network, (1, 3, side, side))
+    found: dict[str, Any] = {"network": name}
+    started = time.process_time()
+    outputs: tuple[str, ...] = ()
+    try:
+        traced, costs = ep.survey(source)
+        found["tracing_cpu_s"] = time.process_time() - started
+        covered = coverage(traced, costs)
+        outputs = _makers_of_outputs(traced)
+        found |= {
+            "groups": len(traced.groups),
+            "prunable_macs_share": covered.prunable_macs_share,
+            "fixed_width_macs_share": covered.fixed_width_macs_share,
+            "reasons": _reasons(traced, dict.fromkeys(outputs, ""), covered),
+        }
+        found |= _halved(traced, costs.macs)
+    except EdgepruneError as refusal:
+        found["failed"] = f"{type(refusal).__name__}: {refusal}"
+    found["cpu_s"] = time.process_time() - started
+    if importlib.util.find_spec("torch_pruning"):
+        found["torch_pruning"] = _halved_by_torch_pruning(alone, source, outputs)
+    return found
+
+
+def _halved(traced: TracedModel, macs: int) -> dict[str, Any]:
+    """Cut half of every group, prove it, and export it."""
+    pruned = ep.prune(traced, trial_plan(traced))
+    left = count(pruned.module, pruned.input)
+    with tempfile.TemporaryDirectory() as folder:
+        exported = ep.OnnxTarget()(pruned.module, pruned.input, Path(folder, "half.onnx"), {})
+    return {
+        "half_macs": left.macs / macs,
+        "proof": pruned.surgery.max_rel_diff,
+        "parity": exported.parity.max_rel_diff,
+    }
+
+
+def _makers_of_outputs(traced: TracedModel) -> tuple[str, ...]:
+    """Layers that make the network's outputs."""
+    return tuple(
+        member.layer
+        for group in traced.groups
+        if "network's output" in (group.locked_because or "")
+        for member in group.having("producer", "depthwise")
+    )
+
+
+def _reasons(traced: TracedModel, outputs: dict[str, str], covered: Any) -> dict[str, float]:
+    """Why groups are locked, apart from those of outputs, with their share of MACs."""
+    shares = {locked.layer: locked.macs_share for locked in covered.locked}
+    found: Counter[str] = Counter()
+    for group in traced.groups:
+        if group.locked_because is not None and group.name not in outputs:
+            found[group.locked_because] += shares[group.name]
+    return dict(found.most_common(5))
+
+
+def _halved_by_torch_pruning(
+    network: nn.Module, source: SourceModel, outputs: tuple[str, ...]
+) -> str:
+    """What becomes of a network that Torch-Pruning halves, in words."""
+    import torch_pruning
+
+    example = torch.randn(source.input.shapes[0])
+    ignored = [network.get_submodule(name) for name in outputs]
+    before = [value.shape for value in tensors_in(network(example))]
+    macs = count(network, source.input).macs
+    try:
+        torch_pruning.pruner.MagnitudePruner(
+            network, example, torch_pruning.importance.MagnitudeImportance(),
+            pruning_ratio=0.5, ignored_layers=ignored,
+        ).step()  # fmt: skip
+        with torch.no_grad():
+            after = [value.shape for value in tensors_in(network.eval()(example))]
+    except Exception as error:  # any of a library that is measured
+        return f"fails: {type(error).__name__}"
+    if after != before:
+        return "runs, with other outputs"
+    return f"runs, {count(network, source.input).macs / macs:.0%} of the MACs"
+
+
+def main() -> None:
+    """Measure one network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("network")
+    name = parser.parse_args().network
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # those of the networks and of the library beside ours
+    print(json.dumps(measured(name)))
+
+
+if __name__ == "__main__":
+    main()
