@@ -59,6 +59,15 @@ def chain_through(function, width=32, rest=32, **parts):
     )  # fmt: skip
 
 
+def blurred():
+    network = chain_through(
+        lambda net, x: F.conv2d(x, net.kernel, net.shift, padding=1, groups=x.shape[1])
+    )
+    network.register_buffer("kernel", torch.rand(32, 1, 3, 3))
+    network.shift = nn.Parameter(torch.randn(32))
+    return network
+
+
 def bare_tensor():
     scale = torch.rand(1, 32, 1, 1) + 0.5
     return chain_through(lambda net, x: x * scale)
@@ -149,6 +158,7 @@ CUTTABLE = {
             lambda net, x: x * net.gate(x).repeat(1, x.shape[1], 1, 1), gate=nn.Conv2d(32, 1, 1)
         ), {"first.0"},
     ),
+    "blurred by a buffer": (blurred, {"first.0"}),
     "channels repeated in a row": (
         lambda: chain_through(lambda _, x: x.repeat_interleave(2, 1), rest=64), {"first.0"},
     ),

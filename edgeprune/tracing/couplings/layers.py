@@ -30,8 +30,7 @@ def convolution(step: Step) -> Tensor | None:
     layer = _layer_of(step, 1, nn.modules.conv._ConvNd) or _computing(step)
     given = step.read()
     if layer is None:
-        step.lock_all(BARE)
-        return None
+        return _with_bare_weight(step)
     name, conv = layer
     assert isinstance(conv, nn.modules.conv._ConvNd)
     groups, width_in, width_out = conv.groups, conv.in_channels, conv.out_channels
@@ -87,6 +86,21 @@ def products(step: Step, first: int = 0, second: int = 1) -> Tensor | None:
         return None
     kept = rows if rows is not None and axes_of(rows) else columns
     return kept.expand(step.shape) if kept is not None and kept.dim() == len(step.shape) else None
+
+
+def _with_bare_weight(step: Step) -> Tensor | None:
+    """A filter of its own for each channel, as blurring has it, goes with its channel."""
+    given, weight, bias = step.read(), step.read(1), step.read(2)
+    groups = int(step.argument(8))
+    is_depthwise = 1 < groups == step.shape[1] and not step.moves(1)
+    if given is None or weight is None or not is_depthwise or len(weight) != groups:
+        step.lock_all(BARE)
+        return None
+    made = by_channel(step, given)
+    for tensor in (weight, bias):
+        if tensor is not None:
+            step.labels.join(by_channel(step, tensor, 0), made)
+    return along(made, 1, step.shape)
 
 
 def _computing(step: Step) -> tuple[str, nn.Module] | None:
