@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import SourceModel, TracedModel
 
-TIME_LIMIT_S = 120.0
+TIME_LIMIT_S = 60.0
+"""CPU seconds after which a graph is given up; the network is then what its code lets it be."""
 
 NOTE = (
     "the network's code writes out channel counts: the compressed network is its recorded graph, "
@@ -48,7 +49,7 @@ def rebuilt_where_written(
     if not held or isinstance(source.module, RecordedNetwork):
         return traced
     try:
-        with cpu_limit(TIME_LIMIT_S, lambda: "recording took too long"):
+        with cpu_limit(TIME_LIMIT_S, lambda: f"its graph took more than {TIME_LIMIT_S:g} s"):
             module = recorded(source.module, source.input)
             require_same(source.module, module, source.input)
             note = NOTE.format(" and ".join(source.input.texts))
