@@ -1,5 +1,6 @@
 """Calibration for int8: which range of values each activation of a network takes.
 
+outputs_kept.py  how much of a network's outputs its compressed copy keeps, on twins
 twin.py          the network with every layer at its real level on images that are not real
 onnx_runs.py     an ONNX graph run with its inner tensors as outputs
 histogram.py     the values that a tensor took

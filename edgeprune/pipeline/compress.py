@@ -18,6 +18,7 @@ from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
 from edgeprune.loading.run_directory import WEIGHTS
 from edgeprune.pipeline import export_and_measure, precision
+from edgeprune.pipeline.compared_outputs import compared
 from edgeprune.pipeline.config import CompressConfig
 from edgeprune.pipeline.rebuilding import rebuilt_where_written
 from edgeprune.pipeline.result import CompressionReport, RunFolder
@@ -87,6 +88,7 @@ def compress(
     traced, counted = survey(source, config.keep, log)
     traced, pruned, budget = _prune(traced, counted, config, log)
     recovered = _saved(_recover(traced, pruned, config, context, log), folder.path, log)
+    kept = compared(source, recovered, config.seed, log)
     remaining = costs.count(recovered.module, source.input)
     run = assemble.RunResult(
         command=command,
@@ -97,6 +99,7 @@ def compress(
         compressed_costs=remaining,
         surgery=recovered.surgery,
         coverage=coverage(traced, counted),
+        outputs=kept,
         layers=layers((source.module, counted), (recovered.module, remaining)),
         recovery=recovered.recovered_by,
         stages=log.records,

@@ -57,6 +57,7 @@ class RunResult:
         layers: Each layer's cost before and after.
         accuracy: Accuracies on the images of --eval; see ``compare.accuracy``.
         agreement: Agreement with the original, on images recovery never saw.
+        outputs: How much of the original's outputs is kept; None where it cannot be told.
         precision: Which precision is delivered, and why; None where only one was made.
         recovery: Recovery methods that ran.
         stages: Every stage with its status.
@@ -77,6 +78,7 @@ class RunResult:
     layers: Sequence[document.Layer] = ()
     accuracy: document.Accuracy | None = None
     agreement: document.Agreement | None = None
+    outputs: artifacts.OutputsKept | None = None
     precision: artifacts.PrecisionChoice | None = None
     recovery: Sequence[RecoveryStep] = ()
     stages: Sequence[document.Stage] = ()
@@ -111,6 +113,7 @@ def assemble(run: RunResult) -> document.ReportDocument:
         fidelity=compare.fidelity(run.precision.quantized) if run.precision else None,
         precision=compare.precision(run.precision) if run.precision else None,
         unmeasured={} if run.accuracy else {"accuracy": NO_ACCURACY},
+        outputs=run.outputs,
     )
 
 
@@ -221,6 +224,8 @@ def _notes(run: RunResult) -> Iterator[str]:
     yield from run.source.notes if run.source else ()
     if run.budget and (missed := sentences.missed(run.budget)):
         yield missed
+    if run.outputs and not run.accuracy and (broken := sentences.broken(run.outputs)):
+        yield broken
     yield from run.notes
     rolled_back = run.surgery.rolled_back if run.surgery else None
     for group, reason in (rolled_back or {}).items():

@@ -32,6 +32,7 @@ default, so that reports without them are still read; added to version 1 since:
     coverage.fixed_width_macs_share
                          MACs of layers whose output channels stay
     coverage.groups      MACs that go with each group's channels
+    outputs              share of the outputs' variation that is kept on images that are not real
     unmeasured           what is not known of the result, and how to know it: {accuracy: …}
 """
 
@@ -40,7 +41,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgeprune.artifacts import RatioInterval  # noqa: TC001 - msgspec reads hints
+from edgeprune.artifacts import OutputsKept, RatioInterval  # noqa: TC001 - msgspec reads hints
 from edgeprune.report.covered import Coverage as Coverage  # noqa: TC001
 from edgeprune.report.covered import Locked as Locked
 from edgeprune.report.covered import Shrinking as Shrinking
@@ -280,3 +281,4 @@ class ReportDocument:
     fidelity: Fidelity | None = None
     precision: Precision | None = None
     unmeasured: dict[str, str] = field(default_factory=dict)
+    outputs: OutputsKept | None = None

@@ -47,7 +47,8 @@ COUNTED: tuple[str, ...] = _parts("emulation")
 """Parts that are filled in place of ``MEASURED`` where instructions are counted."""
 
 BENCH_LACKS: tuple[str, ...] = (
-    *("budget", "accuracy", "agreement", "surgery", "coverage", "fidelity", "precision"),
+    *("budget", "accuracy", "agreement", "outputs", "surgery", "coverage", "fidelity"),
+    "precision",
 )
 """Parts that ``bench`` leaves null."""
 
@@ -56,6 +57,7 @@ BENCH_OF_ONE_LACKS: tuple[str, ...] = (*BENCH_LACKS, "compressed", "ratio", "par
 
 FILLED_BY: dict[str, str] = {
     "accuracy": "--eval DIR with labelled images fills it",
+    "outputs": "a compress run fills it",
     "agreement": "compress fills it where it has images to compare on (--images DIR)",
     **dict.fromkeys(COUNTED, "--device qemu-arm64 with two models fills it"),
     **dict.fromkeys(MEASURED, "leave out --no-bench, or give bench two models"),
@@ -96,7 +98,7 @@ def dimension(path: str) -> str:
         return "any"
     if last in ("n", "kernel_codes") or first in ("seed", "schema_version"):
         return "count"
-    shares = first in ("accuracy", "agreement", "coverage") or path in FRACTIONS
+    shares = first in ("accuracy", "agreement", "coverage", "outputs") or path in FRACTIONS
     return "fraction" if shares or last in ("argmax_agreement", "confidence") else "ratio"
 
 

@@ -122,8 +122,15 @@ def against_baseline(report: ReportDocument) -> Iterator[Row]:
             yield "not compared", f"latency and memory: {'; '.join(found.differs)}"
 
 
-def _verdicts(report: ReportDocument) -> Iterator[Row]:
+def _unmeasured(report: ReportDocument) -> Iterator[Row]:
+    """What is not known of the result, and what can be said of it all the same."""
     yield from report.unmeasured.items()
+    if report.outputs:
+        yield "outputs", sentences.outputs(report.outputs)
+
+
+def _verdicts(report: ReportDocument) -> Iterator[Row]:
+    yield from _unmeasured(report)
     if report.budget:
         yield "budget", sentences.budget(report.budget)
     if report.surgery:

@@ -10,7 +10,11 @@ from edgeprune.artifacts.recorded import ROOT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgeprune.artifacts import OutputsKept
     from edgeprune.report.document import Budget, Coverage, Gate, Parity, Quality, Surgery
+
+HALF = 0.5
+"""A compressed network that keeps less of the outputs' variation has likely lost much."""
 
 
 def budget(found: Budget) -> str:
@@ -51,6 +55,23 @@ def coverage(found: Coverage) -> str:
     if found.fixed_width_macs_share is not None:
         share += f", {units.percent(found.fixed_width_macs_share)} keep their output channels"
     return f"{share}; {number(len(found.locked), 'group')} locked"
+
+
+def outputs(found: OutputsKept) -> str:
+    """How much of the original's outputs the compressed network keeps."""
+    share = units.percent(found.share)
+    return f"{share} of their variation is kept, on {found.n} procedural images"
+
+
+def broken(found: OutputsKept) -> str | None:
+    """A warning where so little is kept that accuracy is likely lost; None where not."""
+    if found.share >= HALF:
+        return None
+    return (
+        f"the compressed network keeps {units.percent(found.share)} of the variation of the "
+        "original's outputs: it has likely lost much of its accuracy. Ask for a larger budget, "
+        "recover with --images DIR, or measure it with --eval DIR"
+    )
 
 
 def surgery(proof: Surgery) -> str:

@@ -23,7 +23,7 @@ def test_two_processes_write_one_run_and_speak_with_one_voice(tmp_path: Path) ->
     assert ran.stdout.count("Before and after") == 1
     messages = [line.split("] ")[-1] for line in ran.stderr.splitlines()]
     assert messages == [
-        *("trace", "count", "prune", "recover", "save"),
+        *("trace", "count", "prune", "recover", "save", "compare outputs"),
         *("export original", "export compressed", "wrote runs/net"),
     ]
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["net"]

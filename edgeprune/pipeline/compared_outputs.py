@@ -1,0 +1,48 @@
+"""What the compressed network still says of the original's outputs, on images nobody has seen."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from edgeprune import distributed
+from edgeprune.calibration.outputs_kept import outputs_kept
+from edgeprune.images.procedural import DeadLeaves
+from edgeprune.report import sentences
+
+if TYPE_CHECKING:
+    from edgeprune.artifacts import OutputsKept, PrunedModel, SourceModel
+    from edgeprune.pipeline.stage_log import StageLog
+
+FEWEST, MOST, PIXELS = 16, 128, 1 << 22
+"""Bounds of the number of images, and how many pixels they have together between them."""
+
+UNSEEN = 7919
+"""Added to the seed of a run: recovery draws its images from others."""
+
+
+def compared(
+    source: SourceModel, recovered: PrunedModel, seed: int, log: StageLog
+) -> OutputsKept | None:
+    """How much of the original's outputs the compressed network keeps.
+
+    Args:
+        source: The original.
+        recovered: The compressed network.
+        seed: Seed of the run.
+        log: Records the stage.
+
+    Returns:
+        None where it cannot be told, and in all but the first of several processes.
+    """
+    if not distributed.first():
+        return None
+    with log.stage("compare outputs") as stage:
+        pixels = max(prod(shape[2:]) for shape in source.input.shapes)
+        count = min(MOST, max(FEWEST, PIXELS // pixels))
+        images = DeadLeaves()(source, count, seed + UNSEEN)
+        found = outputs_kept(source.module, recovered.module, images)
+        stage.detail = sentences.outputs(found) if found else "no output tells images apart"
+        if found and sentences.broken(found):
+            stage.status = "degraded"
+    return found
