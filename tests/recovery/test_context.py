@@ -66,10 +66,12 @@ def test_every_method_gets_what_the_run_has(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_users_images_come_before_synthesis_and_after_what_a_method_was_given() -> None:
+def test_the_users_images_come_before_synthesis_and_after_what_a_method_was_given(
+    tmp_path: Path,
+) -> None:
     source = ep.wrap(zoo.build("chain"), zoo.INPUT_SHAPE)
     procedural, given = ep.Reconstruct(), ep.Reconstruct(source=REAL)
-    photos = Path("photos")
+    photos = tmp_path
     for images, wanted in ((photos, ep.Folder(photos)), (None, ep.PinkNoise())):
         config = ep.CompressConfig(images=images, synthesis=ep.PinkNoise())
         context = config.recovery_context(source)
