@@ -14,7 +14,7 @@ import pytest
 from edgeprune.bench import RUNTIMES
 from edgeprune.bench.devices.local import WORKER
 from edgeprune.bench.worker import machine, tensors
-from edgeprune.loading.stored_tensors import DTYPES
+from edgeprune.loading.given_inputs import DTYPES
 
 BOARD = [*sorted(WORKER.glob("*.py")), *(row.adapter for row in RUNTIMES.values())]
 
