@@ -33,6 +33,28 @@ def test_every_public_name_resolves_and_has_a_docstring(name: str) -> None:
     assert name in dir(ep)
 
 
+def test_tracing_ends_at_the_time_limit_of_the_call() -> None:
+    class Endless(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.calls = nn.Conv2d(3, 8, 3), 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            while self.calls > 1:  # loading runs it once
+                self.conv(x)
+            return self.conv(x)
+
+    source = ep.wrap(nn.Conv2d(3, 8, 3), (1, 3, 8, 8))
+    with pytest.raises(ep.EdgepruneError, match=r"more than 0\.2 s"):
+        ep.trace(replace(source, module=_called(Endless())), time_limit_s=0.2)
+
+
+def _called(module: nn.Module) -> nn.Module:
+    module(torch.zeros(1, 3, 8, 8))
+    return module
+
+
 def test_public_names_are_sorted_and_single() -> None:
     assert ep.__all__ == sorted(set(ep.__all__))
 

@@ -75,7 +75,11 @@ def compress(
 
 
 def trace(
-    model: Model, example_input: Example = None, *, keep: str | tuple[str, ...] = ()
+    model: Model,
+    example_input: Example = None,
+    *,
+    keep: str | tuple[str, ...] = (),
+    time_limit_s: float = tracing.LIMIT_S,
 ) -> TracedModel:
     """Find the channel groups of a network, and why some cannot be pruned.
 
@@ -83,12 +87,14 @@ def trace(
         model: A network; not changed.
         example_input: A tensor or a shape, where the input cannot be inferred.
         keep: Globs of layer names that keep their channels.
+        time_limit_s: CPU seconds after which to give up.
 
     Returns:
         The network with its groups; ``survey`` also locks those whose surgery fails.
     """
     globs = (keep,) if isinstance(keep, str) else tuple(keep)
-    return tracing.trace(_source(model, example_input), keep=globs)
+    source = _source(model, example_input)
+    return tracing.trace(source, keep=globs, time_limit_s=time_limit_s)
 
 
 def survey(

@@ -39,9 +39,13 @@ if TYPE_CHECKING:
     from edgeprune.artifacts.written import WrittenSizes
 
 
+LIMIT_S = 120.0
+"""CPU seconds that tracing may take; there are forwards without end."""
+
+
 @with_room
 def trace(
-    source: SourceModel, *, keep: Sequence[str] = (), time_limit_s: float = 120.0
+    source: SourceModel, *, keep: Sequence[str] = (), time_limit_s: float = LIMIT_S
 ) -> TracedModel:
     """Find the channel groups of a network, and lock those that must stay whole.
 
