@@ -17,7 +17,7 @@ from torch import nn
 
 import edgeprune as ep
 from edgeprune.artifacts import Note, PrunedModel, RecoveryStep, TracedModel
-from edgeprune.errors import UsageError
+from edgeprune.errors import ModelUnsupported, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def test_tracing_ends_at_the_time_limit_of_the_call() -> None:
             return self.conv(x)
 
     source = ep.wrap(nn.Conv2d(3, 8, 3), (1, 3, 8, 8))
-    with pytest.raises(ep.EdgepruneError, match=r"more than 0\.2 s"):
+    with pytest.raises(ModelUnsupported, match=r"more than 0\.2 s"):
         ep.trace(replace(source, module=_called(Endless())), time_limit_s=0.2)
 
 
