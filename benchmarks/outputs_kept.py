@@ -1,6 +1,6 @@
 """What networks keep of their outputs when they are pruned, beside what they lose of accuracy.
 
-    python benchmarks/outputs_kept.py ZOO --networks resnet20 mobilenet_v1_025
+    python benchmarks/outputs_kept.py --models ZOO --networks resnet20 mobilenet_v1_025
 
 ZOO is a folder with ``zoo.py`` and ``metrics.py`` (see ``zoo_networks.py``). Each network is pruned
 to a share of its MACs and repaired in closed form.
@@ -29,11 +29,11 @@ SEED, COUNT = 5, 128
 def main() -> None:
     """Print a row for each network and budget."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("zoo", type=Path, help="folder with zoo.py and metrics.py")
+    parser.add_argument("--models", type=Path, required=True, help="folder with zoo.py")
     parser.add_argument("--networks", nargs="+", required=True)
     parser.add_argument("--macs", nargs="+", type=float, default=[0.9, 0.8, 0.7, 0.5])
     chosen = parser.parse_args()
-    sys.path.insert(0, str(chosen.zoo.resolve()))
+    sys.path.insert(0, str(chosen.models.resolve()))
     import metrics
     import zoo
 

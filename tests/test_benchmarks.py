@@ -172,6 +172,13 @@ def test_pruned(run, models):
     assert cut["int8"]["size"] < cut["float"]["size"] < whole["float"]["size"]
 
 
+def test_outputs_kept(run, models):
+    chosen = ("--models", models, "--networks", TOY, "--macs", 0.9, 0.5)
+    found = rows(run("outputs_kept.py", *chosen))
+    assert [row[:2] for row in found] == [[TOY, "90%"], [TOY, "50%"]]
+    assert all(0 <= int(row[2].rstrip("%")) <= 100 for row in found)
+
+
 def test_whole_line(run, models):
     short = ("--seconds", 0.1, "--budget-time", 1)
     (row,) = rows(run("whole_line.py", "--models", models, "--only", TOY, *short))

@@ -70,8 +70,7 @@ def compress(
         model: Any network, or one that :func:`edgeprune.loading.load` read; never changed.
         example_input: A tensor or a shape, where the input cannot be inferred.
         config: Every setting.
-        directory: Folder of the run's files; None, and in all but the first of several
-            processes: a temporary one that lives as long as the report.
+        directory: Folder of the run's files; None, and in further processes: a temporary one.
         stages: Called with the name of each stage that starts; gives its progress callback.
         command: What the user typed, for the report.
 
@@ -88,7 +87,6 @@ def compress(
     traced, counted = survey(source, config.keep, log)
     traced, pruned, budget = _prune(traced, counted, config, log)
     recovered = _saved(_recover(traced, pruned, config, context, log), folder.path, log)
-    kept = compared(source, recovered, config.seed, log)
     remaining = costs.count(recovered.module, source.input)
     run = assemble.RunResult(
         command=command,
@@ -99,7 +97,7 @@ def compress(
         compressed_costs=remaining,
         surgery=recovered.surgery,
         coverage=coverage(traced, counted),
-        outputs=kept,
+        outputs=compared(source, recovered, config.seed, log),
         layers=layers((source.module, counted), (recovered.module, remaining)),
         recovery=recovered.recovered_by,
         stages=log.records,
