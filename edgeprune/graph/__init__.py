@@ -1,7 +1,9 @@
 """What is known of a network's structure.
 
 recording.py          every operator that one inference runs, written down
+program_recording.py  the network as a program: program_arguments.py, program_batch.py
 running.py            whose forward is running, and how a place is named
+computed_weights.py   layers that compute the weight that they use
 layers.py             kinds of layers: which own channels, their axes, their filters
 declared_widths.py    what a layer says of its size must be what its weight has
 batch_norms.py        the BatchNorm that follows a layer, and which layers run once

@@ -21,7 +21,7 @@ UNSEEN = 7919
 """Added to the seed of a run: recovery draws its images from others."""
 
 
-def compared(
+def compared_outputs(
     source: SourceModel, recovered: PrunedModel, seed: int, log: StageLog
 ) -> OutputsKept | None:
     """How much of the original's outputs the compressed network keeps.

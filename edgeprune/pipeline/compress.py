@@ -18,7 +18,7 @@ from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
 from edgeprune.loading.run_directory import WEIGHTS
 from edgeprune.pipeline import export_and_measure, precision
-from edgeprune.pipeline.compared_outputs import compared
+from edgeprune.pipeline.compared_outputs import compared_outputs
 from edgeprune.pipeline.config import CompressConfig
 from edgeprune.pipeline.rebuilding import rebuilt_where_written
 from edgeprune.pipeline.result import CompressionReport, RunFolder
@@ -97,7 +97,7 @@ def compress(
         compressed_costs=remaining,
         surgery=recovered.surgery,
         coverage=coverage(traced, counted),
-        outputs=compared(source, recovered, config.seed, log),
+        outputs=compared_outputs(source, recovered, config.seed, log),
         layers=layers((source.module, counted), (recovered.module, remaining)),
         recovery=recovered.recovered_by,
         stages=log.records,

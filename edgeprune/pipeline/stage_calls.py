@@ -92,8 +92,7 @@ def trace(
     Returns:
         The network with its groups; ``survey`` also locks those whose surgery fails.
     """
-    globs = (keep,) if isinstance(keep, str) else tuple(keep)
-    source = _source(model, example_input)
+    source, globs = _source(model, example_input), converted("trace", {"keep": keep})["keep"]
     return tracing.trace(source, keep=globs, time_limit_s=time_limit_s)
 
 
@@ -110,8 +109,8 @@ def survey(
     Returns:
         The network with its groups, those whose surgery fails the proof locked, and its costs.
     """
-    globs = (keep,) if isinstance(keep, str) else tuple(keep)
-    return whole_line.survey(_source(model, example_input), globs)
+    source, globs = _source(model, example_input), converted("survey", {"keep": keep})["keep"]
+    return whole_line.survey(source, globs)
 
 
 def plan(

@@ -24,7 +24,7 @@ from edgeprune.program.form import (
 from edgeprune.program.operators import DTYPES, FORMATS, operator_of, takes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from edgeprune.program.form import Argument
 
@@ -78,12 +78,12 @@ def _require_sound(program: Program) -> None:
     for step in program.steps:
         if isinstance(step, OperatorCall):
             _require_fitting(step)
-        _require_made(step, there)
+        _require_parts(parts_in(step), there)
         for value in step.makes:
             if value != len(there):
                 raise ValueError(f"its value {value} does not follow {len(there) - 1}")
             there.add(value)
-    _require_parts(program.result, there)
+    _require_parts(parts_of(program.result), there)
 
 
 def _require_fitting(step: OperatorCall) -> None:
@@ -97,13 +97,8 @@ def _require_fitting(step: OperatorCall) -> None:
         raise ValueError(f"an operator '{step.name}' has other arguments than it takes")
 
 
-def _require_made(step: OperatorCall | LayerCall, there: set[int]) -> None:
-    for argument in arguments_of(step):
-        _require_parts(argument, there)
-
-
-def _require_parts(argument: Argument, there: set[int]) -> None:
-    for part in parts_of(argument):
+def _require_parts(parts: Iterable[Argument], there: set[int]) -> None:
+    for part in parts:
         if isinstance(part, Made) and part.index not in there:
             raise ValueError(f"it reads value {part.index} before that is made")
         if isinstance(part, Extreme) and part.text not in ("inf", "-inf", "nan"):
@@ -112,11 +107,14 @@ def _require_parts(argument: Argument, there: set[int]) -> None:
             raise ValueError("it names a dtype that there is not")
 
 
-def arguments_of(step: OperatorCall | LayerCall) -> tuple[Argument, ...]:
-    """Everything that a step is given."""
+def parts_in(step: OperatorCall | LayerCall) -> Iterator[Argument]:
+    """Everything that a step is given, and all that it is made of."""
     if isinstance(step, OperatorCall):
-        return step.arguments
-    return (*step.given, *step.named.values())
+        arguments = step.arguments
+    else:
+        arguments = (*step.given, *step.named.values())
+    for argument in arguments:
+        yield from parts_of(argument)
 
 
 def parts_of(argument: Argument) -> Iterator[Argument]:
@@ -133,13 +131,8 @@ def parts_of(argument: Argument) -> Iterator[Argument]:
 
 def tensors_named(program: Program) -> set[str]:
     """Names of the parameters and buffers that the steps themselves read."""
-    return {
-        part.name
-        for step in program.steps
-        for argument in arguments_of(step)
-        for part in parts_of(argument)
-        if isinstance(part, Held)
-    }
+    parts = (part for step in program.steps for part in parts_in(step))
+    return {part.name for part in parts if isinstance(part, Held)}
 
 
 def _spent(program: Program) -> tuple[tuple[int, ...], ...]:
@@ -147,12 +140,7 @@ def _spent(program: Program) -> tuple[tuple[int, ...], ...]:
     kept = {part.index for part in parts_of(program.result) if isinstance(part, Made)}
     found: list[tuple[int, ...]] = []
     for step in reversed(program.steps):
-        read = {
-            part.index
-            for argument in arguments_of(step)
-            for part in parts_of(argument)
-            if isinstance(part, Made)
-        }
+        read = {part.index for part in parts_in(step) if isinstance(part, Made)}
         gone = (read | set(step.makes)) - kept
         found.append(tuple(sorted(gone)))
         kept |= gone

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from edgeprune.errors import ModelRefused
 from edgeprune.printable import printable
-from edgeprune.program.checks import arguments_of, checked, parts_of
+from edgeprune.program.checks import checked, tensors_named
 from edgeprune.program.form import (
     Device,
     Extreme,
@@ -105,10 +105,8 @@ class RecordedNetwork(nn.Module):
                 run.layer_of(step.layer)
             else:
                 run.scope_of(step.inside)
-            for argument in arguments_of(step):
-                for part in parts_of(argument):
-                    if isinstance(part, Held):
-                        run.tensor_of(part.name)
+        for name in sorted(tensors_named(self.program)):
+            run.tensor_of(name)
 
 
 class _Run:
