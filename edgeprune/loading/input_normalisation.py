@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgeprune.artifacts import FLOAT, IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
 from edgeprune.images.procedural import DeadLeaves
-from edgeprune.natural_images import normalised
+from edgeprune.natural_images import normalisation, normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,11 +38,15 @@ FEWEST, MOST, PIXELS = 6, 32, 1 << 19
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """A normalisation that many networks are trained with; one value serves all channels."""
+    """A normalisation that networks are trained with; ``natural_images`` spreads it to channels."""
 
     words: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def of(self, spec: InputSpec) -> InputSpec:
+        """The inputs, normalised so."""
+        return replace(spec, mean=self.mean, std=self.std)
 
 
 USUAL = (
@@ -50,7 +54,7 @@ USUAL = (
     Usual("pixels from 0 to 1", (0.0,), (1.0,)),
     Usual("pixels from -1 to 1", (0.5,), (0.5,)),
     Usual("pixels from 0 to 255", (0.0,), (1 / 255,)),
-    Usual("pixels from 0 to 255 less ImageNet's mean", IMAGENET_MEAN, (1 / 255,)),
+    Usual("pixels from 0 to 255 less ImageNet's mean", IMAGENET_MEAN, (1 / 255,) * 3),
 )
 
 
@@ -84,13 +88,16 @@ def with_normalisation(
     """
     if known or not _one_image(spec):
         return spec, ()
-    found = fits(network, spec)
-    taken = clear(found)
+    own = Usual("what was given", spec.mean, spec.std)
+    found = fits(network, spec, (*USUAL, own) if given else USUAL)
+    usual = tuple(each for each in found if each.usual is not own)
+    taken = clear(usual)
     if given:
-        return spec, tuple(_doubts(network, spec, taken))
+        return spec, tuple(_doubts(found, own, taken))
     if taken is None:
-        return spec, (_unknown(found),)
-    mean, std = _each(taken.usual, spec.shapes[0][1])
+        return spec, (_unknown(usual),)
+    spread = normalisation(taken.usual.of(spec), spec.shapes[0][1])
+    mean, std = (tuple(each.tolist()) for each in spread)
     note = (
         f"images are taken to be {taken.usual.words}: what the first BatchNorm stored fits that "
         f"(distance {taken.distance:.2g}), and nothing else; --mean and --std change it"
@@ -98,17 +105,20 @@ def with_normalisation(
     return replace(spec, mean=mean, std=std), (note,)
 
 
-def fits(network: nn.Module, spec: InputSpec) -> tuple[Fit, ...]:
-    """How well each usual normalisation fits what the first BatchNorm stored, the nearest first.
+def fits(
+    network: nn.Module, spec: InputSpec, candidates: tuple[Usual, ...] = USUAL
+) -> tuple[Fit, ...]:
+    """How well each normalisation fits what the first BatchNorm stored, the nearest first.
 
     Args:
         network: The network in eval mode; not changed.
         spec: Its inputs, of which the first is an image, (1, C, H, W).
+        candidates: The normalisations.
 
     Returns:
         Nothing where no BatchNorm with statistics runs.
     """
-    found = (Fit(each, distance) for each, distance in _distances(network, spec))
+    found = _found(network, spec, candidates)
     return tuple(sorted(found, key=lambda each: each.distance))
 
 
@@ -121,13 +131,10 @@ def clear(found: tuple[Fit, ...]) -> Fit | None:
     return best if far else None
 
 
-def _doubts(network: nn.Module, spec: InputSpec, taken: Fit | None) -> Iterator[str]:
+def _doubts(found: tuple[Fit, ...], own: Usual, taken: Fit | None) -> Iterator[str]:
     """What speaks against the normalisation that the user gave."""
-    if taken is None:
-        return
-    own = Usual("", spec.mean, spec.std)
-    distance = next((far for _, far in _distances(network, spec, (own,))), 0.0)
-    if distance > max(NEAR, CLEARLY * taken.distance):
+    distance = next((each.distance for each in found if each.usual is own), 0.0)
+    if taken is not None and distance > max(NEAR, CLEARLY * taken.distance):
         yield (
             f"--mean and --std may be wrong: what the first BatchNorm stored fits "
             f"{taken.usual.words} (distance {taken.distance:.2g}), and not them ({distance:.2g})"
@@ -149,29 +156,17 @@ def _one_image(spec: InputSpec) -> bool:
     return not others and dtype == FLOAT and len(shape) == 4 and shape[1] in (1, 3)
 
 
-def _each(usual: Usual, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std for each channel; colours' average where there are others."""
-    return _spread(usual.mean, channels), _spread(usual.std, channels)
-
-
-def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    return values if len(values) == channels else (sum(values) / len(values),) * channels
-
-
-def _distances(
-    network: nn.Module, spec: InputSpec, candidates: tuple[Usual, ...] = USUAL
-) -> Iterator[tuple[Usual, float]]:
+def _found(network: nn.Module, spec: InputSpec, candidates: tuple[Usual, ...]) -> Iterator[Fit]:
     """Each normalisation with its distance from what the first BatchNorm stored."""
-    channels, height, width = spec.shapes[0][1:]
-    plain = InputSpec(spec.shapes, mean=(0.0,), std=(1.0,))
+    height, width = spec.shapes[0][2:]
+    plain = Usual("", (0.0,), (1.0,)).of(spec)
     count = min(MOST, max(FEWEST, PIXELS // (height * width)))
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
     (pixels,) = DeadLeaves()(SourceModel(network, plain, "", ""), count, seed=0)
     for usual in candidates:
-        mean, std = _each(usual, channels)
-        images = normalised(pixels, InputSpec(spec.shapes, mean, std))
-        if (distance := _distance(network, images.to(device))) is not None:
-            yield usual, distance
+        images = normalised(pixels, usual.of(spec)).to(device)
+        if (distance := _distance(network, images)) is not None:
+            yield Fit(usual, distance)
 
 
 def _distance(network: nn.Module, images: Tensor) -> float | None:
