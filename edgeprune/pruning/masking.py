@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from math import isfinite
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,7 @@ COMPARED = (*CHANNEL_LAYERS, nn.PReLU)
 RECORDED_BATCH = 2
 """Inputs at a time for a network whose sizes were recorded: some of them follow the batch."""
 
+Result = TypeVar("Result")
 Outputs: TypeAlias = dict[str, list[Tensor]]
 """What each layer gave, call by call."""
 
@@ -62,29 +63,54 @@ def compare_with_masked(
     """
     batch = 1 if traced.written is None else RECORDED_BATCH
     inputs = random_inputs(traced.source.input, batch=batch)
-    try:
-        with failing_as(ModelUnsupported):
-            expected, exempt = _masked_original(traced, plan, inputs, torch.float64)
-        dtype = torch.float64
-    except ModelUnsupported:  # a forward that insists on single precision, in whatever words
-        with failing_as(ModelUnsupported, "cannot run the network with masked channels"):
-            expected, exempt = _masked_original(traced, plan, inputs, torch.float32)
-        dtype = torch.float32
+    dtype, (expected, exempt) = in_double_if_it_can(
+        lambda dtype: _masked_original(traced, plan, inputs, dtype),
+        "cannot run the network with masked channels",
+    )
     small = light_copy(pruned)
     with watching(small, VerificationFailed, DOES_NOT_RUN):
         actual = outputs_by_layer(small, inputs, dtype)
-    differences = {
-        layer: largest_difference(outputs, actual.get(layer, []))
-        for layer, outputs in expected.items()
-    }
-    worst = max(differences, key=lambda layer: differences[layer])
-    if not differences[worst] <= tolerance:
+    worst, difference = most_different(expected, actual)
+    if not difference <= tolerance:
         raise VerificationFailed(
-            f"'{worst}' differs from the masked original by {differences[worst]:.1e} of its scale "
+            f"'{worst}' differs from the masked original by {difference:.1e} of its scale "
             f"({tolerance:.0e} is allowed)"
         )
     precision = str(dtype).removeprefix("torch.")
-    return SurgeryProof(differences[worst], tolerance, len(differences), exempt, precision)
+    return SurgeryProof(difference, tolerance, len(expected), exempt, precision)
+
+
+def in_double_if_it_can(
+    run: Callable[[torch.dtype], Result], complaint: str
+) -> tuple[torch.dtype, Result]:
+    """Run a network in double precision, or in single where its forward insists on that.
+
+    Args:
+        run: Runs it in a precision.
+        complaint: What could not be done, to begin the message where neither works.
+
+    Returns:
+        The precision, and what ``run`` gave.
+
+    Raises:
+        ModelUnsupported: It runs in neither.
+    """
+    try:
+        with failing_as(ModelUnsupported):
+            return torch.float64, run(torch.float64)
+    except ModelUnsupported:  # in whatever words it insists
+        with failing_as(ModelUnsupported, complaint):
+            return torch.float32, run(torch.float32)
+
+
+def most_different(expected: Outputs, actual: Outputs) -> tuple[str, float]:
+    """The layer whose outputs differ most, and by how much relative to their scale."""
+    differences = {
+        layer: _largest_difference(outputs, actual.get(layer, []))
+        for layer, outputs in expected.items()
+    }
+    worst = max(differences, key=lambda layer: differences[layer])
+    return worst, differences[worst]
 
 
 def _masked_original(
@@ -165,7 +191,7 @@ def _hide_inputs(conv: nn.Module, channels: Collection[int]) -> None:
         conv.weight = nn.Parameter(weight.detach().index_fill(1, gone, ABSENT))
 
 
-def largest_difference(expected: list[Tensor], actual: list[Tensor]) -> float:
+def _largest_difference(expected: list[Tensor], actual: list[Tensor]) -> float:
     """Largest relative difference over all calls of a layer."""
     if len(expected) != len(actual):
         return float("inf")

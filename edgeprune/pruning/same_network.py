@@ -7,13 +7,14 @@ is likely to.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from edgeprune.errors import ModelUnsupported, VerificationFailed, failing_as
+from edgeprune.errors import VerificationFailed, failing_as
 from edgeprune.graph.light_copy import light_copy
-from edgeprune.pruning.masking import Outputs, largest_difference, outputs_by_layer
+from edgeprune.pruning.masking import in_double_if_it_can, most_different, outputs_by_layer
 from edgeprune.random_inputs import random_inputs
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgeprune.artifacts import InputSpec
+    from edgeprune.pruning.masking import Outputs
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Largest difference allowed, relative to the largest output of a layer."""
@@ -42,19 +44,17 @@ def require_same(original: nn.Module, recorded: nn.Module, spec: InputSpec) -> N
         ModelUnsupported: The original does not run.
     """
     for inputs in _trials(spec):
-        dtype, expected = _expected(original, inputs)
+        dtype, expected = in_double_if_it_can(
+            partial(_outputs, original, inputs), "the network does not run"
+        )
         if not all(bool(each.isfinite().all()) for given in expected.values() for each in given):
             continue  # an overflow of the original's own
         with failing_as(VerificationFailed, "the recorded network does not run"):
-            actual = outputs_by_layer(light_copy(recorded), inputs, dtype)
-        differences = {
-            layer: largest_difference(given, actual.get(layer, []))
-            for layer, given in expected.items()
-        }
-        worst = max(differences, key=lambda layer: differences[layer])
-        if not differences[worst] <= TOLERANCES[dtype]:
+            actual = _outputs(recorded, inputs, dtype)
+        worst, difference = most_different(expected, actual)
+        if not difference <= TOLERANCES[dtype]:
             raise VerificationFailed(
-                f"recorded, '{worst}' differs by {differences[worst]:.1e} of its scale"
+                f"recorded, '{worst}' differs by {difference:.1e} of its scale"
             )
 
 
@@ -69,11 +69,6 @@ def _trials(spec: InputSpec) -> Iterator[tuple[Tensor, ...]]:
     yield drawn
 
 
-def _expected(original: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[torch.dtype, Outputs]:
-    """What the original computes, in double precision where its forward lets it."""
-    try:
-        with failing_as(ModelUnsupported):
-            return torch.float64, outputs_by_layer(light_copy(original), inputs, torch.float64)
-    except ModelUnsupported:
-        with failing_as(ModelUnsupported, "the network does not run"):
-            return torch.float32, outputs_by_layer(light_copy(original), inputs, torch.float32)
+def _outputs(network: nn.Module, inputs: tuple[Tensor, ...], dtype: torch.dtype) -> Outputs:
+    """What every layer gives, in a copy, which gets the hooks."""
+    return outputs_by_layer(light_copy(network), inputs, dtype)
