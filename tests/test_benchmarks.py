@@ -172,6 +172,12 @@ def test_pruned(run, models):
     assert cut["int8"]["size"] < cut["float"]["size"] < whole["float"]["size"]
 
 
+def test_input_normalisation(run, models):
+    (row,) = rows(run("input_normalisation.py", "--models", models, "--networks", TOY))
+    assert (row[0], len(row)) == (TOY, 6)
+    assert float(row[3]) <= float(row[5])
+
+
 def test_outputs_kept(run, models):
     chosen = ("--models", models, "--networks", TOY, "--macs", 0.9, 0.5)
     found = rows(run("outputs_kept.py", *chosen))
