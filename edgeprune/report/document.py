@@ -5,7 +5,7 @@ accuracies and agreements are fractions from 0 to 1. A key is always there: what
 produce is null, and so is a figure that is not finite, because JSON has no NaN.
 
 ``schema_version`` counts up when a key goes or changes its meaning. Keys that are added have a
-default, so that reports without them are still read; added to version 1 since:
+default, so that reports without them are still read; added to version 1 since::
 
     surgery.dtype        precision that the proof was made in
     budget.missed        whether asked and reached differ by more than 1 % of the original
