@@ -28,7 +28,8 @@ def test_links_lead_to_files(page: Path) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_page_is_listed_by_the_index_of_its_folder(folder: str) -> None:
     index = (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8")
-    assert ":glob:" in index and "\n*\n" in index
+    assert ":glob:" in index
+    assert "\n*\n" in index
     pages = [page for page in PAGES if page.is_relative_to(ROOT / "docs" / folder)]
     assert len(pages) > 1
     assert {page.parent.name for page in pages} == {folder}, "the index lists no sub-folders"
