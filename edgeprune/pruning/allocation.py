@@ -52,8 +52,10 @@ class Allocation:
         scope: ``local`` removes the same share of every group; ``global`` lets all channels
             compete, so that unimportant groups lose more; ``marginal`` lets them compete by
             importance for what they cost, so that expensive groups lose more.
-        unit: Remaining widths are multiples of it; 0 chooses by width (8 from 32 channels on,
-            4 from 16 on, else 2), which is what vectorised kernels like.
+        unit: Remaining widths are multiples of it; 0 chooses by width (``block`` from 32 channels
+            on, half of it from 16 on, else a quarter), which is what vectorised kernels like.
+        block: Channels that kernels compute at once. Larger: faster for the cost that remains, and
+            a coarser choice; kernels of 8-bit integers take 16.
         floor: Least share of any group that stays: higher protects narrow layers, and puts
             small budgets out of reach.
         cap: Where channels compete, no group loses more than so many times the share that all
@@ -64,6 +66,7 @@ class Allocation:
     unit: int = 0
     floor: float = 0.1
     cap: float = 2.0
+    block: int = 8
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant.
@@ -78,7 +81,8 @@ class Allocation:
 
     def step(self, group: ChannelGroup) -> int:
         """Number of channels by which a group grows or shrinks."""
-        automatic = 8 if group.width >= 32 else 4 if group.width >= 16 else 2
+        share = 1 if group.width >= 32 else 2 if group.width >= 16 else 4
+        automatic = max(1, self.block // share)
         return lcm(self.unit or automatic, group.partitions)
 
     def widths(self, group: ChannelGroup) -> Floats:
