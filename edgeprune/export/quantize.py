@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import onnx
@@ -21,7 +21,7 @@ from edgeprune.calibration import onnx_runs
 from edgeprune.calibration.observers import MinMax
 from edgeprune.errors import UsageError
 from edgeprune.export import qdq
-from edgeprune.export.activation_ranges import candidate_ranges
+from edgeprune.export.activation_ranges import ways_to_range
 from edgeprune.export.calibrate import FEWEST, CalibrationInputs, calibrate, compared
 from edgeprune.export.float_part import float_part
 from edgeprune.export.quantized_checks import check_kernels, check_outputs, check_weights
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         SourceModel,
     )
     from edgeprune.calibration.observers import Observer
+    from edgeprune.export.activation_ranges import Ranges
     from edgeprune.export.calibrate import Calibration
     from edgeprune.export.float_part import FloatPart
     from edgeprune.export.onnx import OnnxTarget
@@ -71,19 +72,6 @@ def activations_for(machine: str) -> ActivationType:
         machine: Its kind, as ``platform.machine`` says there.
     """
     return "s8" if machine.lower() in ARM else "u8"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ranges:
-    """What is read off a network once, however often it is quantized.
-
-    Attributes:
-        known: Its float graph and inputs.
-        ranges: Range of every float activation, by tensor.
-    """
-
-    known: Calibration
-    ranges: dict[str, Range]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +146,13 @@ class Quantize:
         report(0.0, "exporting the network's twin")
         known = calibrate(network, exported, target, self._inputs(seed))
         report(0.7, "reading ranges")
-        ways = [Ranges(known, each) for each in candidate_ranges(network, known, self._observer)]
+        plain = replace(self, images=DeadLeaves())
+        ways = ways_to_range(
+            network,
+            known,
+            self._observer,
+            lambda: calibrate(network, exported, target, plain._inputs(seed)),
+        )
         return min(ways, key=self._error) if len(ways) > 1 else ways[0]
 
     def written(

@@ -20,7 +20,8 @@ from edgeprune.pipeline.stage_log import marking_failure
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import ExportedModel, Progress, QuantizedModel
-    from edgeprune.export.quantize import Quantize, Ranges
+    from edgeprune.export.activation_ranges import Ranges
+    from edgeprune.export.quantize import Quantize
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.stage_log import StageLog
 

@@ -65,7 +65,7 @@ def choose(
             network, exported, config.target, part_of(progress, 0, 2), config.seed
         )
         quantized = quantize.written(prepared, path, part_of(progress, 1, 2))
-        stage.detail = _summary(quantized)
+        stage.detail = f"ranges of {prepared.origin}; {_summary(quantized)}"
     quantized = mixed(quantize, prepared, (exported, quantized), config, log)
     ratio, figure = _measured(exported, quantized, config, log)
     delivered, ground = decide(

@@ -8,6 +8,7 @@ rounding left.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import lcm
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -40,6 +41,9 @@ Scope: TypeAlias = Literal["local", "global", "marginal"]
 CLOSE_ENOUGH = 0.01
 """A budget counts as met within this share of the original."""
 
+LEAST_BLOCK = 8
+"""Blocks of channels are halved down to this where a budget is missed."""
+
 FINER_UNITS = (8, 4, 2, 1)
 """Multiples that are tried, the coarsest first, where a budget is missed."""
 
@@ -54,8 +58,9 @@ class Allocation:
             importance for what they cost, so that expensive groups lose more.
         unit: Remaining widths are multiples of it; 0 chooses by width (``block`` from 32 channels
             on, half of it from 16 on, else a quarter), which is what vectorised kernels like.
-        block: Channels that kernels compute at once. Larger: faster for the cost that remains, and
-            a coarser choice; kernels of 8-bit integers take 16.
+        block: Channels that kernels compute at once; halved, down to 8, where the budget cannot be
+            met so. Larger: faster for the cost that remains, and a coarser choice; kernels of 8-bit
+            integers take 16.
         floor: Least share of any group that stays: higher protects narrow layers, and puts
             small budgets out of reach.
         cap: Where channels compete, no group loses more than so many times the share that all
@@ -78,6 +83,8 @@ class Allocation:
             raise UsageError(f"--scope {self.scope}: choose local, global or marginal")
         if self.unit < 0:
             raise UsageError(f"--unit {self.unit}: expected auto or a positive number")
+        if self.block < 1:
+            raise UsageError(f"block={self.block}: expected a positive number of channels")
 
     def step(self, group: ChannelGroup) -> int:
         """Number of channels by which a group grows or shrinks."""
@@ -143,10 +150,23 @@ def allocate(
     """
     if not model.groups:
         raise ModelUnsupported("nothing can be pruned: every channel group is locked")
-    allocated = _allocated(model, scores, budget, options)
+    options, allocated = _in_blocks(model, scores, budget, options)
     if allocated.on_target:
         return allocated
     return replace(allocated, finer_unit=_finer_unit(model, scores, budget, options))
+
+
+def _in_blocks(
+    model: CostModel, scores: Mapping[str, Tensor], budget: Budget, options: Allocation
+) -> tuple[Allocation, Allocated]:
+    """The largest block that meets the budget, or the least one, and what comes of it."""
+    while options.block > LEAST_BLOCK and not options.unit:
+        with suppress(BudgetUnreachable):
+            allocated = _allocated(model, scores, budget, options)
+            if allocated.on_target:
+                return options, allocated
+        options = replace(options, block=max(LEAST_BLOCK, options.block // 2))
+    return options, _allocated(model, scores, budget, options)
 
 
 def _finer_unit(

@@ -20,7 +20,7 @@ SPEC = InputSpec((zoo.INPUT_SHAPE,))
 QUICK = Quantize(count=24, held_out=8)
 PHOTOS = DeadLeaves()(SourceModel(zoo.build("chain"), SPEC, "", ""), 32, 9)
 REAL = replace(QUICK, images=Given(PHOTOS, "photos", ImageKind.REAL))
-"""Calibrates on images that count as real, which needs no twin and so half the time."""
+"""Calibrates on images that count as real."""
 TARGET = OnnxTarget(simplify=False)
 """The newer exporter folds BatchNorms by itself; one network in the tests is simplified too."""
 

@@ -196,7 +196,7 @@ def test_a_narrower_observer_clips(chain: Pair, tmp_path: Path) -> None:
     assert narrow.quantized.fidelity.most_clipped > wide.quantized.fidelity.most_clipped
 
 
-def test_real_images_are_believed_and_need_no_twin(chain: Pair, tmp_path: Path) -> None:
+def test_real_images_are_believed(chain: Pair, tmp_path: Path) -> None:
     tensors = (0.5 * torch.randn(32, *SPEC.shapes[0][1:]),)
     found = again(chain, tmp_path, images=Given(tensors, "photos", ImageKind.REAL)).quantized
     assert found.ranges["input"] == (float(tensors[0].min()), float(tensors[0].max()))
@@ -228,6 +228,28 @@ def test_real_images_whose_tails_are_worth_their_codes_keep_them(
     (photos,) = quantized_zoo.PHOTOS
     wild = Given((20 * photos,), "photos", ImageKind.REAL)  # all of it lies beyond the norms' reach
     assert inner_range(again(chain, tmp_path, images=wild)) > 2 * reach(chain)
+
+
+def test_images_that_are_nothing_like_the_others_make_no_worse_a_file_than_none(
+    chain: Pair, tmp_path: Path
+) -> None:
+    (photos,) = quantized_zoo.PHOTOS
+    dim = Given((torch.cat([0.02 * photos[:24], photos[:8]]),), "photos", ImageKind.REAL)
+    given, none = again(chain, tmp_path, images=dim), chain
+    assert given.quantized.fidelity.origin == "photos"
+    assert inner_range(given) == inner_range(none)  # those of the same procedural images
+    held_out = photos[:8].numpy()
+    assert error(given, held_out) <= error(none, held_out) * 1.05
+
+
+def error(made: Pair, inputs: Array) -> float:
+    """The error of the outputs, relative, by ONNX Runtime."""
+    before, after = (
+        onnxruntime.InferenceSession(path) for path in (made.exported.path, made.quantized.path)
+    )
+    runs = [[s.run(None, {"input": one[None]})[0] for one in inputs] for s in (before, after)]
+    wanted, got = map(np.concatenate, runs)
+    return float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
 
 
 def test_too_few_images_are_refused(chain: Pair, tmp_path: Path) -> None:
