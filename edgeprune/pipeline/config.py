@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "int8", "auto")
 
 INT8_BLOCK = 16
-"""Channels that kernels of 8-bit integers compute at once: ONNX Runtime's take longer for 40
-channels of a depthwise convolution than for 48."""
+"""Channels that kernels of 8-bit integers compute at once: ONNX Runtime's take longer for 12 than
+for 16, and for 40 of a depthwise convolution than for 48 (``benchmarks/quantize/widths.py``)."""
 
 SIZES = ("compressed.onnx.bytes", "ratio.bytes")
 """Figures whose gates say that the user wants a small file."""
@@ -146,7 +146,7 @@ class CompressConfig:
         """How channels are chosen, as :func:`edgeprune.pruning.plan` takes it."""
         allocation = self.allocation
         if self.precision != "fp32":
-            allocation = replace(allocation, block=max(allocation.block, INT8_BLOCK))
+            allocation = replace(allocation, block=allocation.block or INT8_BLOCK)
         return {"criterion": self.criterion, "allocation": allocation, "seed": self.seed}
 
     def recovery_context(self, source: SourceModel) -> RecoveryContext:

@@ -41,9 +41,6 @@ Scope: TypeAlias = Literal["local", "global", "marginal"]
 CLOSE_ENOUGH = 0.01
 """A budget counts as met within this share of the original."""
 
-LEAST_BLOCK = 8
-"""Blocks of channels are halved down to this where a budget is missed."""
-
 FINER_UNITS = (8, 4, 2, 1)
 """Multiples that are tried, the coarsest first, where a budget is missed."""
 
@@ -56,11 +53,11 @@ class Allocation:
         scope: ``local`` removes the same share of every group; ``global`` lets all channels
             compete, so that unimportant groups lose more; ``marginal`` lets them compete by
             importance for what they cost, so that expensive groups lose more.
-        unit: Remaining widths are multiples of it; 0 chooses by width (``block`` from 32 channels
-            on, half of it from 16 on, else a quarter), which is what vectorised kernels like.
-        block: Channels that kernels compute at once; halved, down to 8, where the budget cannot be
-            met so. Larger: faster for the cost that remains, and a coarser choice; kernels of 8-bit
-            integers take 16.
+        unit: Remaining widths are multiples of it; 0 chooses by width (8 from 32 channels on,
+            4 from 16 on, else 2), which is what vectorised kernels like.
+        block: Channels that kernels compute at once: with an automatic ``unit``, widths are
+            multiples of it where these meet the budget; 0: none. Larger: faster for the cost that
+            remains, and a coarser choice.
         floor: Least share of any group that stays: higher protects narrow layers, and puts
             small budgets out of reach.
         cap: Where channels compete, no group loses more than so many times the share that all
@@ -71,7 +68,7 @@ class Allocation:
     unit: int = 0
     floor: float = 0.1
     cap: float = 2.0
-    block: int = 8
+    block: int = 0
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant.
@@ -83,13 +80,12 @@ class Allocation:
             raise UsageError(f"--scope {self.scope}: choose local, global or marginal")
         if self.unit < 0:
             raise UsageError(f"--unit {self.unit}: expected auto or a positive number")
-        if self.block < 1:
-            raise UsageError(f"block={self.block}: expected a positive number of channels")
+        if self.block < 0:
+            raise UsageError(f"block={self.block}: expected a number of channels, or 0 for none")
 
     def step(self, group: ChannelGroup) -> int:
         """Number of channels by which a group grows or shrinks."""
-        share = 1 if group.width >= 32 else 2 if group.width >= 16 else 4
-        automatic = max(1, self.block // share)
+        automatic = 8 if group.width >= 32 else 4 if group.width >= 16 else 2
         return lcm(self.unit or automatic, group.partitions)
 
     def widths(self, group: ChannelGroup) -> Floats:
@@ -150,23 +146,15 @@ def allocate(
     """
     if not model.groups:
         raise ModelUnsupported("nothing can be pruned: every channel group is locked")
-    options, allocated = _in_blocks(model, scores, budget, options)
+    if options.block and not options.unit:
+        with suppress(BudgetUnreachable):
+            whole = _allocated(model, scores, budget, replace(options, unit=options.block))
+            if whole.on_target:
+                return whole
+    allocated = _allocated(model, scores, budget, options)
     if allocated.on_target:
         return allocated
     return replace(allocated, finer_unit=_finer_unit(model, scores, budget, options))
-
-
-def _in_blocks(
-    model: CostModel, scores: Mapping[str, Tensor], budget: Budget, options: Allocation
-) -> tuple[Allocation, Allocated]:
-    """The largest block that meets the budget, or the least one, and what comes of it."""
-    while options.block > LEAST_BLOCK and not options.unit:
-        with suppress(BudgetUnreachable):
-            allocated = _allocated(model, scores, budget, options)
-            if allocated.on_target:
-                return options, allocated
-        options = replace(options, block=max(LEAST_BLOCK, options.block // 2))
-    return options, _allocated(model, scores, budget, options)
 
 
 def _finer_unit(

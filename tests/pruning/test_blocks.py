@@ -26,40 +26,37 @@ def allocated(widths, share, **options):
 def test_widths_are_whole_blocks_and_the_budget_is_met(share):
     widths, found = allocated((64, 96, 128, 96, 160, 128, 24), share, block=16)
     assert all(width % 16 == 0 for width in widths[:-1])
-    assert widths[-1] in (8, 16, 24)
+    assert widths[-1] in (16, 24)
     assert found.on_target
 
 
-def test_smaller_blocks_where_whole_ones_miss_the_budget():
+def test_no_blocks_where_whole_ones_miss_the_budget():
     """One group of 32 channels: 24 of them are three quarters of its MACs, blocks of 16 half."""
     widths, found = allocated((32,), 0.75, block=16)
     assert widths == [24]
     assert found.on_target
 
 
-def test_smaller_blocks_where_whole_ones_are_out_of_reach():
-    widths, found = allocated((32,), 0.25, block=32)
+def test_no_blocks_where_whole_ones_are_out_of_reach():
+    widths, found = allocated((32,), 0.25, block=16)
     assert widths == [8]
     assert found.on_target
     with pytest.raises(BudgetUnreachable):
-        allocated((32,), 0.1, block=32)
+        allocated((32,), 0.1, block=16)
 
 
-def test_blocks_of_eight_are_not_halved_and_a_unit_is_taken_as_it_is():
-    widths, found = allocated((32,), 0.38, block=8)
-    assert widths == [16]
-    assert not found.on_target
+def test_a_unit_is_taken_as_it_is():
     widths, found = allocated((32,), 0.375, block=16, unit=4)
     assert widths == [12]
     assert found.on_target
 
 
 def test_no_block_is_refused():
-    with pytest.raises(UsageError, match="block=0"):
-        Allocation(block=0)
+    with pytest.raises(UsageError, match="block=-1"):
+        Allocation(block=-1)
 
 
-@pytest.mark.parametrize(("precision", "block"), [("fp32", 8), ("int8", 16), ("auto", 16)])
+@pytest.mark.parametrize(("precision", "block"), [("fp32", 0), ("int8", 16), ("auto", 16)])
 def test_a_run_that_may_deliver_8_bits_plans_in_blocks_of_16(precision, block):
     assert ep.CompressConfig(precision=precision).choosing["allocation"].block == block
 
