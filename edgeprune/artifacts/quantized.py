@@ -18,6 +18,10 @@ ActivationType: TypeAlias = Literal["u8", "s8"]
 """Activations as unsigned bytes, which x86 is fast with, or as signed ones, which ARM prefers."""
 
 
+Rounding: TypeAlias = Literal["nearest", "for outputs"]
+"""How weights became codes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fidelity:
     """How true a quantized file is to its float file, on inputs that nothing was fitted to.
@@ -76,6 +80,8 @@ class QuantizedModel:
             reason.
         kernels: The proof that the runtime computes what the file says.
         fidelity: How true it is to the float file.
+        rounding: How weights became codes: to the nearest, or to that of both neighbours which
+            keeps the layer's outputs.
     """
 
     path: Path
@@ -87,6 +93,7 @@ class QuantizedModel:
     kept_float: dict[str, str]
     kernels: KernelProof
     fidelity: Fidelity
+    rounding: Rounding = "nearest"
 
 
 Precision: TypeAlias = Literal["fp32", "int8"]

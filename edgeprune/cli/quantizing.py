@@ -34,6 +34,9 @@ QUANTIZATION = (
     click.option("--ranges", default="min-max", show_default=True,
                  help="How ranges follow from values: min-max, percentile or mse; no wider than "
                       "BatchNorms say that values reach."),
+    click.option("--rounding", default="outputs", show_default=True,
+                 help="How weights become codes: outputs: to that of both neighbours which keeps "
+                      "the layer's outputs, where that is truer on held-out images; nearest."),
     click.option("--image-free", is_flag=True,
                  help="Take ranges from BatchNorm statistics alone, without any image."),
     click.option("--input-range", multiple=True, metavar="LOW:HIGH",
@@ -49,10 +52,12 @@ def quantize(given: Mapping[str, Any]) -> Quantize:
     """How to quantize."""
     from edgeprune.calibration.observers import OBSERVERS
     from edgeprune.export import Quantize
+    from edgeprune.export.roundings import ROUNDINGS
 
     return Quantize(
         activations=given["activations"],
         ranges=OBSERVERS[given["ranges"]](),
+        weight_rounding=ROUNDINGS[given["rounding"]](),
         image_free=given["image_free"],
         keep_float=tuple(given["keep_float"]),
         input_range=tuple(map(value_range, given["input_range"])),

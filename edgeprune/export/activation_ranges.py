@@ -13,7 +13,7 @@ few images of the user's are too narrow for the others.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgeprune.calibration import histogram, onnx_runs
@@ -30,18 +30,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ranges:
-    """What is read off a network once, however often it is quantized.
+class Prepared:
+    """What is found out of a network once, however often it is quantized.
 
     Attributes:
         known: Its float graph and inputs.
         ranges: Range of every float activation, by tensor.
         origin: What the ranges were read off, to follow "ranges of".
+        codes: Codes of weights by name of the node; the nearest where there are none.
     """
 
     known: Calibration
     ranges: dict[str, Range]
     origin: str
+    codes: Mapping[str, Array] = field(default_factory=dict)
 
 
 def ways_to_range(
@@ -49,7 +51,7 @@ def ways_to_range(
     known: Calibration,
     observer: Observer | None,
     without_images: Callable[[], Calibration],
-) -> list[Ranges]:
+) -> list[Prepared]:
     """The range of every float activation, in one way or in several to choose from.
 
     Args:
@@ -65,23 +67,23 @@ def ways_to_range(
     """
     if observer is None:
         found = closed_form_ranges(network, known.model, known.input_ranges)
-        return [Ranges(known, found, "BatchNorm statistics alone")]
+        return [Prepared(known, found, "BatchNorm statistics alone")]
     inputs = {name: each for name, each in known.input_ranges.items() if each}
     reached = reach_of_norms(network, known.model)
     seen = _observed(known, observer)
     bounded = _bounded(seen, reached)
     origin = f"{len(known.fitting)} images {known.origin}"
     if not known.real:
-        return [Ranges(known, bounded | inputs, origin)]
-    ways = [Ranges(known, bounded | inputs, f"{origin}, as far as BatchNorms reach")] * bool(
+        return [Prepared(known, bounded | inputs, origin)]
+    ways = [Prepared(known, bounded | inputs, f"{origin}, as far as BatchNorms reach")] * bool(
         reached
     )
-    ways.append(Ranges(known, seen | inputs, origin))
+    ways.append(Prepared(known, seen | inputs, origin))
     with suppress(EdgepruneError):  # not every network has a twin, or takes procedural images
         twin = without_images()
         bounded = _bounded(_observed(twin, observer), reached)
         origin = f"{len(twin.fitting)} images {twin.origin}"
-        ways.append(Ranges(known, bounded | inputs, origin))
+        ways.append(Prepared(known, bounded | inputs, origin))
     return ways
 
 

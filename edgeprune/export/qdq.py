@@ -42,6 +42,8 @@ class WeightCodes:
         values: The float weights.
         codes: Signed codes in the same shape.
         scale: Step of each output channel, in the shape that multiplies ``codes``.
+        layer: The node itself, of the float graph.
+        largest: Largest magnitude of a code.
     """
 
     node: str
@@ -50,6 +52,8 @@ class WeightCodes:
     values: Array
     codes: Array
     scale: Array
+    layer: onnx.NodeProto
+    largest: int = 127
 
 
 class _Quantizer(QDQQuantizer):  # type: ignore[misc]
@@ -153,24 +157,26 @@ def weight_codes(quantized: onnx.ModelProto, original: onnx.ModelProto) -> Itera
         decoding = made_by.get(node.input[1]) if len(node.input) > 1 else None
         if node.op_type not in WEIGHTED or decoding is None or decoding.input[0] not in stored:
             continue
-        reads, tensor = before[node.name].input[:2]
+        layer = before[node.name]
+        reads, tensor = layer.input[:2]
         codes, scale = (numpy_helper.to_array(stored[name]) for name in decoding.input[:2])
         axis = next((a.i for a in decoding.attribute if a.name == "axis"), 1)
         shape = [1] * codes.ndim
         if scale.ndim:
             shape[axis] = -1
         values = numpy_helper.to_array(floats[tensor])
-        yield WeightCodes(node.name, reads, tensor, values, codes, scale.reshape(shape))
+        yield WeightCodes(node.name, reads, tensor, values, codes, scale.reshape(shape), layer)
 
 
 def with_codes(quantized: onnx.ModelProto, chosen: Mapping[str, Array]) -> onnx.ModelProto:
-    """The graph with other codes for the weights of some nodes, by name of the node."""
+    """The graph with other codes for the weights of some nodes, by name; float ones stay float."""
     changed = copy.deepcopy(quantized)
     made_by = {node.output[0]: node for node in changed.graph.node if node.op_type == DEQUANTIZE}
     stored = {tensor.name: tensor for tensor in changed.graph.initializer}
     for node in changed.graph.node:
-        if node.name in chosen:
-            tensor = stored[made_by[node.input[1]].input[0]]
+        decoding = made_by.get(node.input[1]) if node.name in chosen else None
+        if decoding is not None and decoding.input[0] in stored:
+            tensor = stored[decoding.input[0]]
             codes = chosen[node.name].astype(np.int8)
             tensor.CopyFrom(numpy_helper.from_array(codes, tensor.name))
     return changed

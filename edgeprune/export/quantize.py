@@ -25,12 +25,12 @@ from edgeprune.export.activation_ranges import ways_to_range
 from edgeprune.export.calibrate import FEWEST, CalibrationInputs, calibrate, compared
 from edgeprune.export.float_part import float_part
 from edgeprune.export.quantized_checks import check_kernels, check_outputs, check_weights
-from edgeprune.export.weight_rounding import Nearest
+from edgeprune.export.rounding_for_outputs import ForOutputs
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from pathlib import Path
 
     from edgeprune.artifacts import (
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
         SourceModel,
     )
     from edgeprune.calibration.observers import Observer
-    from edgeprune.export.activation_ranges import Ranges
-    from edgeprune.export.calibrate import Calibration
+    from edgeprune.export.activation_ranges import Prepared
     from edgeprune.export.float_part import FloatPart
     from edgeprune.export.onnx import OnnxTarget
     from edgeprune.export.weight_rounding import WeightRounding
@@ -88,7 +87,8 @@ class Quantize:
         image_free: Take ranges from BatchNorm statistics alone; images then only judge.
         input_range: Lowest and highest value of each input; empty: pixels' where the network
             plainly takes pixels, else unknown, and the first layer stays float.
-        weight_rounding: How weights become codes.
+        weight_rounding: How weights become codes; kept where it makes outputs on held-out inputs
+            truer than the nearest codes do.
     """
 
     activations: Literal["auto", "u8", "s8"] = "auto"
@@ -99,7 +99,7 @@ class Quantize:
     keep_float: tuple[str, ...] = ()
     image_free: bool = False
     input_range: tuple[Range, ...] = ()
-    weight_rounding: WeightRounding = Nearest()  # noqa: RUF009 - frozen
+    weight_rounding: WeightRounding = ForOutputs()  # noqa: RUF009 - frozen
 
     def __call__(
         self,
@@ -136,8 +136,8 @@ class Quantize:
         target: OnnxTarget,
         progress: Progress | None = None,
         seed: int = 0,
-    ) -> Ranges:
-        """Read the ranges of all activations off; what follows is quick, and can be done again.
+    ) -> Prepared:
+        """Find ranges of activations and codes of weights; what follows is quick.
 
         It takes and raises what calling the object does.
         """
@@ -153,11 +153,13 @@ class Quantize:
             self._observer,
             lambda: calibrate(network, exported, target, plain._inputs(seed)),
         )
-        return min(ways, key=self._error) if len(ways) > 1 else ways[0]
+        best = min(ways, key=self._error) if len(ways) > 1 else ways[0]
+        report(0.9, "rounding weights")
+        return self._rounded(best)
 
     def written(
         self,
-        prepared: Ranges,
+        prepared: Prepared,
         path: Path,
         progress: Progress | None = None,
         *,
@@ -175,16 +177,16 @@ class Quantize:
             UsageError: If an option does not fit the network.
             VerificationFailed: If the quantized graph is not what it should be.
         """
-        report, known, ranges = progress or no_progress, prepared.known, prepared.ranges
+        report = progress or no_progress
         report(0.0, "quantizing")
         part = self._float_part(prepared, slower)
-        quantized = self._codes(known, ranges, part)
+        quantized = self._written(prepared, part)
         report(0.4, "proving the quantized file")
-        made = self._proved(known, quantized, ranges, part, path)
+        made = self._proved(prepared, quantized, part, path)
         report(1.0, "quantized")
         return made
 
-    def _float_part(self, prepared: Ranges, slower: Collection[str] = ()) -> FloatPart:
+    def _float_part(self, prepared: Prepared, slower: Collection[str] = ()) -> FloatPart:
         """What stays float."""
         known = prepared.known
         return float_part(
@@ -195,22 +197,39 @@ class Quantize:
             unranged=set(known.floats) - prepared.ranges.keys(),
         )
 
-    def _error(self, prepared: Ranges) -> float:
-        """The error of outputs on inputs that were held out, with weights rounded to nearest."""
-        part = self._float_part(prepared)
-        made = qdq.write_qdq(prepared.known.model, prepared.ranges, part, self.activation_type)
-        return compared(prepared.known, made, {}).relative_error
+    def _rounded(self, prepared: Prepared) -> Prepared:
+        """With the codes of weights that make outputs truer on held-out inputs than the nearest."""
+        if self.image_free:  # no image is looked at
+            return prepared
+        known, plain = prepared.known, self._written(prepared)
+        chosen = self.weight_rounding(
+            list(qdq.weight_codes(plain, known.model)),
+            lambda names: onnx_runs.tensors(known.reference, names, known.fitting),
+        )
+        rounded = replace(prepared, codes=chosen)
+        return min((prepared, rounded), key=self._error) if chosen else prepared
+
+    def _error(self, prepared: Prepared) -> float:
+        """The error of outputs on inputs that were held out."""
+        return compared(prepared.known, self._written(prepared), {}).relative_error
+
+    def _written(self, prepared: Prepared, part: FloatPart | None = None) -> onnx.ModelProto:
+        """The quantized graph, its weights rounded as was found best."""
+        known = prepared.known
+        part = part or self._float_part(prepared)
+        made = qdq.write_qdq(known.model, prepared.ranges, part, self.activation_type)
+        return qdq.with_codes(made, prepared.codes)
 
     def _proved(
         self,
-        known: Calibration,
+        prepared: Prepared,
         quantized: onnx.ModelProto,
-        ranges: Mapping[str, Range],
         part: FloatPart,
         path: Path,
     ) -> QuantizedModel:
         """Check the graph, and write it."""
-        check_weights(quantized, known.model, nearest=self.weight_rounding.nearest)
+        known, ranges = prepared.known, prepared.ranges
+        check_weights(quantized, known.model, nearest=not prepared.codes)
         check_outputs(quantized, known.model)
         kernels = check_kernels(quantized, known.held_out[:PROVED_INPUTS])
         used = {name: ranges[name] for name in qdq.quantized_activations(quantized)}
@@ -227,6 +246,7 @@ class Quantize:
             kept_float=part.nodes,
             kernels=kernels,
             fidelity=found,
+            rounding="for outputs" if prepared.codes else "nearest",
         )
 
     @property
@@ -251,17 +271,6 @@ class Quantize:
             seed=seed,
             twin=not self.image_free,
         )
-
-    def _codes(
-        self, known: Calibration, ranges: Mapping[str, Range], part: FloatPart
-    ) -> onnx.ModelProto:
-        """The quantized graph, its weights rounded as the settings say."""
-        quantized = qdq.write_qdq(known.model, ranges, part, self.activation_type)
-        layers = list(qdq.weight_codes(quantized, known.model))
-        chosen = self.weight_rounding(
-            layers, lambda names: onnx_runs.tensors(known.reference, names, known.fitting)
-        )
-        return qdq.with_codes(quantized, chosen)
 
 
 def _finished(

@@ -22,14 +22,6 @@ Activations: TypeAlias = "Callable[[Collection[str]], Iterator[Mapping[str, Arra
 class WeightRounding(Protocol):
     """Chooses codes; ``Nearest``, or your own."""
 
-    @property
-    def nearest(self) -> bool:
-        """Whether all codes are the nearest; else each must be one of its weight's neighbours.
-
-        The finished file is checked for either.
-        """
-        ...
-
     def __call__(
         self, layers: Sequence[WeightCodes], activations: Activations
     ) -> Mapping[str, Array]:
@@ -41,8 +33,8 @@ class WeightRounding(Protocol):
                 reads the first input of its node, ``WeightCodes.reads``.
 
         Returns:
-            Signed codes by name of the node, in the shape of the weights; layers that are missing
-            keep the nearest codes.
+            Signed codes by name of the node, each one of its weight's two neighbours, in the shape
+            of the weights; layers that are missing keep the nearest codes.
         """
         ...
 
@@ -50,11 +42,6 @@ class WeightRounding(Protocol):
 @dataclass(frozen=True, slots=True)
 class Nearest:
     """The nearest code of each weight."""
-
-    @property
-    def nearest(self) -> bool:
-        """True."""
-        return True
 
     def __call__(
         self, layers: Sequence[WeightCodes], activations: Activations

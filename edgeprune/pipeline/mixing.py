@@ -20,7 +20,7 @@ from edgeprune.pipeline.stage_log import marking_failure
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import ExportedModel, Progress, QuantizedModel
-    from edgeprune.export.activation_ranges import Ranges
+    from edgeprune.export.activation_ranges import Prepared
     from edgeprune.export.quantize import Quantize
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.stage_log import StageLog
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def mixed(
     quantize: Quantize,
-    prepared: Ranges,
+    prepared: Prepared,
     files: tuple[ExportedModel, QuantizedModel],
     config: CompressConfig,
     log: StageLog,
@@ -37,7 +37,7 @@ def mixed(
 
     Args:
         quantize: How the file was quantized.
-        prepared: The ranges that it was quantized with.
+        prepared: The ranges and codes that it was quantized with.
         files: The float file, and the quantized one.
         config: Where and how to measure.
         log: Records the stage.

@@ -32,6 +32,7 @@ MOST_LOST = 0.02
 """Accuracy that ``auto`` lets int8 lose, as the float file expects it."""
 MOST_ERROR = 0.1
 """Difference of outputs that ``auto`` allows where they are no scores of classes, relative."""
+ROUNDED = {"nearest": "to the nearest code", "for outputs": "for their layers' outputs"}
 
 
 def choose(
@@ -115,7 +116,8 @@ def _summary(quantized: QuantizedModel) -> str:
     found = quantized.fidelity
     return (
         f"relative error {found.relative_error:.1%}, agreement {found.agreement:.1%} on "
-        f"{found.n} images {found.origin}; {len(quantized.kept_float)} nodes stay float"
+        f"{found.n} images {found.origin}; weights rounded {ROUNDED[quantized.rounding]}; "
+        f"{len(quantized.kept_float)} nodes stay float"
     )
 
 

@@ -202,6 +202,7 @@ def precision(choice: artifacts.PrecisionChoice) -> document.Precision:
         kept_float=quantized.kept_float,
         kernel_codes=quantized.kernels.most_codes,
         beside=(floats if choice.delivered == "int8" else quantized).path.name,
+        rounding=quantized.rounding,
     )
 
 

@@ -133,7 +133,7 @@ class Precision:
     ``bytes`` is int8 / fp32 of the files' sizes, ``kept_float`` has the nodes that compute in float
     with the reason, ``activations`` the type of the codes of activations. ``beside`` is the file
     that is not delivered. ``kernel_codes`` is by how many codes the runtime's fused kernels differ
-    from the file as it is written.
+    from the file as it is written. ``rounding`` is how weights became codes.
     """
 
     asked: str
@@ -146,6 +146,7 @@ class Precision:
     kept_float: dict[str, str]
     kernel_codes: int
     beside: str
+    rounding: str = "nearest"
 
 
 @dataclass(frozen=True, slots=True)

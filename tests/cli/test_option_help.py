@@ -11,6 +11,7 @@ from edgeprune.bench import DEVICES, RUNTIMES
 from edgeprune.calibration.observers import OBSERVERS
 from edgeprune.cli.compress import command
 from edgeprune.export import TARGETS
+from edgeprune.export.roundings import ROUNDINGS
 from edgeprune.images.sources import SOURCES
 from edgeprune.pruning import BUDGETS, CRITERIA
 from edgeprune.recovery import METHODS
@@ -27,6 +28,7 @@ def option(name: str) -> click.Option:
         ("--recover", METHODS),
         ("--synthesis", SOURCES),
         ("--ranges", OBSERVERS),
+        ("--rounding", ROUNDINGS),
     ],
 )
 def test_help_names_every_choice(flag: str, table: Any) -> None:
@@ -43,6 +45,7 @@ def test_help_names_every_choice(flag: str, table: Any) -> None:
         ("--runtime", RUNTIMES),
         ("--device", DEVICES),
         ("--ranges", OBSERVERS),
+        ("--rounding", ROUNDINGS),
     ],
 )
 def test_default_is_a_choice(flag: str, table: Any) -> None:

@@ -10,6 +10,7 @@ import zoo
 
 from edgeprune.artifacts import ExportedModel, ImageKind, InputSpec, QuantizedModel, SourceModel
 from edgeprune.export import OnnxTarget, Quantize
+from edgeprune.export.weight_rounding import Nearest
 from edgeprune.images.given import Given
 from edgeprune.images.procedural import DeadLeaves
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPEC = InputSpec((zoo.INPUT_SHAPE,))
-QUICK = Quantize(count=24, held_out=8)
+QUICK = Quantize(count=24, held_out=8, weight_rounding=Nearest())
 PHOTOS = DeadLeaves()(SourceModel(zoo.build("chain"), SPEC, "", ""), 32, 9)
 REAL = replace(QUICK, images=Given(PHOTOS, "photos", ImageKind.REAL))
 """Calibrates on images that count as real."""

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -84,28 +83,3 @@ def test_kernels_that_compute_something_else_are_found(
     monkeypatch.setattr(quantized_checks, "session", session)
     with pytest.raises(VerificationFailed, match="codes beside what the file says"):
         check_kernels(chain.after, fed)
-
-
-class OtherNeighbour:
-    """Rounds every second layer's weights to the other neighbour."""
-
-    nearest = False
-
-    def __call__(self, layers, activations):
-        self.read = [next(iter(activations([layer.reads])))[layer.reads] for layer in layers]
-        exact = {layer.node: layer.values / layer.scale for layer in layers[::2]}
-        return {
-            node: np.where(np.rint(e) > e, np.floor(e), np.ceil(e)).clip(-127, 127)
-            for node, e in exact.items()
-        }
-
-
-def test_a_rounding_of_ones_own_is_given_what_layers_read_and_obeyed(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    rounding = OtherNeighbour()
-    made = pair("chain", tmp_path, replace(REAL, weight_rounding=rounding))
-    layers = list(qdq.weight_codes(made.after, made.before))
-    assert [each.shape[1] for each in rounding.read] == [3, 16, 32, 24]
-    off = [float(np.abs(each.codes - each.values / each.scale).max()) for each in layers]
-    assert off[0] > 0.5 > off[1]
