@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgeprune.pruning import Allocation, Macs, Params, Ratio
     from edgeprune.recovery import RecoveryContext, RecoveryMethod
     from edgeprune.recovery.auto import Auto
+    from edgeprune.recovery.blockwise.blockwise import Blockwise
     from edgeprune.recovery.closed_form.analytic import Analytic
     from edgeprune.recovery.closed_form.lbyl import Lbyl
     from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
@@ -46,6 +47,7 @@ __all__ = [
     "Analytic",
     "Auto",
     "BenchSettings",
+    "Blockwise",
     "CompressConfig",
     "CompressionReport",
     "DeadLeaves",
@@ -83,6 +85,7 @@ _HOMES = {
     "Analytic": "recovery.closed_form.analytic",
     "Auto": "recovery.auto",
     "BenchSettings": "bench",
+    "Blockwise": "recovery.blockwise.blockwise",
     "CompressConfig": "pipeline.config",
     "CompressionReport": "pipeline.result",
     "DeadLeaves": "images.procedural",

@@ -42,6 +42,14 @@ def _trained(values: dict[str, Any]) -> str:
     )
 
 
+def _blocks_trained(values: dict[str, Any]) -> str:
+    return (
+        f"{values['trained']} of {values['blocks']} blocks trained, {values['steps']} steps in all "
+        f"on {values['images']} images {values['origin']}; error on validation images "
+        f"{values['error_before']:.3f} → {values['error_after']:.3f}"
+    )
+
+
 def _chosen(values: dict[str, Any]) -> str:
     errors = ", ".join(f"{name} {error:.3f}" for name, error in values["errors"].items())
     images = f"{values['images']} validation images {values['origin']}"
@@ -56,6 +64,7 @@ SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
         f"{values['layers']} layers fitted on {values['images']} images {values['origin']}"
     ),
     "trained": _trained,
+    "blocks-trained": _blocks_trained,
     "nothing-to-compare": lambda _: "left as it was: no layer can be compared",
     "chosen": _chosen,
 }

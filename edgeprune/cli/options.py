@@ -97,7 +97,7 @@ def recovery(default: str) -> tuple[Any, ...]:
     return (
         click.option("--recover", default=default, show_default=True, metavar="NAME[,NAME...]",
                      help="Recovery methods in order: none, auto, nm, lbyl, statistics, analytic, "
-                          "reconstruct, supervise, distill."),
+                          "reconstruct, blockwise, supervise, distill."),
         click.option("--synthesis", metavar="NAME",
                      help="Where methods that fit to images get them, if not from --images: "
                           "dead-leaves, pink-noise, inversion or generator. "

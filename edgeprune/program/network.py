@@ -84,14 +84,32 @@ class RecordedNetwork(nn.Module):
             raise TypeError(f"the network takes {program.inputs} inputs, not {len(inputs)}")
         run = _Run(self, inputs)
         for step, spent in zip(program.steps, runs.spent, strict=True):
-            made = run.layer(step) if isinstance(step, LayerCall) else run.operator(step)
-            tensors = [each for each in tree_leaves(made) if isinstance(each, Tensor)]
-            if len(tensors) != len(step.makes):
-                raise _damaged(f"a step gives {len(tensors)} tensors, not {len(step.makes)}")
-            run.values.update(zip(step.makes, tensors, strict=True))
+            run.take(step)
             for value in spent:
                 run.values.pop(value, None)
         return run.made(program.result)
+
+    def run_part(
+        self, part: slice, values: Mapping[int, Tensor], inputs: Sequence[Tensor]
+    ) -> dict[int, Tensor]:
+        """Run some steps, from what the steps before them made.
+
+        Args:
+            part: The steps' places in the program.
+            values: At least the values that they read and do not make, by number.
+            inputs: The network's inputs: a size that depends on the batch is read off them.
+
+        Returns:
+            The values given that the steps or later ones read, and those that the steps make.
+        """
+        runs = checked(self.recorded_program)
+        run = _Run(self, inputs)
+        run.values = dict(values)
+        for step, spent in zip(runs.program.steps[part], runs.spent[part], strict=True):
+            run.take(step)
+            for value in spent:
+                run.values.pop(value, None)
+        return run.values
 
     def require_whole(self) -> None:
         """Refuse a program that names layers or tensors which the network does not have.
@@ -121,6 +139,14 @@ class _Run:
         self.network = network
         self.inputs = inputs
         self.values: dict[int, Tensor] = dict(enumerate(inputs))
+
+    def take(self, step: OperatorCall | LayerCall) -> None:
+        """Run a step."""
+        made = self.layer(step) if isinstance(step, LayerCall) else self.operator(step)
+        tensors = [each for each in tree_leaves(made) if isinstance(each, Tensor)]
+        if len(tensors) != len(step.makes):
+            raise _damaged(f"a step gives {len(tensors)} tensors, not {len(step.makes)}")
+        self.values.update(zip(step.makes, tensors, strict=True))
 
     def operator(self, step: OperatorCall) -> Any:
         """What an operator makes."""

@@ -13,6 +13,7 @@ from edgeprune.choices import Choices
 from edgeprune.deep_stack import with_room
 from edgeprune.graph.solvable import solvable
 from edgeprune.recovery.auto import Auto
+from edgeprune.recovery.blockwise.blockwise import Blockwise
 from edgeprune.recovery.closed_form.analytic import Analytic, Statistics
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
@@ -101,6 +102,7 @@ METHODS: Choices[Callable[[], RecoveryMethod]] = Choices(
         "statistics": Statistics,
         "analytic": Analytic,
         "reconstruct": Reconstruct,
+        "blockwise": Blockwise,
         "supervise": Supervise,
         "distill": Distill,
     },

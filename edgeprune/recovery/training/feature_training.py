@@ -216,7 +216,7 @@ class DistillationMethod(RecoveryMethod):
         if context.workspace is None:
             return None
         context.workspace.mkdir(parents=True, exist_ok=True)
-        weights = f"{traced.source.sha256} {pruned.plan} {_digest(pruned.module)}"
+        weights = f"{traced.source.sha256} {pruned.plan} {weights_digest(pruned.module)}"
         identity = f"{self!r} {source!r} {context.seed} {weights}"
         return Checkpoint(context.workspace / f"{self.name}.pt", identity)
 
@@ -240,7 +240,7 @@ def plenty(source: ImageSource, spec: InputSpec) -> int:
     return min(4096, max(512, PIXELS // _pixels(spec)))
 
 
-def _digest(module: nn.Module) -> str:
+def weights_digest(module: nn.Module) -> str:
     """Digest of the weights that a run starts from: another start is another run."""
     whole = hashlib.sha256()
     for name, value in module.state_dict().items():
