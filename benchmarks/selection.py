@@ -55,7 +55,7 @@ def compared(
         )
         for name in recoveries:
             recovered = ep.recover(locked, pruned, [METHODS[name]()])
-            (share,) = evaluation.accuracies([recovered.module], images)
+            (share,) = evaluation.accuracies(evaluation.right_answers([recovered.module], images))
             error = held_out_error(locked, recovered, leaves, synthetic=True)
             found[name].append((share, error))
     return {

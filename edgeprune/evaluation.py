@@ -102,10 +102,10 @@ def doubt(accuracy: float, images: ImageFolder) -> str | None:
     )
 
 
-def accuracies(
+def right_answers(
     networks: Sequence[nn.Module], images: ImageFolder, progress: Progress | None = None
-) -> list[float]:
-    """Share of images that each network classifies as labelled.
+) -> Tensor:
+    """Which images each network classifies as labelled.
 
     Args:
         networks: Networks that return logits (N, classes).
@@ -113,15 +113,36 @@ def accuracies(
         progress: Called after each batch with the share done and a text.
 
     Returns:
-        One share for each network, 0 to 1.
+        Truth values, (networks, images).
 
     Raises:
         UsageError: If an image cannot be read.
     """
-    hits = torch.zeros(len(networks), dtype=torch.long)
-    for guesses, labels in _top_classes(networks, images, progress):
-        hits += (guesses == labels).sum(1)
-    return [count / len(images) for count in hits.tolist()]
+    found = [guesses == labels for guesses, labels in _top_classes(networks, images, progress)]
+    return torch.cat(found, dim=1)
+
+
+def accuracies(right: Tensor) -> list[float]:
+    """Share of images that each network classifies as labelled, from 0 to 1.
+
+    Args:
+        right: From :func:`right_answers`, (networks, images).
+    """
+    return right.double().mean(1).tolist()
+
+
+def turned(right: Tensor, deliverable: int) -> tuple[int, int]:
+    """On how many images one of two networks alone is right.
+
+    Args:
+        right: From :func:`right_answers`, (networks, images); the first network is the original.
+        deliverable: Index of the other network.
+
+    Returns:
+        Images that the original alone has right, and those that the other alone has.
+    """
+    before, after = right[0], right[deliverable]
+    return int((before & ~after).sum()), int((after & ~before).sum())
 
 
 def agreements(

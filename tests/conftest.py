@@ -71,8 +71,8 @@ def pruned_chain(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole_line(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The chain through the whole line, measured, in a process of its own: -q and --json."""
     run = tmp_path_factory.mktemp("whole-line") / "made" / "run"
-    measured = ("--bench-seconds", "0.2", "-o", run)
+    measured = ("--seconds", "0.2", "-o", run)
     settings = ("--target", "onnx", "--input", CHAIN_SHAPE, *measured, *BRIEF)
-    command = [sys.executable, "-m", "edgeprune", "compress", chain, *settings, "-q", "--json"]
+    command = [sys.executable, "-m", "edgeprune", "compress", chain, *settings, "-q", "--json", "-"]
     ran = subprocess.run(map(str, command), capture_output=True, text=True, check=True)
     return Finished(run, ran.stdout, ran.stderr)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import digits
 import numpy as np
+import page_examples
 import pytest
 import torch
 import zoo
@@ -17,6 +18,7 @@ from invocation import edgeprune
 from PIL import Image
 
 import edgeprune as ep
+from edgeprune.report import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -360,6 +362,14 @@ def test_faults(run):
     assert row[0] == "rename: full"
     assert row[-3:] == ["0", "", "0 broken"]
     assert len(saved("faults.json")) >= 10
+
+
+def test_picture(run):
+    files.save(page_examples.compressed(), Path("report.json"))
+    run("picture.py", Path("report.json"), "--out", Path("picture.svg"))
+    drawn = Path("picture.svg").read_text(encoding="utf-8")
+    assert "79.6 %" in drawn
+    assert "61 %  (60–62)" in drawn
 
 
 def test_every_script_is_run_here():

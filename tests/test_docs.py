@@ -38,6 +38,13 @@ def test_links_lead_to_files(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_the_first_page_is_short_and_names_a_bad_result() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert "lost" in text[text.index("## What it does") : text.index("## Install")]
+    assert "pictures/example.svg" in text
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_page_is_listed_by_the_index_of_its_folder(folder: str) -> None:
     index = (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8")
@@ -74,7 +81,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=_name)
 def test_commands_and_flags_exist(page: Path) -> None:
     for words in commands(page):
-        if not words[0].startswith("-"):
+        if words and not words[0].startswith("-"):
             command = cli.cli.get_command(click.Context(cli.cli), words[0])
             assert command is not None, words
             command.make_parser(click.Context(command)).parse_args(words[1:])

@@ -42,9 +42,19 @@ def source(module: nn.Module, spec: InputSpec = RGB) -> SourceModel:
 def test_accuracy_is_the_share_that_scikit_learn_counts(digits: Digits) -> None:
     images = labelled(digits.images, GREY)
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
-    shares = evaluation.accuracies([digits.module, other], images)
+    shares = evaluation.accuracies(evaluation.right_answers([digits.module, other], images))
     labels = pictures()[3]
     assert shares == [accuracy_score(labels, guesses(net)) for net in (digits.module, other)]
+
+
+def test_images_that_one_alone_has_right_make_up_the_drop(digits: Digits) -> None:
+    images = labelled(digits.images, GREY)
+    other = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    lost, won = evaluation.turned(evaluation.right_answers([digits.module, other], images), 1)
+    labels = pictures()[3]
+    first, second = (guesses(net) == labels for net in (digits.module, other))
+    assert (lost, won) == (np.sum(first & ~second), np.sum(second & ~first))
+    assert lost - won == np.sum(first) - np.sum(second)
 
 
 def test_agreement_is_the_share_of_equal_guesses(digits: Digits) -> None:
@@ -197,7 +207,7 @@ def test_a_damaged_image_is_named(three_classes: Path) -> None:
     (three_classes / "bee" / "2.png").write_bytes(b"no image")
     images = labelled(three_classes, RGB)
     with pytest.raises(UsageError, match=r"2\.png"):
-        evaluation.accuracies([Brightness(3)], images)
+        evaluation.right_answers([Brightness(3)], images)
 
 
 @dataclass
@@ -216,5 +226,6 @@ class Wrapped(Brightness):
 
 def test_logits_are_found_in_whatever_class_they_are_returned(digits: Digits) -> None:
     images = labelled(digits.images, RGB)
-    bare, wrapped = evaluation.accuracies([Brightness(10), Wrapped(10)], images)
+    right = evaluation.right_answers([Brightness(10), Wrapped(10)], images)
+    bare, wrapped = evaluation.accuracies(right)
     assert bare == wrapped > 0

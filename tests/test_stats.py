@@ -18,6 +18,7 @@ from edgeprune.stats import (
     median,
     median_absolute_deviation,
     outlier_count,
+    paired_difference,
     quantile,
     surest,
 )
@@ -157,3 +158,28 @@ def test_the_surest_interval_reaches_from_the_smallest_value_to_the_largest(n):
 )
 def test_values_far_from_the_others_are_counted(values, floor, expected):
     assert outlier_count(values, floor=floor) == expected
+
+
+@pytest.mark.parametrize(("p_lost", "p_won"), [(0.1, 0.02), (0.02, 0.02), (0.3, 0.1), (0.5, 0.0)])
+def test_the_interval_of_a_paired_difference_holds_it_as_often_as_it_says(p_lost, p_won):
+    n, held = 60, 0.0
+    for lost in range(n + 1):
+        chance_lost = scipy_stats.binom.pmf(lost, n, p_lost)
+        for won in range(n - lost + 1):
+            chance = chance_lost * scipy_stats.binom.pmf(won, n - lost, p_won / (1 - p_lost))
+            found = paired_difference(lost, won, n)
+            held += chance * (found.low <= p_lost - p_won <= found.high)
+    assert held > 0.935
+
+
+def test_a_paired_difference_is_that_of_the_shares_and_its_sides_can_be_swapped():
+    found, swapped = paired_difference(9, 4, 100), paired_difference(4, 9, 100)
+    assert found.value == pytest.approx(0.05)
+    assert found.low < found.value < found.high
+    assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 0), (3, 3, 5), (-1, 2, 9)])
+def test_a_paired_difference_of_nothing_is_refused(counts):
+    with pytest.raises(ValueError, match="things"):
+        paired_difference(*counts)

@@ -41,7 +41,7 @@ NUMBERS = (
 )
 FLAGS = (
     *("--macs", "--params", "--ratio", "--unit", "--mean", "--std", "--budget-time", "--within"),
-    *("--threads", "--bench-seconds", "--opset", "--seed", "--input"),
+    *("--threads", "--seconds", "--opset", "--seed", "--input"),
 )
 WORDS = (
     *("--importance", "--scope", "--recover", "--synthesis", "--target", "--runtime", "--device"),

@@ -20,7 +20,13 @@ import click
 from edgeprune import disk, distributed
 from edgeprune.cli import streams
 from edgeprune.cli.blame import fault_of_network
-from edgeprune.cli.console import Settings, common_options, report_bug, report_error
+from edgeprune.cli.console import (
+    Settings,
+    colours,
+    common_options,
+    report_bug,
+    report_error,
+)
 from edgeprune.errors import (
     DeviceFailed,
     EdgepruneError,
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 """Exit code that a shell reports for a program that a closed pipe ended."""
+
+COMPLETING = "_EDGEPRUNE_COMPLETE"
+"""Set by a shell that asks what may stand next on a command line."""
 
 RESUMABLE = "the same command with --resume goes on from what recovery has done so far"
 
@@ -100,7 +109,7 @@ class LazyGroup(click.Group):
     def make_context(self, *given: Any, **named: Any) -> click.Context:
         """Read the arguments, and print what they alone ask for."""
         with _quietly_without_reader():
-            return super().make_context(*given, **named)
+            return super().make_context(*given, color=colours(), **named)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -146,6 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 obj=settings,
             )
         except BaseException as error:  # SystemExit too: a network's code may raise it
+            if COMPLETING in os.environ and isinstance(error, SystemExit):
+                return int(error.code or 0)
             code = _ended(error, settings)
             if settings.resumable and code != INTERRUPTED and not settings.quiet:
                 click.echo(RESUMABLE, err=True)

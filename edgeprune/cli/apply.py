@@ -10,10 +10,11 @@ import click
 from edgeprune.cli import options, quantizing
 from edgeprune.cli.compress import finish, run
 from edgeprune.cli.console import common_options, warn
+from edgeprune.cli.help import PanelCommand
 from edgeprune.errors import ModelRefused
 
 
-@click.command("apply")
+@click.command("apply", cls=PanelCommand)
 @click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN")
 @options.model_argument
 @options.flags(

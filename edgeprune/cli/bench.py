@@ -25,7 +25,15 @@ from edgeprune.cli.measuring import (
     threads_option,
     within_option,
 )
-from edgeprune.cli.rendering import baseline_option, with_baseline, write, write_option
+from edgeprune.cli.rendering import (
+    STDOUT,
+    baseline_option,
+    json_option,
+    with_baseline,
+    write,
+    write_json,
+    write_option,
+)
 from edgeprune.costs import count_onnx
 from edgeprune.errors import EdgepruneError, UsageError, VerificationFailed
 from edgeprune.report import assemble, files, formats, gates, model_file, paths
@@ -58,7 +66,7 @@ class Options:
     arena: str
     shape: tuple[str, ...]
     trust: bool
-    json: Path | None
+    json_: Path | None
     fail_if: tuple[str, ...]
     baseline: Earlier | None
     write: tuple[tuple[str, Path], ...]
@@ -96,7 +104,7 @@ class Options:
 @shape_option
 @seed_option("Seed of the random inputs.")
 @click.option("--trust", is_flag=True, help="Run whatever code a .pt2 file contains.")
-@click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
+@json_option("the report")
 @fail_if_option
 @baseline_option
 @write_option
@@ -124,10 +132,11 @@ def command(original: Path, compressed: Path | None, **flags: object) -> None:
             options.runtimes[1:], models, options.settings, stages("runtimes")
         )
     report = assemble.on_runtimes(report, parity, others)
-    _save(report, options)  # before the gates: a broken one must not lose the measurement
+    if options.json_ not in (None, STDOUT):  # before the gates: a broken one must not lose it
+        files.save(report, options.json_)
     gated = gates.judge(with_baseline(report, options.baseline), options.fail_if)
-    _save(gated, options)
-    if not write(gated, options.write):
+    printed = write_json(formats.as_json(gated), options.json_)
+    if not write(gated, options.write) and not printed:
         click.echo(formats.as_table(gated), nl=False)
     raise_if_failed(gated.gates)
     if complaint := parity.complaint or emulation_complaint(gated):
@@ -232,8 +241,3 @@ def _against_onnxruntime(
         if options.counted
         else on_runtimes.parity_of(models, options.settings, progress)
     )
-
-
-def _save(report: ReportDocument, options: Options) -> None:
-    if options.json:
-        files.save(report, options.json)

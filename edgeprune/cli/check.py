@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli.console import common_options, warn
-from edgeprune.cli.rendering import baseline_option, with_baseline, write, write_option
+from edgeprune.cli.rendering import (
+    baseline_option,
+    json_option,
+    with_baseline,
+    write,
+    write_json,
+    write_option,
+)
 from edgeprune.errors import GateFailed
 from edgeprune.report import gates, rows
 from edgeprune.report.files import complaint, decode
@@ -59,7 +66,7 @@ def raise_if_failed(judged: Sequence[Gate]) -> None:
 @fail_if_option
 @baseline_option
 @write_option
-@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@json_option("the verdicts")
 @common_options
 def command(
     report: Path,
@@ -76,9 +83,9 @@ def command(
     if changed := complaint(report):
         warn(changed)
     judged = gates.judge(document, fail_if) if fail_if else document
-    if not write(judged, output["write"]):
-        show = _as_json if output["as_json"] else _as_text
-        click.echo(show(report, judged))
+    printed = write_json(_as_json(report, judged), output["json_"])
+    if not write(judged, output["write"]) and not printed:
+        click.echo(_as_text(report, judged))
     raise_if_failed(judged.gates)
 
 

@@ -12,9 +12,18 @@ import click
 from edgeprune import distributed
 from edgeprune.cli import options, quantizing
 from edgeprune.cli.check import raise_if_failed
-from edgeprune.cli.console import common_options, progress_bar, say, typed_command
+from edgeprune.cli.console import common_options, progress_bar, say, settings, typed_command
+from edgeprune.cli.help import PanelCommand, examples
+from edgeprune.cli.last_screen import last_screen
+from edgeprune.cli.rendering import write_json
 from edgeprune.cli.resuming import state_of
-from edgeprune.cli.run_directory import destination, new_run, recipe_option, write_recipe
+from edgeprune.cli.run_directory import (
+    destination,
+    new_run,
+    recipe_option,
+    require_free,
+    write_recipe,
+)
 from edgeprune.errors import DeviceFailed
 from edgeprune.printable import printable
 from edgeprune.report import formats
@@ -28,7 +37,17 @@ if TYPE_CHECKING:
     from edgeprune.report.document import ReportDocument
 
 
-@click.command("compress")
+@click.command(
+    "compress",
+    cls=PanelCommand,
+    epilog=examples(
+        "edgeprune compress model.pt --target onnx",
+        "edgeprune compress model.pt --macs 70% --images photos/ --eval labelled/",
+        "edgeprune compress weights.pt --arch torchvision:resnet18 --arch-arg num_classes=10",
+        "edgeprune compress model.pt --precision int8 --device ssh://pi@board",
+        "edgeprune compress model.pt --fail-if 'accuracy.drop > 1%' -o runs/mine",
+    ),
+)
 @options.model_argument
 @options.flags(
     options.LOADING,
@@ -58,6 +77,7 @@ def command(**given: Any) -> None:
     Recovery that takes long keeps its state in DIR.partial until the run has succeeded. Started by
     `torchrun --nproc-per-node N -m edgeprune compress ...`, N processes recover together.
     """
+    require_free(given, given["output"])
     config = options.config(given)
     source = options.source(given)
     if given["dry_run"]:
@@ -105,30 +125,34 @@ def finish(ended: Finished, given: options.Flags) -> None:
         DeviceFailed: Measuring failed after all else was done.
         GateFailed: A gate failed.
     """
-    show = formats.as_json if given["json_"] else formats.as_table
-    click.echo(show(ended.report), nl=False)
-    for stage in ended.report.stages:
+    report = ended.report
+    if not write_json(formats.as_json(report), given["json_"]):
+        seconds = settings().elapsed
+        full = formats.as_table(report) if given["full"] else ""
+        click.echo(full + last_screen(report, ended.directory, seconds), nl=False)
+    for stage in report.stages:
         if stage.status == "failed":
             raise DeviceFailed(
                 f"{stage.name} failed: {stage.detail}\n'{ended.directory}' is whole but for its "
                 f"measurement, which `edgeprune bench {shlex.quote(str(ended.directory))}` makes"
             )
-    raise_if_failed(ended.report.gates)
+    raise_if_failed(report.gates)
 
 
 def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -> None:
-    """Print the plan of pruning, and what would be quantized how."""
-    from edgeprune.pipeline.compress import survey
+    """Print the plan of pruning, and what would be quantized how; refuse what the run would."""
+    from edgeprune.pipeline.compress import opened, survey
     from edgeprune.pipeline.precision_preview import foreseen
     from edgeprune.pipeline.stage_log import StageLog
     from edgeprune.pruning import plan
 
+    opened(source, config)
     with progress_bar() as stages:
         traced, costs = survey(source, config.keep, StageLog(stages))
         planned = plan(traced, costs, config.budget, **config.choosing)
         int8 = foreseen(source, config)
-    show = _plan_as_json if given["json_"] else _plan_as_table
-    click.echo(show(planned, int8))
+    if not write_json(_plan_as_json(planned, int8), given["json_"]):
+        click.echo(_plan_as_table(planned, int8))
 
 
 def _plan_as_json(planned: Planned, int8: dict[str, str]) -> str:

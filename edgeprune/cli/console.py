@@ -6,16 +6,18 @@ All of it goes to standard error, so that standard output holds only the results
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
+from edgeprune import units
 from edgeprune.drafts import is_within
 from edgeprune.printable import printable
 
@@ -30,6 +32,9 @@ Stages: TypeAlias = "Callable[[str], Progress]"
 LONGEST_LINE = 500
 """Characters of a line of an error; names and flags can be of any length."""
 
+EVERY_S = 30.0
+"""Seconds between two lines on the progress of a stage, where there is no terminal."""
+
 NOTHING = ""
 """What stays in a line although it does not print."""
 
@@ -40,13 +45,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class Settings:
     """Verbosity, set before or after the command's name, and the whole command line.
 
-    ``state`` is the folder where an interrupted run leaves the state of recovery.
+    ``state`` is the folder where an interrupted run leaves the state of recovery, ``started`` when
+    the command began, by the monotonic clock, ``torch_loads`` whether that has been said.
     """
 
     verbose: bool = False
     quiet: bool = False
     arguments: tuple[str, ...] = ()
     state: Path | None = None
+    started: float = field(default_factory=time.monotonic)
+    torch_loads: bool = False
 
     @property
     def resumable(self) -> bool:
@@ -55,6 +63,11 @@ class Settings:
             path.is_file() and not is_within(path.relative_to(self.state))
             for path in self.state.rglob("*")
         )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the command began."""
+        return time.monotonic() - self.started
 
 
 def typed_command() -> str:
@@ -69,9 +82,10 @@ def settings() -> Settings:
 
 
 def common_options(command: Command) -> Command:
-    """Give a command ``-v``, ``-q`` and ``--version``; they reach it through ``settings()``."""
+    """Give a command ``-v``, ``-q`` and ``-V``; they reach it through ``settings()``."""
     for option in (
         click.option(
+            "-V",
             "--version",
             is_flag=True,
             is_eager=True,
@@ -107,9 +121,29 @@ def say(message: str) -> None:
         click.echo(printable(message), err=True)
 
 
+def loading_torch() -> None:
+    """Say, once, that PyTorch is being loaded: it takes seconds in which nothing else is said."""
+    known = settings()
+    if "torch" not in sys.modules and not known.torch_loads:
+        known.torch_loads = True
+        say("loading PyTorch…")
+
+
+def colours() -> bool | None:
+    """Whether output is coloured: as NO_COLOR or FORCE_COLOR say; None: on a terminal alone.
+
+    The former beats the latter, and either counts unless it is empty: https://no-color.org and
+    https://force-color.org.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
 def warn(message: str) -> None:
     """Print a warning, also with ``-q``."""
-    click.echo(click.style("warning: ", fg="yellow") + printable(message), err=True)
+    mark = click.style("warning: ", fg="yellow")
+    click.echo(mark + printable(message), err=True, color=colours())
 
 
 def report_error(message: str, error: BaseException | None = None) -> None:
@@ -118,7 +152,8 @@ def report_error(message: str, error: BaseException | None = None) -> None:
         text = "".join(traceback.format_exception(error))
         click.echo(printable(text), err=True, nl=False)
     shown = "\n".join(map(_shortened, printable(message).split("\n")))
-    click.echo(click.style("error: ", fg="red", bold=True) + shown, err=True)
+    mark = click.style("error: ", fg="red", bold=True)
+    click.echo(mark + shown, err=True, color=colours())
 
 
 def _shortened(line: str) -> str:
@@ -137,14 +172,17 @@ def report_bug(error: BaseException, *, verbose: bool) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(*, quiet: bool | None = None) -> Iterator[Stages]:
+def progress_bar(
+    *, quiet: bool | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Stages]:
     """Show the progress of a run, on standard error.
 
     On a terminal each stage is a bar with the time taken and left; elsewhere, as in the log of a
-    CI job, a line when it starts.
+    CI job, a line when it starts, and every half a minute one on how far it is.
 
     Args:
         quiet: Show nothing; None: as the user chose by ``-q``.
+        clock: Gives the time in seconds.
 
     Yields:
         Function that starts a stage by its name, and returns the ``Progress`` of the stage.
@@ -155,13 +193,28 @@ def progress_bar(*, quiet: bool | None = None) -> Iterator[Stages]:
         with _bars() as stages:
             yield stages
     else:
-        started = time.monotonic()
-        yield lambda stage: _line(stage, started)
+        started = clock()
+        yield lambda stage: _lines(stage, started, clock)
 
 
-def _line(stage: str, started: float) -> Progress:
-    click.echo(f"[{time.monotonic() - started:7.1f} s] {printable(stage, keep=NOTHING)}", err=True)
-    return lambda share, doing: None
+def _lines(stage: str, started: float, clock: Callable[[], float]) -> Progress:
+    """Print that a stage starts; its progress, no more often than every half a minute."""
+    began = said = clock()
+    name = printable(stage, keep=NOTHING)
+    click.echo(f"[{began - started:7.1f} s] {name}", err=True)
+
+    def progress(share: float, doing: str) -> None:
+        nonlocal said
+        now = clock()
+        if now - said < EVERY_S:
+            return
+        said = now
+        left = units.duration((now - began) / share * (1 - share)) if share > 0 else "unknown time"
+        line = f"{name} {units.whole_percent(share)}, {left} left"
+        line += f": {printable(doing, keep=NOTHING)}" if doing else ""
+        click.echo(f"[{now - started:7.1f} s] {line}", err=True)
+
+    return progress
 
 
 @contextlib.contextmanager

@@ -16,11 +16,13 @@ from edgeprune.bench import devices
 from edgeprune.bench.devices import arm64_root
 from edgeprune.choices import Choices
 from edgeprune.cli.console import common_options, progress_bar, warn
+from edgeprune.cli.rendering import json_option, write_json
 from edgeprune.errors import DeviceFailed
 from edgeprune.report import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from rich.table import Table
 
@@ -55,11 +57,11 @@ class Diagnosis:
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@json_option("what was found")
 @click.option("--device", metavar="ADDRESS", help="Look at one device instead, as ssh://board.")
 @click.option("--setup", metavar="NAME", help="Make a device here first: qemu-arm64.")
 @common_options
-def command(*, as_json: bool, device: str | None, setup: str | None) -> None:
+def command(*, json_: Path | None, device: str | None, setup: str | None) -> None:
     """Show versions, CPU features, runtimes and devices; exit code 8 if something is missing."""
     if setup is not None:
         with progress_bar() as stages:
@@ -67,10 +69,12 @@ def command(*, as_json: bool, device: str | None, setup: str | None) -> None:
     if device is not None or setup is not None:
         facts = _facts_about(devices.parse(device or str(setup)))
         lines = (f"{key:<12}{value}" for key, value in facts.items())
-        click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines))
+        if not write_json(json.dumps(facts, indent=2), json_):
+            click.echo("\n".join(lines))
         return
     found = diagnose(environment.requirements())
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else _as_text(found))
+    if not write_json(json.dumps(asdict(found), indent=2), json_):
+        click.echo(_as_text(found))
     if not found.ok:
         raise DeviceFailed(_remedy(found))
 

@@ -10,6 +10,7 @@ import click
 
 from edgeprune.cli import options, quantizing
 from edgeprune.cli.console import common_options, progress_bar, say, warn
+from edgeprune.cli.help import PanelCommand
 from edgeprune.cli.measuring import seed_option
 from edgeprune.errors import UsageError
 from edgeprune.report import compare, precision_rows
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from edgeprune.export import Target
 
 
-@click.command("export")
+@click.command("export", cls=PanelCommand)
 @options.model_argument
 @options.flags(
     options.LOADING,

@@ -10,6 +10,7 @@ import click
 from edgeprune import units
 from edgeprune.cli import options
 from edgeprune.cli.console import common_options, progress_bar, say
+from edgeprune.cli.rendering import json_option, write_json
 from edgeprune.printable import printable
 from edgeprune.report import sentences
 from edgeprune.report.coverage import coverage
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     options.KEEP,
     click.option("--unit", default="auto", show_default=True, metavar="auto|N",
                  help="Remaining widths are multiples of it."),
-    click.option("--json", "json_", is_flag=True, help="Print JSON instead of tables."),
+    json_option("what is shown"),
 )  # fmt: skip
 @common_options
 def command(**given: Any) -> None:
@@ -47,9 +48,7 @@ def command(**given: Any) -> None:
     for note in traced.source.notes[len(source.notes) :]:
         say(note)
     least = reachable(traced, costs, allocation) if traced.prunable else {}
-    if given["json_"]:
-        click.echo(json.dumps(_as_dict(traced, costs, least), indent=1))
-    else:
+    if not write_json(json.dumps(_as_dict(traced, costs, least), indent=1), given["json_"]):
         _print(traced, costs, least)
 
 

@@ -6,14 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgeprune import units
+from edgeprune.bench import RUNTIMES, devices
+from edgeprune.cli.named import Named
 from edgeprune.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 runtime_option = click.option(
     "--runtime",
+    type=Named("runtime", RUNTIMES, several=True, also=("all",)),
     default="onnxruntime",
     show_default=True,
     metavar="NAME[,NAME...]|all",
@@ -23,6 +27,9 @@ runtime_option = click.option(
 device_option = click.option(
     "--device",
     default="local",
+    shell_complete=lambda context, option, begun: [
+        CompletionItem(kind) for kind in devices.DEVICES if kind.startswith(begun)
+    ],
     show_default=True,
     metavar="ADDRESS",
     help="Where they run: local, ssh://[user@]host[:port] or qemu-arm64.",
@@ -106,6 +113,20 @@ def fraction(flag: str, text: str) -> float:
         return units.parse_share(text)
     except ValueError:
         raise UsageError(f"--{flag} {text}: expected a fraction such as 1% or 0.01") from None
+
+
+def seconds(flag: str, text: str | None) -> float | None:
+    """Read a time as one types it: 90s, 10m, 1.5h, or seconds alone.
+
+    Raises:
+        UsageError: It is no such time; names the flag and gives examples.
+    """
+    if text is None:
+        return None
+    try:
+        return units.parse_duration(text)
+    except ValueError:
+        raise UsageError(f"--{flag} {text}: expected a time such as 90s, 10m or 1.5h") from None
 
 
 def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from edgeprune import units
+from edgeprune import choice_names
 from edgeprune.cli.check import fail_if_option
-from edgeprune.cli.console import say
+from edgeprune.cli.console import loading_torch, say
 from edgeprune.cli.measuring import (
     arena_option,
     chosen_runtimes,
@@ -24,11 +24,15 @@ from edgeprune.cli.measuring import (
     fraction,
     numbers,
     runtime_option,
+    seconds,
     seed_option,
     threads_option,
     within_option,
 )
+from edgeprune.cli.model_argument import model_argument as model_argument
+from edgeprune.cli.named import Named
 from edgeprune.cli.quantizing import quantize
+from edgeprune.cli.rendering import json_option
 from edgeprune.cli.resuming import resume_option
 from edgeprune.errors import UsageError
 
@@ -48,8 +52,6 @@ Flags = Mapping[str, Any]
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 BUDGETS = ("macs", "params", "ratio")
 DEFAULT_BUDGET = ("macs", "50%")
-
-model_argument = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
 
 GRANTING = (
     click.option("--arch", metavar="FACTORY",
@@ -77,9 +79,11 @@ PRUNING = (
     click.option("--macs", metavar="50%|20M", help="Multiply-accumulates to keep. [default: 50%]"),
     click.option("--params", metavar="50%|1M", help="Parameters to keep."),
     click.option("--ratio", metavar="0.5", help="Share of all prunable channels to remove."),
-    click.option("--importance", default="rebuild", show_default=True,
-                 help="How channels are ranked: l1, l2, bn, geometric-median, random or rebuild."),
-    click.option("--scope", default="marginal", show_default=True,
+    click.option("--importance", default="rebuild", show_default=True, metavar="NAME",
+                 type=Named("importance criterion", choice_names.CRITERIA),
+                 help=f"How channels are ranked: {', '.join(choice_names.CRITERIA)}."),
+    click.option("--scope", default="marginal", show_default=True, metavar="NAME",
+                 type=Named("scope", choice_names.SCOPES),
                  help="Whether channels compete in their group (local), with all (global), or with "
                       "all for what they cost (marginal)."),
     click.option("--unit", default="auto", show_default=True, metavar="auto|N",
@@ -96,12 +100,12 @@ def recovery(default: str) -> tuple[Any, ...]:
     """The flags of recovery, with the methods by default."""
     return (
         click.option("--recover", default=default, show_default=True, metavar="NAME[,NAME...]",
-                     help="Recovery methods in order: none, auto, nm, lbyl, statistics, analytic, "
-                          "reconstruct, blockwise, supervise, distill."),
+                     type=Named("recovery method", choice_names.RECOVERY_METHODS, several=True),
+                     help=f"Methods in order: {', '.join(choice_names.RECOVERY_METHODS)}."),
         click.option("--synthesis", metavar="NAME",
-                     help="Where methods that fit to images get them, if not from --images: "
-                          "dead-leaves, pink-noise, inversion or generator. "
-                          "[default: each method's own]"),
+                     type=Named("image source", choice_names.IMAGE_SOURCES),
+                     help="Images that methods fit to, if not --images: "
+                     f"{', '.join(choice_names.IMAGE_SOURCES)}. [default: each method's own]"),
         click.option("--budget-time", metavar="90s|10m|1.5h",
                      help="Time limit for recovery training. Results are no longer "
                           "bit-reproducible. [default: none]"),
@@ -110,16 +114,18 @@ def recovery(default: str) -> tuple[Any, ...]:
 
 
 EXPORT = (
-    click.option("--target", default="onnx", show_default=True, help="onnx, executorch or torch."),
+    click.option("--target", default="onnx", show_default=True, metavar="NAME",
+                 type=Named("target", choice_names.TARGETS),
+                 help=f"{', '.join(choice_names.TARGETS)}."),
     click.option("--opset", type=int, metavar="N", help="ONNX opset. [default: the exporter's]"),
     click.option("--dynamic-batch", is_flag=True, help="Leave the batch dimension open."),
-)
+)  # fmt: skip
 
 MEASURING = (
     runtime_option,
     device_option,
     threads_option,
-    click.option("--seconds", "--bench-seconds", "bench_seconds", default=30.0,
+    click.option("--seconds", default=30.0,
                  show_default=True, help="Most time to measure."),
     within_option,
     arena_option,
@@ -134,7 +140,8 @@ JUDGING = (
                  "agreement with the original is measured on the rest. Or images.safetensors of "
                  "an earlier run, to fit to the same again."),
     fail_if_option,
-    click.option("--json", "json_", is_flag=True, help="Print report.json instead of tables."),
+    json_option("the report"),
+    click.option("--full", is_flag=True, help="Print all figures and findings, not the summary."),
 )  # fmt: skip
 
 OUTPUT = (
@@ -153,6 +160,7 @@ def flags(*groups: Any) -> Callable[[Command], Command]:
 
 def source(given: Flags) -> SourceModel:
     """Load the model that the flags name."""
+    loading_torch()
     from edgeprune.loading import LoadOptions, load, parse_arch_arg, parse_inputs
 
     typed = parse_inputs(given["input_"])
@@ -181,6 +189,7 @@ def source(given: Flags) -> SourceModel:
 
 def config(given: Flags, **changes: Any) -> CompressConfig:
     """The settings that the flags stand for; ``changes`` beat them."""
+    loading_torch()
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pruning import CRITERIA
 
@@ -257,22 +266,9 @@ def synthesis(given: Flags) -> ImageSource | None:
     return None if given["synthesis"] is None else SOURCES[given["synthesis"]]()
 
 
-def seconds(flag: str, text: str | None) -> float | None:
-    """Read a time as one types it: 90s, 10m, 1.5h, or seconds alone.
-
-    Raises:
-        UsageError: It is no such time; names the flag and gives examples.
-    """
-    if text is None:
-        return None
-    try:
-        return units.parse_duration(text)
-    except ValueError:
-        raise UsageError(f"--{flag} {text}: expected a time such as 90s, 10m or 1.5h") from None
-
-
 def target(given: Flags) -> Target:
     """What to export to."""
+    loading_torch()
     from edgeprune.export import TARGETS
 
     return TARGETS[given["target"]](opset=given["opset"], dynamic_batch=given["dynamic_batch"])
@@ -286,7 +282,7 @@ def bench_settings(given: Flags) -> BenchSettings | None:
         chosen_runtimes(given["runtime"])[0],
         devices.parse(given["device"]),
         given["threads"],
-        given["bench_seconds"],
+        given["seconds"],
         given["seed"],
         fraction("within", given["within"]),
         given["arena"] == "on",

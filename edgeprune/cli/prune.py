@@ -9,10 +9,11 @@ import click
 from edgeprune.cli import options
 from edgeprune.cli.compress import finish, run
 from edgeprune.cli.console import common_options
+from edgeprune.cli.help import PanelCommand
 from edgeprune.cli.run_directory import recipe_option
 
 
-@click.command("prune")
+@click.command("prune", cls=PanelCommand)
 @options.model_argument
 @options.flags(
     options.LOADING,

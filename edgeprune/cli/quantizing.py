@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune import choice_names
+from edgeprune.cli.named import Named
 from edgeprune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,9 +33,10 @@ QUANTIZATION = (
                  type=click.Choice(("auto", "u8", "s8")),
                  help="8-bit codes of activations: u8 for x86, s8 for ARM; auto: by the "
                       "processor of --device, without one by this machine's."),
-    click.option("--ranges", default="min-max", show_default=True,
-                 help="How ranges follow from values: min-max, percentile or mse; no wider than "
-                      "BatchNorms say that values reach."),
+    click.option("--ranges", default="min-max", show_default=True, metavar="NAME",
+                 type=Named("range observer", choice_names.RANGE_OBSERVERS),
+                 help=f"How ranges follow from values: {', '.join(choice_names.RANGE_OBSERVERS)}; "
+                      "no wider than BatchNorms say that values reach."),
     click.option("--rounding", default="outputs", show_default=True,
                  help="How weights become codes: outputs: to that of both neighbours which keeps "
                       "the layer's outputs, where that is truer on held-out images; nearest."),

@@ -9,6 +9,7 @@ import click
 from edgeprune.cli import options
 from edgeprune.cli.compress import finish, run
 from edgeprune.cli.console import common_options
+from edgeprune.cli.help import PanelCommand
 from edgeprune.cli.run_directory import RECIPE, read_recipe, warn_of_grants
 from edgeprune.errors import ModelRefused, UsageError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("recover")
+@click.command("recover", cls=PanelCommand)
 @click.argument("run_directory", type=options.FOLDER, metavar="RUN")
 @options.flags(options.GRANTING, options.recovery("auto"), options.JUDGING, options.OUTPUT)
 @common_options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edgeprune.report.document import ReportDocument
 
 STDOUT = Path("-")
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,34 @@ def write_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help=f"Write the report as {', '.join(FORMATS)}; FILE may be - for standard output. "
         "Repeatable.",
     )(command)
+
+
+def json_option(what: str) -> Callable[[Command], Command]:
+    """Give a command ``--json FILE``, as the argument ``json_``: a path, "-", or None.
+
+    Args:
+        what: What it writes, for the help.
+    """
+    return click.option(
+        "--json",
+        "json_",
+        type=click.Path(path_type=Path, allow_dash=True),
+        metavar="FILE",
+        help=f"Write {what} as JSON; - prints it, and nothing else.",
+    )
+
+
+def write_json(text: str, path: Path | None) -> bool:
+    """Write what ``--json`` asks for.
+
+    Returns:
+        Whether it went to standard output, which must then hold nothing else.
+    """
+    if path == STDOUT:
+        click.echo(text.rstrip("\n"))
+    elif path is not None:
+        write_whole(path, text.encode())
+    return path == STDOUT
 
 
 def _read(_context: click.Context, _option: click.Parameter, path: Path | None) -> Earlier | None:

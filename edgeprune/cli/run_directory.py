@@ -33,7 +33,7 @@ RUNS = Path("runs")
 GRANTS = ("trust", "allow", "arch", "arch_arg", "forward")
 """What lets code of somebody run; a recipe is data, and cannot."""
 
-NOT_IN_RECIPE = ("output", "overwrite", "json_", "recipe", "dry_run", "plan", "resume")
+NOT_IN_RECIPE = ("output", "overwrite", "json_", "full", "recipe", "dry_run", "plan", "resume")
 
 
 @dataclass
@@ -91,11 +91,22 @@ def destination(given: Mapping[str, Any], name: str) -> Path:
     target = wanted.resolve() if wanted.is_symlink() else wanted
     sweep(target.parent)
     target = target if given["output"] else _unused(target)
+    require_free(given, target)
+    return target
+
+
+def require_free(given: Mapping[str, Any], target: Path | None) -> None:
+    """Refuse a directory that a run may not be written to; None: the run finds one itself.
+
+    Raises:
+        UsageError: If the directory exists and may not be replaced.
+    """
+    if target is None:
+        return
     if target.exists() and not given["overwrite"]:
         raise UsageError(f"'{target}' exists already: choose another -o, or pass --overwrite")
     if target.exists() and not (target / RECIPE).is_file():
         raise UsageError(f"'{target}' is not a run directory: it is not overwritten")
-    return target
 
 
 def _put(run: NewRun, draft: Path, *, overwrite: bool) -> None:

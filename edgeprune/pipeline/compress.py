@@ -81,7 +81,7 @@ def compress(
         EdgepruneError: One of its kinds, see ``errors.py``.
     """
     source = model if isinstance(model, SourceModel) else wrap(model, example_input)
-    images, context, config = _opened(source, config)
+    images, context, config = opened(source, config)
     folder = RunFolder(directory if distributed.first() else None)
     log, context = StageLog(stages), replace(context, folder=folder.path)
     traced, counted = survey(source, config.keep, log)
@@ -139,10 +139,15 @@ def _judged(
     return report
 
 
-def _opened(
+def opened(
     source: SourceModel, config: CompressConfig
 ) -> tuple[evaluation.Images, RecoveryContext, CompressConfig]:
-    """What the run works with, found to be there before any long work; its part of the settings."""
+    """What a run works with, found to be there before any long work; its part of the settings.
+
+    Raises:
+        UsageError: Images do not fit the network, or a gate is about what the run will not produce.
+        DeviceFailed: The device cannot be reached, or lacks the runtime.
+    """
     part: Part = "validation" if config.fits else "all"
     images = evaluation.open_images(source, config.eval_images, config.photographs, part)
     gates.require(config.fail_if, config.missing_figures(images))
@@ -252,9 +257,9 @@ def _evaluated(
     networks = [*(each.module for each in judged), *precision.runnable(run.precision)]
     if images.labelled is not None:
         with log.stage("accuracy") as stage:
-            whole, *found = evaluation.accuracies(networks, images.labelled, stage.progress)
+            right = evaluation.right_answers(networks, images.labelled, stage.progress)
+            whole, cut, final, *quantized = evaluation.accuracies(right)
             n, delivers = len(images.labelled), precision.delivers_int8(run.precision)
-            cut, final, *quantized = found
             accuracy = compare.accuracy(
                 n=n,
                 original=whole,
@@ -262,6 +267,7 @@ def _evaluated(
                 recovered=final,
                 quantized=next(iter(quantized), None),
                 delivers_quantized=delivers,
+                turned=evaluation.turned(right, -1 if delivers else 2),
             )
             doubt = evaluation.doubt(whole, images.labelled)
             notes = (*run.notes, doubt) if doubt else run.notes

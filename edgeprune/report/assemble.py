@@ -31,6 +31,9 @@ NO_ACCURACY = (
     "with your own metric"
 )
 
+IMAGE_CHANNELS = (1, 3)
+"""Channels of images that a camera gives."""
+
 ENVIRONMENT = (
     *("machine", "cpu", "cores", "threads", "governor"),
     *("os", "python", "packages", "runtime", "device"),
@@ -204,7 +207,18 @@ def _header(command: str, seed: int) -> dict[str, Any]:
 
 
 def _model(source: artifacts.SourceModel) -> document.Model:
-    return document.Model(source.name, source.sha256, source.input.shapes)
+    return document.Model(
+        source.name, source.sha256, source.input.shapes, _preprocessing(source.input)
+    )
+
+
+def _preprocessing(spec: artifacts.InputSpec) -> document.Preprocessing | None:
+    """How pixels become the input; None where it is no image."""
+    (shape, dtype), *others = spec.typed_shapes
+    channels = shape[1] if len(shape) == 4 else 0
+    image = not others and dtype == "float32" and channels in IMAGE_CHANNELS
+    fits = len(spec.mean) == len(spec.std) == channels
+    return document.Preprocessing(spec.mean, spec.std) if image and fits else None
 
 
 def _benched(found: Benched) -> document.Side:

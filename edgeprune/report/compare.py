@@ -161,17 +161,20 @@ def accuracy(  # noqa: PLR0913
     metric: str = "top-1",
     quantized: float | None = None,
     delivers_quantized: bool = False,
+    turned: tuple[int, int] | None = None,
 ) -> document.Accuracy:
-    """Accuracies as fractions, with the drop from the original to the deliverable."""
+    """Accuracies as fractions, with the drop from the original to the deliverable.
+
+    ``turned`` is on how many images the original alone is right, and the deliverable alone.
+    """
     final = quantized if quantized is not None and delivers_quantized else recovered
     drop = original - final
-    return document.Accuracy(metric, n, original, pruned, recovered, drop, quantized)
-
-
-def delivered(report: document.ReportDocument, found: document.Agreement) -> float:
-    """The agreement of the deliverable, which may be the quantized file."""
-    int8 = report.precision is not None and report.precision.delivered == "int8"
-    return found.quantized if int8 and found.quantized is not None else found.recovered
+    sure = stats.paired_difference(*turned, n) if turned else None
+    return document.Accuracy(
+        *(metric, n, original, pruned, recovered, drop, quantized),
+        low=sure and sure.low,
+        high=sure and sure.high,
+    )
 
 
 def fidelity(quantized: artifacts.QuantizedModel) -> document.Fidelity:

@@ -7,6 +7,7 @@ produce is null, and so is a figure that is not finite, because JSON has no NaN.
 ``schema_version`` counts up when a key goes or changes its meaning. Keys that are added have a
 default, so that reports without them are still read; added to version 1 since::
 
+    model.preprocessing  {mean, std} of pixels, where the input is an image
     surgery.dtype        precision that the proof was made in
     budget.missed        whether asked and reached differ by more than 1 % of the original
     budget.finer_unit    the --unit with which they would not
@@ -26,6 +27,7 @@ default, so that reports without them are still read; added to version 1 since::
     runtimes             further runtimes: {runtime, status, detail, original, compressed, ratio,
                          parity}
     accuracy.quantized   of the quantized file itself, delivered or not; drop is the deliverable's
+    accuracy.low         and .high: interval of the drop, 95 %
     agreement.quantized  agreement of the quantized file
     fidelity             how true the quantized file is to the float file
     precision            which of both is delivered, and why
@@ -53,18 +55,37 @@ from edgeprune.report.measured import Ratio as Ratio  # noqa: TC001
 from edgeprune.report.measured import RuntimeParity as RuntimeParity  # noqa: TC001
 from edgeprune.report.measured import RuntimeResult as RuntimeResult  # noqa: TC001
 from edgeprune.report.measured import Side as Side  # noqa: TC001
+from edgeprune.report.quality import Accuracy as Accuracy  # noqa: TC001
+from edgeprune.report.quality import Agreement as Agreement  # noqa: TC001
+from edgeprune.report.quality import Fidelity as Fidelity  # noqa: TC001
+from edgeprune.report.quality import Precision as Precision  # noqa: TC001
 
 SCHEMA_VERSION = 1
 FILE_NAME = "report.json"
 
 
 @dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How pixels become the network's input: from 0 to 1, less ``mean``, divided by ``std``.
+
+    A value for each channel, red, green and blue in this order where there are three.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """The network that went in; ``input`` holds a shape for each positional input."""
+    """The network that went in; ``input`` holds a shape for each positional input.
+
+    ``preprocessing`` is null where the input is no image.
+    """
 
     name: str
     sha256: str
     input: tuple[tuple[int, ...], ...]
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,72 +102,6 @@ class Budget:
     unit: str = "ratio"
     missed: bool = False
     finer_unit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Accuracies on labelled images; ``drop`` is original − the deliverable's."""
-
-    metric: str
-    n: int
-    original: float
-    pruned: float
-    recovered: float
-    drop: float
-    quantized: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Share of images, none of them seen by recovery, where the top class is the original's."""
-
-    n: int
-    pruned: float
-    recovered: float
-    source: str
-    quantized: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fidelity:
-    """How true the quantized file is to the float file, on inputs that nothing was fitted to.
-
-    ``relative_error`` is the root mean square of the difference over that of the float output;
-    ``expected_drop`` the accuracy lost if the float file's probabilities are right, None where no
-    output has scores of classes; ``clipped`` the largest share of values beyond their codes' range,
-    ``layers`` that of each tensor.
-    """
-
-    relative_error: float | None
-    agreement: float
-    expected_drop: float | None
-    clipped: float
-    n: int
-    source: str
-    layers: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """Which precision is delivered, and why; ``ratio`` is int8 / fp32 of ``figure``.
-
-    ``bytes`` is int8 / fp32 of the files' sizes, ``kept_float`` has the nodes that compute in float
-    with the reason, ``activations`` the type of the codes of activations. ``beside`` is the file
-    that is not delivered. ``kernel_codes`` is by how many codes the runtime's fused kernels differ
-    from the file as it is written. ``rounding`` is how weights became codes.
-    """
-
-    asked: str
-    delivered: str
-    ground: str
-    figure: str
-    ratio: RatioInterval | None
-    bytes: float
-    activations: str
-    kept_float: dict[str, str]
-    kernel_codes: int
-    beside: str
-    rounding: str = "nearest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprune.choices import Choices
-from edgeprune.report import rows
+from edgeprune.report import rows, summary
 from edgeprune.report.benchmark_json import as_benchmark_json
 from edgeprune.report.document import FILE_NAME, ReportDocument
 from edgeprune.report.files import save, with_digest
@@ -21,7 +21,7 @@ from edgeprune.report.sentences import tone
 from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from edgeprune.report.rows import Section
@@ -51,8 +51,8 @@ def as_table(report: ReportDocument) -> str:
 
 def as_markdown(report: ReportDocument) -> str:
     """Every section as a table of GitHub-flavoured Markdown."""
-    parts = [f"# {_cell(rows.title(report))}", *map(_markdown, rows.sections(report))]
-    return "\n\n".join(parts) + "\n"
+    parts = [f"# {_cell(rows.title(report))}", *_opening(report)]
+    return "\n\n".join((*parts, *map(_markdown, rows.sections(report)))) + "\n"
 
 
 def as_html(report: ReportDocument) -> str:
@@ -80,6 +80,17 @@ def _table(section: Section) -> Table:
 STYLES = {"good": "green", "bad": "bold red", "note": "yellow"}
 
 
+def _opening(report: ReportDocument) -> Iterator[str]:
+    """What a reader needs first of a run, before the sections."""
+    if report.model is None:
+        return
+    header = ("", "original → compressed", "compressed / original")
+    checked = " · ".join(check.text for check in summary.checks(report))
+    found = [(row.name, row.text, row.change) for row in summary.lines(report)]
+    cells = (map(_cell, row) for row in (*found, ("checked", checked, "")))
+    yield "\n".join(map(_line, (header, ("---",) * 3, *cells)))
+
+
 def _markdown(section: Section) -> str:
     lines = [
         _line(section.header),
@@ -89,7 +100,7 @@ def _markdown(section: Section) -> str:
     return f"## {section.title}\n\n" + "\n".join(lines)
 
 
-def _line(cells: tuple[str, ...]) -> str:
+def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

@@ -181,7 +181,7 @@ def _path(written: str, text: str) -> str:
         return path
     close = difflib.get_close_matches(written, [*ALIASES, *numeric_paths()], n=3)
     below = sorted(known for known in numeric_paths() if known.startswith(f"{path}."))
-    hint = ", ".join(close or below[:6]) or "see report.json for what there is"
+    hint = ", ".join(below[:6] or close) or "see report.json for what there is"
     raise UsageError(f"gate {text!r}: a report has no number at {written!r}; try {hint}")
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from edgeprune import units
 from edgeprune.printable import printable
 from edgeprune.report import sentences
-from edgeprune.report.compare import delivered, ratio
+from edgeprune.report.compare import ratio
 from edgeprune.report.figures import BASELINE, FIGURES, shown_on
 from edgeprune.report.precision_rows import precision_rows
+from edgeprune.report.quality import delivered
 from edgeprune.report.runtime_rows import HEADER, parity_verdict, runtime_rows
 from edgeprune.units import UNKNOWN
 

@@ -79,7 +79,7 @@ def test_a_report_without_gates_is_valid(report: str, capsys: pytest.CaptureFixt
 
 
 def test_json_says_the_same(report: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", report, "--json", "--fail-if", "ratio.macs > 0.1"]) == 3
+    assert main(["check", report, "--json", "-", "--fail-if", "ratio.macs > 0.1"]) == 3
     printed = json.loads(capsys.readouterr().out)
     assert printed["passed"] is False
     assert printed["gates"] == [

@@ -159,7 +159,7 @@ def test_every_command_of_the_table_is_told_in_the_help(capsys: pytest.CaptureFi
 LIGHT = [["--help"], ["--version"], ["check", "--help"], ["bench", "--help"], ["doctor", "--help"]]
 
 
-@pytest.mark.parametrize("arguments", [*LIGHT, ["check", "REPORT"], ["doctor", "--json"]])
+@pytest.mark.parametrize("arguments", [*LIGHT, ["check", "REPORT"], ["doctor", "--json", "-"]])
 def test_light_commands_import_no_torch(arguments: list[str], tmp_path: Path) -> None:
     save(full(), tmp_path / "report.json")
     typed = [str(tmp_path) if argument == "REPORT" else argument for argument in arguments]

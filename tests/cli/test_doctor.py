@@ -20,7 +20,7 @@ def test_all_there_ends_with_0(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     require(monkeypatch, "click>=8", "numpy", "pytest>=900; extra == 'test'")
-    assert main(["doctor", "--json"]) == 0
+    assert main(["doctor", "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is True
     assert [package["name"] for package in found["packages"]] == ["click", "numpy"]
@@ -51,7 +51,7 @@ def test_a_source_tree_that_is_not_installed_ends_with_8(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(environment, "requirements", lambda: None)
-    assert main(["doctor", "--json"]) == 8
+    assert main(["doctor", "--json", "-"]) == 8
     out, err = capsys.readouterr()
     assert json.loads(out)["ok"] is False
     assert "not installed" in err
@@ -106,12 +106,12 @@ def test_a_device_that_is_not_set_up_ends_with_8(
     assert main(["doctor", "--device", "qemu-arm64"]) == 8
     assert "--setup qemu-arm64" in capsys.readouterr().err
     require(monkeypatch, "click")
-    assert main(["doctor", "--json"]) == 0
+    assert main(["doctor", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["devices"]["qemu-arm64"] is False
 
 
 def test_this_machine_is_a_device_too(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--device", "local", "--json"]) == 0
+    assert main(["doctor", "--device", "local", "--json", "-"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["device"] == "local"
     assert "onnxruntime" in facts["packages"]

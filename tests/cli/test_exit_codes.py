@@ -73,7 +73,6 @@ def test_an_unknown_name_ends_with_2_and_a_suggestion(
         ("--mean", "a,b,c"),
         ("--mean", "0.5,0.5"),
         ("--threads", "0"),
-        ("--bench-seconds", "0"),
         ("--seconds", "0"),
         ("--input", "3x16x16"),
         ("--input", "1x4x16x16"),
@@ -114,7 +113,7 @@ def test_weights_need_their_architecture(digits: Digits) -> None:
     assert "--arch" in bare.error
     arch = ("--arch", f"{digits.factory}:make")
     whole, filled = (
-        edgeprune("inspect", *model, "--input", "1x1x8x8", "--json").out
+        edgeprune("inspect", *model, "--input", "1x1x8x8", "--json", "-").out
         for model in ((digits.whole,), (digits.weights, *arch))
     )
     assert filled.replace("digits-weights", "digits") == whole

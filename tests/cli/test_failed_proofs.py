@@ -87,7 +87,7 @@ def test_a_group_whose_surgery_cannot_be_proved_is_left_whole_and_told(
     chain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = ("--input", CHAIN_SHAPE, "--macs", "80%")
-    planned = json.loads(edgeprune("compress", chain, *flags, "--dry-run", "--json").out)
+    planned = json.loads(edgeprune("compress", chain, *flags, "--dry-run", "--json", "-").out)
     group = planned["groups"][0]["group"]
     spoil_after_the_trial(monkeypatch, group)
     assert edgeprune("prune", chain, *flags, "-o", "run").code == 0

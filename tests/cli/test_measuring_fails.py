@@ -21,7 +21,7 @@ from edgeprune.report.files import decode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-QUICK = ("--opset", "17", "--macs", "80%", "--recover", "none", "--bench-seconds", "0.1")
+QUICK = ("--opset", "17", "--macs", "80%", "--recover", "none", "--seconds", "0.1")
 WORK = re.compile(r"\] (trace|prune|recover|export)")
 
 
@@ -135,7 +135,7 @@ def test_a_run_whose_files_of_two_precisions_cannot_be_compared_stays_whole(chai
 
 @pytest.mark.usefixtures("dying")
 def test_a_run_whose_measurement_fails_prints_its_report(chain: Path) -> None:
-    ran = compress(chain, "--json", "-o", "run")
+    ran = compress(chain, "--json", "-", "-o", "run")
     assert ran.code == 8
     assert json.loads(ran.out) == json.loads(Path("run/report.json").read_text())
 

@@ -151,7 +151,7 @@ DRY = ("--input", CHAIN_SHAPE, "--dry-run")
 def test_a_dry_run_says_what_would_be_quantized_how(
     chain: Path, flags: tuple[str, ...], said: dict[str, str]
 ) -> None:
-    ran = edgeprune("compress", chain, *DRY, *flags, "--json", "-q")
+    ran = edgeprune("compress", chain, *DRY, *flags, "--json", "-", "-q")
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)["int8"]
     assert found["precision"] == flags[1]
@@ -159,7 +159,7 @@ def test_a_dry_run_says_what_would_be_quantized_how(
 
 
 def test_a_dry_run_in_float_says_nothing_of_int8(chain: Path) -> None:
-    ran = edgeprune("compress", chain, *DRY, "--json", "-q")
+    ran = edgeprune("compress", chain, *DRY, "--json", "-", "-q")
     assert json.loads(ran.out)["int8"] is None
 
 

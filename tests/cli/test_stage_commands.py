@@ -173,7 +173,7 @@ def test_any_model_exports_under_its_own_name(digits: Digits, here: Path) -> Non
 
 
 def test_inspect_says_what_an_independent_count_says(digits: Digits) -> None:
-    ran = edgeprune("inspect", digits.whole, "--input", "1x1x8x8", "--json", "-q")
+    ran = edgeprune("inspect", digits.whole, "--input", "1x1x8x8", "--json", "-", "-q")
     assert (ran.code, ran.err) == (0, "")
     found = json.loads(ran.out)
     layers = dict(digits.module.named_modules())
@@ -202,7 +202,7 @@ def test_inspect_shows_what_keep_locks(chain: Path) -> None:
     assert ran.code == 0
     assert "--keep" in " ".join(ran.out.split())
     found = json.loads(
-        edgeprune("inspect", chain, "--input", CHAIN_SHAPE, "--keep", "1.*", "--json").out
+        edgeprune("inspect", chain, "--input", CHAIN_SHAPE, "--keep", "1.*", "--json", "-").out
     )
     locked = {group["name"] for group in found["groups"] if group["locked_because"]}
     assert "1.0" in locked
@@ -210,7 +210,7 @@ def test_inspect_shows_what_keep_locks(chain: Path) -> None:
 
 
 def test_the_nearest_budget_that_inspect_names_is_reachable(chain: Path, here: Path) -> None:
-    found = json.loads(edgeprune("inspect", chain, "--input", CHAIN_SHAPE, "--json").out)
+    found = json.loads(edgeprune("inspect", chain, "--input", CHAIN_SHAPE, "--json", "-").out)
     for kind, share in found["reachable"].items():
         ran = edgeprune("prune", chain, "--input", CHAIN_SHAPE, f"--{kind}", str(share), "-o", kind)
         assert ran.code == 0
@@ -225,6 +225,6 @@ def test_inspect_writes_nothing(chain: Path, here: Path) -> None:
 
 
 def test_this_machine_has_what_edgeprune_needs() -> None:
-    ran = edgeprune("doctor", "--json")
+    ran = edgeprune("doctor", "--json", "-")
     assert ran.code == 0
     assert json.loads(ran.out)["ok"] is True

@@ -88,7 +88,7 @@ def test_recover_wants_the_recipe_as_the_run_wrote_it(run: Path, tmp_path: Path)
 
 def test_a_recipe_that_is_passed_may_be_edited(chain: Path, run: Path) -> None:
     edit(run / "recipe.yaml", "macs: 50%", "macs: 60%")
-    flags = ("--recipe", run / "recipe.yaml", "--dry-run", "--json")
+    flags = ("--recipe", run / "recipe.yaml", "--dry-run", "--json", "-")
     ran = edgeprune("compress", chain, *flags)
     assert ran.code == 0
     assert json.loads(ran.out)["budget"]["asked"] == 0.6

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgeprune import units
 from edgeprune.report import sentences
-from edgeprune.report.compare import delivered, ratio
+from edgeprune.report.compare import ratio
 from edgeprune.report.figures import TILE, shown_on
+from edgeprune.report.quality import delivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
