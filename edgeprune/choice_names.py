@@ -26,3 +26,6 @@ TARGETS = ("onnx", "executorch", "torch")
 
 RANGE_OBSERVERS = ("min-max", "percentile", "mse")
 """``calibration.observers.OBSERVERS``."""
+
+WEIGHT_ROUNDINGS = ("outputs", "nearest")
+"""``export.roundings.ROUNDINGS``."""

@@ -24,7 +24,8 @@ PANELS: dict[str, tuple[str, ...]] = {
                           "trust"),
     "Recovery": ("recover", "budget_time", "synthesis", "resume"),
     "Which channels go": ("importance", "scope", "unit", "keep", "other_weights"),
-    "8-bit integers": ("activations", "ranges", "image_free", "input_range", "keep_float"),
+    "8-bit integers": ("activations", "ranges", "rounding", "image_free", "input_range",
+                       "keep_float"),
 }  # fmt: skip
 """Titles, and the parameters below each, by name: what most people want first."""
 

@@ -37,7 +37,8 @@ QUANTIZATION = (
                  type=Named("range observer", choice_names.RANGE_OBSERVERS),
                  help=f"How ranges follow from values: {', '.join(choice_names.RANGE_OBSERVERS)}; "
                       "no wider than BatchNorms say that values reach."),
-    click.option("--rounding", default="outputs", show_default=True,
+    click.option("--rounding", default="outputs", show_default=True, metavar="NAME",
+                 type=Named("weight rounding", choice_names.WEIGHT_ROUNDINGS),
                  help="How weights become codes: outputs: to that of both neighbours which keeps "
                       "the layer's outputs, where that is truer on held-out images; nearest."),
     click.option("--image-free", is_flag=True,

@@ -21,6 +21,7 @@ from edgeprune.cli import cli
 from edgeprune.cli.compress import command
 from edgeprune.cli.console import colours, progress_bar
 from edgeprune.export import TARGETS
+from edgeprune.export.roundings import ROUNDINGS
 from edgeprune.images.sources import SOURCES
 from edgeprune.pruning import CRITERIA, SCOPES
 from edgeprune.recovery import METHODS
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         (choice_names.IMAGE_SOURCES, SOURCES),
         (choice_names.TARGETS, TARGETS),
         (choice_names.RANGE_OBSERVERS, OBSERVERS),
+        (choice_names.WEIGHT_ROUNDINGS, ROUNDINGS),
     ],
 )
 def test_names_are_those_of_the_tables(names: tuple[str, ...], table: Iterable[str]) -> None:
