@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -362,6 +363,14 @@ def test_faults(run):
     assert row[0] == "rename: full"
     assert row[-3:] == ["0", "", "0 broken"]
     assert len(saved("faults.json")) >= 10
+
+
+def test_start_up(run, monkeypatch):
+    here = nullcontext(Path(__file__).parents[1])
+    chosen = ("--against", "this", "--pairs", 2, "--only", "import edgeprune.cli")
+    (found,) = rows(run("start_up.py", *chosen, checkout=lambda commit: here))
+    assert found[0] == "`import edgeprune.cli`"
+    assert float(found[1]) > 0
 
 
 def test_picture(run):

@@ -43,7 +43,8 @@ LIGHT = (
         "errors",
         "python_words",
     ),
-    *("cache_folder", "checksum", "choices", "choice_names", "own_files", "layer_widths", "text_file", "disk"),
+    *("cache_folder", "checksum", "choices", "choice_names", "own_files", "layer_widths"),
+    *("text_file", "disk"),
     *("drafts", "whole_file", "whole_folder", "python_words"),
 )
 """Rooms of the product that are used without torch, on boards and for reports."""

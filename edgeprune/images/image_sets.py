@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torchvision.utils import make_grid, save_image
 
 from edgeprune import tensor_file, units
 from edgeprune.artifacts import ImageKind
@@ -143,6 +142,8 @@ def contact_sheet(images: Tensor, spec: InputSpec, path: Path) -> None:
         spec: Normalisation of the images.
         path: PNG file to write; replaced if it is there.
     """
+    from torchvision.utils import make_grid, save_image  # here: it takes a second to import
+
     images = images[:SHOWN].detach().float().cpu()
     pixels = pixels_of(images, spec).clamp(0, 1)
     if pixels.shape[1] != 3:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms import functional as TF
 
 from edgeprune.errors import UsageError, failing_as
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torchvision.datasets import ImageFolder
 
     from edgeprune.artifacts import InputSpec
 
@@ -42,6 +41,9 @@ def labelled(folder: Path, spec: InputSpec) -> ImageFolder:
     Raises:
         UsageError: If there are no such images, or the network takes no images.
     """
+    from torchvision.datasets import ImageFolder  # here, as below: it takes a second to import
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
     prepare = Preparation(spec)
     try:
         images = ImageFolder(str(folder), transform=prepare, loader=_read, allow_empty=True)
@@ -68,6 +70,8 @@ def unlabelled(folder: Path, spec: InputSpec, part: Part = "all") -> Unlabelled:
     Raises:
         UsageError: If there are no images, too few for two parts, or the network takes none.
     """
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS)
     if not found:
         raise UsageError(f"there are no images below '{folder}'")
@@ -127,6 +131,8 @@ class Preparation:
 
     def __call__(self, image: Any) -> Tensor:
         """Turn a PIL image into a normalised tensor, (C, H, W)."""
+        from torchvision.transforms import functional as TF
+
         _, channels, height, width = self.input.shapes[0]
         image = image.convert("L" if channels == 1 else "RGB")
         if (image.height, image.width) != (height, width):
