@@ -2,8 +2,8 @@
 
     python benchmarks/start_up.py --against COMMIT --pairs 10
 
-Each pair runs a command in fresh processes of both, in alternating order. The ratio new / old is the
-Hodges–Lehmann centre of the pairs' ratios with its interval of 95 %; seconds are medians of
+Each pair runs a command in fresh processes of both, in alternating order. The ratio now / before is
+the Hodges–Lehmann centre of the pairs' ratios with its interval of 95 %; seconds are medians of
 processor time, user and system, which a busy machine changes less than the time on the clock.
 """
 
