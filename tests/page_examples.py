@@ -6,10 +6,16 @@ import math
 import random
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from edgeprune import stats
 from edgeprune.artifacts import RatioInterval
 from edgeprune.report import compare, document, gates
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENVIRONMENT = {
     "machine": "x86_64",
@@ -81,7 +87,12 @@ def compressed() -> document.ReportDocument:
         created="2026-01-02T03:04:05+00:00",
         command="edgeprune compress resnet.pt --target onnx --fail-if 'latency.ratio.high > 0.8'",
         seed=0,
-        model=document.Model("resnet", "feed", ((1, 3, 32, 32),)),
+        model=document.Model(
+            "resnet",
+            "feed",
+            ((1, 3, 32, 32),),
+            document.Preprocessing((0.5, 0.4, 0.3), (0.25, 0.2, 0.1)),
+        ),
         budget=document.Budget("macs", 0.5, 0.498),
         original=original,
         compressed=small,
@@ -95,7 +106,9 @@ def compressed() -> document.ReportDocument:
         coverage=document.Coverage(0.93, (document.Locked("fc", "it makes the output", 0.07),)),
         recovery=(
             document.Recovery(
-                "supervise", 60.0, 256, "trained", tuple((20 * n, 1 / (n + 1)) for n in range(9))
+                *("supervise", 60.0, 256, "trained"),
+                tuple((20 * n, 1 / (n + 1)) for n in range(9)),
+                notes=({"kind": "chosen", "errors": {"none": 0.9, "lbyl": 0.5, "nm": 0.6}},),
             ),
         ),
         stages=(document.Stage("trace", "ok", 1.0), document.Stage("recover", "degraded", 60.0)),
@@ -129,3 +142,10 @@ def alone() -> document.ReportDocument:
         layers=(),
         notes=(),
     )
+
+
+def run_directory(folder: Path) -> Path:
+    """A run directory, as far as a page looks at it: a file to deploy, and a contact sheet."""
+    (folder / "compressed.onnx").touch()
+    Image.new("RGB", (64, 64), "teal").save(folder / "images.png")
+    return folder

@@ -31,7 +31,7 @@ def write(report: ReportDocument, directory: Path) -> None:
     """Write report.json, report.md and report.html into a run directory."""
     save(report, directory / FILE_NAME)
     write_whole(directory / "report.md", as_markdown(report).encode())
-    write_whole(directory / "report.html", as_html(report).encode())
+    write_whole(directory / "report.html", as_html(report, directory).encode())
 
 
 def as_table(report: ReportDocument) -> str:
@@ -55,11 +55,11 @@ def as_markdown(report: ReportDocument) -> str:
     return "\n\n".join((*parts, *map(_markdown, rows.sections(report)))) + "\n"
 
 
-def as_html(report: ReportDocument) -> str:
-    """One self-contained page with plots."""
+def as_html(report: ReportDocument, directory: Path | None = None) -> str:
+    """One self-contained page with plots; of a run directory, with links and pictures too."""
     from edgeprune.report.html import page  # plots take a second to import
 
-    return page.render(report)
+    return page.render(report, directory)
 
 
 def as_json(report: ReportDocument) -> str:

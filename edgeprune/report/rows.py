@@ -223,14 +223,32 @@ def _environment(report: ReportDocument) -> Iterator[Row]:
     yield "command", report.command
     yield "seed", str(report.seed)
     for key, value in report.environment.items():
-        if value is not None:
-            yield key, _listed(value)
+        if text := _listed(value):
+            yield NAMES.get(key, key), text
 
 
 def _listed(value: object) -> str:
+    """A value of the environment in words; nothing where nothing is known."""
+    if value is None:
+        return ""
     if isinstance(value, dict):
-        return _joined(f"{name} {version}" for name, version in value.items())
-    return _joined(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        parts = ((name, _listed(part)) for name, part in value.items())
+        return _joined(f"{name} {text}" for name, text in parts if text)
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+NAMES = {
+    "cpu": "processor",
+    "governor": "clock governor",
+    "load_average": "load average",
+    "pinned": "on cores",
+    "memory": "peak memory read from",
+    "os": "system",
+    "shapes": "shapes given",
+}
+"""Keys of the environment, as people call them where that is not the same."""
 
 
 def _joined(parts: Iterable[str]) -> str:

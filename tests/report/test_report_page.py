@@ -13,6 +13,7 @@ import page_examples
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 from edgeprune.report import formats, rows
 
@@ -45,7 +46,7 @@ const found = [];
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (texts.nextNode()) {
   const element = texts.currentNode.parentElement;
-  if (!texts.currentNode.data.trim() || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
+  if (!texts.currentNode.data.trim() || ["SCRIPT", "STYLE", "title"].includes(element.tagName)) continue;
   const drawn = element.closest("svg");
   const colour = number(getComputedStyle(element)[drawn ? "fill" : "color"]);
   const pair = [light(colour), light(behind(element))].sort((a, b) => b - a);
@@ -69,12 +70,14 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture(scope="module")
-def pages() -> dict[str, str]:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     hostile = replace(page_examples.alone(), command=HOSTILE, notes=(HOSTILE,))
     examples = {"full": page_examples.compressed(), "alone": page_examples.alone()}
-    return {
-        name: formats.as_html(report) for name, report in {**examples, "hostile": hostile}.items()
+    run = page_examples.run_directory(tmp_path_factory.mktemp("run"))
+    written = {
+        name: formats.as_html(each) for name, each in {**examples, "hostile": hostile}.items()
     }
+    return written | {"run": formats.as_html(page_examples.compressed(), run)}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +109,7 @@ def requested(browser: webdriver.Chrome) -> list[str]:
 
 @in_browser
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["full", "alone", "hostile"])
+@pytest.mark.parametrize("name", ["full", "alone", "hostile", "run"])
 def test_the_page_fits_the_screen_and_loads_nothing(
     name: str, width: int, browser: webdriver.Chrome, written: Path
 ) -> None:
@@ -156,6 +159,36 @@ def test_the_button_switches_what_the_system_asked_for(
 
 
 @in_browser
+def test_a_button_copies_the_command_or_selects_it(
+    browser: webdriver.Chrome, written: Path
+) -> None:
+    show(browser, written / "run.html")
+    browser.find_element("class name", "copy").click()
+    WebDriverWait(browser, 5).until(
+        lambda page: page.find_element("class name", "copy").text in ("copied", "selected")
+    )
+
+
+@in_browser
+def test_printed_pages_have_no_buttons_and_all_of_their_width(
+    browser: webdriver.Chrome, written: Path
+) -> None:
+    show(browser, written / "run.html", width=720)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert not any(each.is_displayed() for each in browser.find_elements("tag name", "button"))
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 720
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@in_browser
+def test_contact_sheets_are_large_enough_to_see(browser: webdriver.Chrome, written: Path) -> None:
+    show(browser, written / "run.html")
+    sheet = browser.find_element("css selector", ".sheet img")
+    assert browser.execute_script("return arguments[0].naturalWidth", sheet) > 0
+    assert sheet.size["width"] >= 400
+
+
+@in_browser
 def test_plots_take_the_colours_of_the_theme(browser: webdriver.Chrome, written: Path) -> None:
     inks: list[Any] = []
     for scheme in ("light", "dark"):
@@ -179,7 +212,8 @@ def test_every_table_of_the_report_is_on_the_page(pages: dict[str, str]) -> None
     text = html.unescape(pages["full"])
     for section in rows.sections(page_examples.compressed()):
         for row in section.rows:
-            assert all(f">{cell}</" in text for cell in row), section.title
+            cells = row[1:] if row[0] == "note" else row  # notes stand in a list of their own
+            assert all(f">{cell}</" in text for cell in cells), section.title
 
 
 def test_what_a_report_lacks_is_left_out(pages: dict[str, str]) -> None:

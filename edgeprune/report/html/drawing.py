@@ -6,6 +6,7 @@ that stands for a custom property of the style sheet, so one drawing serves ligh
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from matplotlib.axes import Axes
 
@@ -57,13 +58,20 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def draw(name: str, onto: Callable[[Axes], None], height: float = SIZE[1]) -> str:
+def draw(
+    name: str,
+    onto: Callable[[Axes], None],
+    height: float = SIZE[1],
+    titles: Mapping[str, str] | None = None,
+) -> str:
     """Draw on a pair of axes and give the SVG element.
 
     Args:
         name: Keeps the ids of one drawing on a page from those of another.
         onto: Draws.
         height: Inches.
+        titles: What a browser shows where the pointer rests on a part, by the part's id
+            (``set_gid``).
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(SIZE[0], height), layout="constrained", facecolor="none")
@@ -72,7 +80,10 @@ def draw(name: str, onto: Callable[[Axes], None], height: float = SIZE[1]) -> st
         written = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(written, format="svg", metadata=nothing)
-    return _for_page(written.getvalue(), name)
+    svg = written.getvalue()
+    for part, text in (titles or {}).items():
+        svg = svg.replace(f'<g id="{part}">', f'<g id="{part}"><title>{html.escape(text)}</title>')
+    return _for_page(svg, name)
 
 
 def _for_page(svg: str, name: str) -> str:

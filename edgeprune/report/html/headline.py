@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgeprune import units
-from edgeprune.report import sentences
+from edgeprune.report import sentences, summary
 from edgeprune.report.compare import ratio
 from edgeprune.report.figures import TILE, shown_on
 from edgeprune.report.quality import delivered
@@ -48,19 +48,26 @@ class Verdict:
 
 def tiles(report: ReportDocument) -> Iterator[Tile]:
     """The figures of the headline: ratios, or those of the only model."""
+    if report.model:
+        yield _accuracy(report)
     yield from _latency(report)
     for figure in shown_on(TILE):
         yield from _tile(report, figure)
-    if found := report.accuracy:
-        change = f"from {units.percent(found.original)}, {units.points(-found.drop)}"
-        detail = f"{change}; {units.percent(found.pruned)} before recovery"
-        yield Tile(f"{found.metric} accuracy", units.percent(found.original - found.drop), detail)
-    for name, why in report.unmeasured.items():
-        finding, _, advice = why.partition(": ")
-        yield Tile(name.capitalize(), finding, advice, "note")
     if agreed := report.agreement:
         detail = f"with the original, on {agreed.n} images that recovery never saw"
         yield Tile("Agreement", units.percent(delivered(report, agreed)), detail)
+
+
+def _accuracy(report: ReportDocument) -> Tile:
+    """Accuracy, or that nobody knows it, with what can be told all the same."""
+    line = summary.accuracy(report)
+    if found := report.accuracy:
+        change = f"from {units.percent(found.original)}, {line.change}, {found.n} images"
+        detail = f"{change}; {units.percent(found.pruned)} before recovery"
+        name = f"{found.metric} accuracy"
+        return Tile(name, units.percent(found.original - found.drop), detail, line.tone)
+    figure = "likely lost" if line.tone == "bad" else "not measured"
+    return Tile("Accuracy", figure, line.text, line.tone)
 
 
 def _latency(report: ReportDocument) -> Iterator[Tile]:
@@ -98,8 +105,8 @@ def verdicts(report: ReportDocument) -> Iterator[Verdict]:
         passed = sum(gate.passed for gate in report.gates)
         finding = f"{passed} of {len(report.gates)} passed"
         yield Verdict("Gates", finding, "good" if passed == len(report.gates) else "bad")
-    if budget := report.budget:
-        yield Verdict("Budget", sentences.budget(budget), "plain")
+    if report.budget and report.budget.missed:
+        yield Verdict("Budget", "not reached", "bad")
     if proof := report.surgery:
         tone: Tone = "good" if sentences.holds(proof) else "bad"
         yield Verdict("Surgery", sentences.exactness(proof), tone)
@@ -107,8 +114,6 @@ def verdicts(report: ReportDocument) -> Iterator[Verdict]:
         yield _parity(parity, exported=report.model is not None)
     if fell_short := [stage.name for stage in report.stages if stage.status in FELL_SHORT]:
         yield Verdict("Fell short", ", ".join(fell_short), "bad")
-    if report.coverage:
-        yield Verdict("Coverage", sentences.coverage(report.coverage), "plain")
 
 
 def _parity(parity: Parity, *, exported: bool) -> Verdict:

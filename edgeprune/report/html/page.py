@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -18,10 +18,11 @@ from markupsafe import Markup
 
 from edgeprune.printable import printable
 from edgeprune.report import rows, sentences
-from edgeprune.report.html import headline, plots
+from edgeprune.report.html import beside, headline, plots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from edgeprune.report.document import ReportDocument
     from edgeprune.report.html.plots import Plot
@@ -47,9 +48,15 @@ class Panel:
         return self.table is not None and len(self.table.rows) > LONG
 
 
-def render(report: ReportDocument) -> str:
-    """The whole page, with everything it needs in it."""
-    script = _text("theme.js")
+def render(report: ReportDocument, directory: Path | None = None) -> str:
+    """The whole page, with everything it needs in it.
+
+    Args:
+        report: What to show.
+        directory: The run directory that the page will stand in, for links and pictures; None:
+            it stands alone.
+    """
+    script = _text("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template().render(
         title=rows.title(report),
@@ -59,6 +66,9 @@ def render(report: ReportDocument) -> str:
         tiles=tuple(headline.tiles(report)),
         verdicts=tuple(headline.verdicts(report)),
         panels=_panels(report),
+        files=beside.files(directory),
+        sheets=beside.sheets(directory),
+        snippet=beside.snippet(report) if directory else "",
         style=Markup(_text("page.css")),
         script=Markup(script),
         script_digest=digest,
@@ -70,10 +80,18 @@ def _panels(report: ReportDocument) -> tuple[Panel, ...]:
     panels = []
     for title, draws in ORDER:
         drawings = tuple(plot for draw in draws for plot in draw(report))
-        table = tables.pop(title, None)
+        table = _without_notes(tables.pop(title, None))
         if drawings or table:
             panels.append(Panel(title, drawings, table))
     return (*panels, *(Panel(title, (), table) for title, table in tables.items()))
+
+
+def _without_notes(table: Section | None) -> Section | None:
+    """The table without the notes, which stand on the page by themselves."""
+    if table is None:
+        return None
+    rows = tuple(row for row in table.rows if row[0] != "note" or table.title != "Verdicts")
+    return replace(table, rows=rows)
 
 
 ORDER: tuple[tuple[str, tuple[Drawn, ...]], ...] = (
@@ -84,7 +102,7 @@ ORDER: tuple[tuple[str, tuple[Drawn, ...]], ...] = (
     ("Measured", (plots.latencies, plots.memory)),
     ("Verdicts", ()),
     ("Layers", (plots.layers,)),
-    ("Recovery", (plots.curves,)),
+    ("Recovery", (plots.ladder, plots.curves)),
 )
 """Which drawings stand above which table; tables that are not named here follow as they come."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from edgeprune import stats, units
+from edgeprune.printable import printable
 from edgeprune.report.figures import PLOT, shown_on
 from edgeprune.report.html.drawing import AFTER, BEFORE, FAINT, GRID, draw
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 REACH = 2
 """How far a distribution is drawn, in medians of the slower model: interruptions lie far out."""
+
+NAMED = 30
+"""Most layers whose names stand below their bars."""
+
+LONGEST_NAME = 24
+"""Characters of a name below its bar, its end: what comes before is shared by many."""
 
 STEPS = 200
 """Points of a distribution."""
@@ -85,8 +92,13 @@ def layers(report: ReportDocument) -> Iterator[Plot]:
     for title, name, of in shown:
         yield Plot(
             title,
-            "Before and after, layer by layer in the order they run; normalisations left out.",
-            draw(name, lambda axes, of=of: _by_layer(axes, report, of)),  # type: ignore[misc]
+            "Before and after, layer by layer in the order they run; normalisations left out. "
+            "The pointer shows names and figures.",
+            draw(
+                name,
+                lambda axes, of=of: _by_layer(axes, report, of),  # type: ignore[misc]
+                titles=_layer_titles(report, of),
+            ),
         )
 
 
@@ -101,6 +113,24 @@ def memory(report: ReportDocument) -> Iterator[Plot]:
             "On disk; activations counted; resident memory measured above the runtime's own.",
             draw("memory", lambda axes: _memory(axes, report, known), 0.75 + 0.6 * len(known)),
         )
+
+
+def ladder(report: ReportDocument) -> Iterator[Plot]:
+    """How near each method that was tried came to the original."""
+    for number, step in enumerate(report.recovery):
+        for note in step.notes:
+            errors = note.get("errors")
+            if note.get("kind") == "chosen" and isinstance(errors, dict) and len(errors) > 1:
+                yield Plot(
+                    "Recovery, method by method",
+                    "Error on images that nothing was fitted to, as a share of the original's "
+                    "variation; the least was taken.",
+                    draw(
+                        f"ladder-{number}",
+                        lambda axes, errors=errors: _ladder(axes, errors),  # type: ignore[misc]
+                        0.75 + 0.36 * len(errors),
+                    ),
+                )
 
 
 def curves(report: ReportDocument) -> Iterator[Plot]:
@@ -161,12 +191,30 @@ def _by_layer(axes: Axes, report: ReportDocument, of: Callable[[LayerCost], int 
     after = [(of(layer.after) if layer.after else 0) or 0 for layer in shown]
     axes.bar(places, before, width=0.8, color=BEFORE, label="original", linewidth=0)
     axes.bar(places, after, width=0.8, color=AFTER, label="compressed", linewidth=0)
-    axes.set_xlabel("layer")
+    for bars in axes.containers:
+        for number, bar in enumerate(bars):
+            bar.set_gid(f"{bars.get_label()}-{number}")
     axes.grid(visible=False, axis="x")
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    if len(shown) <= NAMED:
+        names = [printable(layer.name)[-LONGEST_NAME:] for layer in shown]
+        axes.set_xticks(places, names, rotation=90, fontsize=7)
+    else:
+        axes.set_xlabel("layer")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.count(value)))
     _legend(axes)
+
+
+def _layer_titles(report: ReportDocument, of: Callable[[LayerCost], int | None]) -> dict[str, str]:
+    """What the pointer shows on the bars of each layer, by the bar's id."""
+    titles = {}
+    for number, layer in enumerate(layer for layer in report.layers if layer.before.macs):
+        figures = (of(layer.before), of(layer.after) if layer.after else 0)
+        change = " → ".join(map(units.count, figures))
+        text = printable(f"{layer.name} ({layer.kind}): {change}")
+        titles |= {f"original-{number}": text, f"compressed-{number}": text}
+    return titles
 
 
 def _memory(axes: Axes, report: ReportDocument, known: list[Figure]) -> None:
@@ -189,6 +237,20 @@ def _memory(axes: Axes, report: ReportDocument, known: list[Figure]) -> None:
         spine.set_color(GRID)
     axes.spines["bottom"].set_visible(False)
     _legend(axes)
+
+
+def _ladder(axes: Axes, errors: dict[str, float]) -> None:
+    least = min(errors.values())
+    ordered = sorted(errors.items(), key=lambda item: -item[1])
+    for place, (_, error) in enumerate(ordered):
+        axes.barh(place, error, height=0.66, color=AFTER if error == least else BEFORE)
+        axes.text(error, place, f" {error:.3f}", va="center", fontsize=8.5)
+    axes.set_yticks(range(len(ordered)), [printable(name) for name, _ in ordered])
+    axes.set_xlim(0, 1.18 * max(errors.values()))
+    axes.set_xticks([])
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
 
 
 def _curve(axes: Axes, step: Recovery) -> None:

@@ -13,3 +13,17 @@
   button.hidden = false;
   label();
 })();
+// Copy what stands beside a button; without a clipboard, select it.
+for (const button of document.querySelectorAll(".copy")) {
+  const code = button.parentElement.querySelector("code");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      button.textContent = "selected";
+    }
+  });
+  button.hidden = false;
+}
