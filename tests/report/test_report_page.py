@@ -46,7 +46,8 @@ const found = [];
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (texts.nextNode()) {
   const element = texts.currentNode.parentElement;
-  if (!texts.currentNode.data.trim() || ["SCRIPT", "STYLE", "title"].includes(element.tagName)) continue;
+  const unseen = ["SCRIPT", "STYLE", "title"].includes(element.tagName);
+  if (unseen || !texts.currentNode.data.trim()) continue;
   const drawn = element.closest("svg");
   const colour = number(getComputedStyle(element)[drawn ? "fill" : "color"]);
   const pair = [light(colour), light(behind(element))].sort((a, b) => b - a);
