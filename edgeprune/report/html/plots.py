@@ -208,7 +208,7 @@ def _by_layer(axes: Axes, report: ReportDocument, of: Callable[[LayerCost], int 
 
 def _layer_titles(report: ReportDocument, of: Callable[[LayerCost], int | None]) -> dict[str, str]:
     """What the pointer shows on the bars of each layer, by the bar's id."""
-    titles = {}
+    titles: dict[str, str] = {}
     for number, layer in enumerate(layer for layer in report.layers if layer.before.macs):
         figures = (of(layer.before), of(layer.after) if layer.after else 0)
         change = " → ".join(map(units.count, figures))
