@@ -163,6 +163,23 @@ def test_accuracy(run, models):
     assert all(found[row]["error"] >= 0 for row in ("images", "static", "dynamic"))
 
 
+def test_weights_and_widths_and_their_page(run, models):
+    printed = run("quantize/weights.py", "--models", models, "--networks", TOY, "--count", 16)
+    (row,) = rows(printed)
+    found = saved("weights.json")[TOY]
+    assert found["int4"]["size"] < found["fp16"]["size"] < 1
+    assert found["int4"]["relative_error"] <= found["int4 n"]["relative_error"]
+    printed = run("quantize/widths.py", "--seconds", 0.001, "--widths", 4, 8)
+    assert [each[0] for each in rows(printed)] == ["4", "8"]
+    page = Path("page.md")
+    page.write_text("Before.\n<!-- weights -->\nold\n<!-- end -->\nAfter.\n", encoding="utf-8")
+    run("quantize/page.py", page, "--weights", "weights.json")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("Before.\n<!-- weights -->\n| network |")
+    assert text.endswith("|\n<!-- end -->\nAfter.\n")
+    assert " | ".join(row) in text
+
+
 def test_latency(run, models):
     printed = run("quantize/latency.py", "--models", models, "--networks", TOY, "--seconds", 0.2)
     (row,) = rows(printed)

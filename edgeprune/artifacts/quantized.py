@@ -70,11 +70,12 @@ class QuantizedModel:
     """A quantized file, as exact as it was proved to be.
 
     Attributes:
-        path: The file: ONNX with QuantizeLinear and DequantizeLinear around what is quantized.
+        path: The file: ONNX with QuantizeLinear and DequantizeLinear around what is quantized, or
+            with weights that are decoded when it is loaded.
         opset: Opset of the default operator domain.
         bytes: Size of the file.
         sha256: Digest of the file, in hexadecimal.
-        activations: Type of the activations' codes.
+        activations: Type of the activations' codes; float where weights alone take fewer bits.
         ranges: Range of each quantized activation, by tensor.
         kept_float: Nodes that compute in float although they could be quantized, each with the
             reason.
@@ -88,7 +89,7 @@ class QuantizedModel:
     opset: int
     bytes: int
     sha256: str
-    activations: ActivationType
+    activations: ActivationType | Literal["float"]
     ranges: dict[str, Range]
     kept_float: dict[str, str]
     kernels: KernelProof
@@ -96,8 +97,8 @@ class QuantizedModel:
     rounding: Rounding = "nearest"
 
 
-Precision: TypeAlias = Literal["fp32", "int8"]
-"""Precision of a file's weights and activations."""
+Precision: TypeAlias = Literal["fp32", "int8", "fp16", "int4"]
+"""Precision of a file's weights; int8: of its activations too, the others compute in float."""
 
 Ground: TypeAlias = Literal["faster", "smaller", "not faster", "not true enough", "not measured"]
 """Why a precision was chosen."""
@@ -108,7 +109,7 @@ class PrecisionChoice:
     """Which of two files of the same network is the deliverable, and why.
 
     Attributes:
-        asked: What the user asked for: int8, or auto.
+        asked: What the user asked for: int8, fp16, int4, or auto.
         delivered: Precision of the deliverable.
         ground: Why.
         quantized: The quantized file, whichever is delivered.

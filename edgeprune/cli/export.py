@@ -38,20 +38,24 @@ def command(**given: Any) -> None:
     """Write MODEL as ONNX and compare the file with PyTorch on many inputs.
 
     A run directory's network is written as compressed.onnx, any other as NAME.onnx; with --target
-    executorch as .pte, with --target torch as .pt2, with --precision int8 as NAME.int8.onnx.
+    executorch as .pte, with --target torch as .pt2, with --precision int8 as NAME.int8.onnx, with
+    fp16 or int4 as NAME.fp16.onnx or NAME.int4.onnx.
     """
     target = options.target(given)
-    int8 = given["precision"] == "int8"
-    if int8 and target.suffix != ".onnx":
-        raise UsageError(f"--precision int8 is for --target onnx, not {given['target']}")
-    path = _destination(given, f".int8{target.suffix}" if int8 else target.suffix)
+    precision = given["precision"]
+    plain = precision == "fp32"
+    if not plain and target.suffix != ".onnx":
+        raise UsageError(f"--precision {precision} is for --target onnx, not {given['target']}")
+    if precision == "int4":
+        target = quantizing.four_bit_target(target)
+    path = _destination(given, target.suffix if plain else f".{precision}{target.suffix}")
     source = options.source(given)
     with progress_bar() as stages:
-        write = _quantize if int8 else _export
+        write = _export if plain else _quantize
         exported = write(source, target, path, given, stages)
     for note in exported.notes:
         warn(note)
-    parity, what = exported.parity, "float file verified" if int8 else "verified"
+    parity, what = exported.parity, "verified" if plain else "float file verified"
     say(f"{what} on {parity.n} inputs: outputs differ by {parity.max_rel_diff:.1e} at most")
     click.echo(path)
 
@@ -81,7 +85,7 @@ def _quantize(
     source: SourceModel, target: Any, path: Path, given: options.Flags, stages: Stages
 ) -> ExportedModel:
     """Write the quantized file alone, and say how true it is to the float one."""
-    quantize = quantizing.quantize(given)
+    quantize = quantizing.writer(given)
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as aside:
         exported = _export(source, target, Path(aside) / path.name, given, stages)

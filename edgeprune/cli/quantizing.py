@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgeprune.export import Quantize
+    from edgeprune.export.store_weights import StoreWeights
 
 PRECISION = (
     click.option("--precision", default="fp32", show_default=True,
-                 type=click.Choice(("fp32", "int8", "auto")),
+                 type=click.Choice(("fp32", "fp16", "int8", "int4", "auto")),
                  help="Of the deliverable. int8: 8-bit integers, unless they were measured and are "
-                      "not faster; auto: where they are faster and true to the float file."),
+                      "not faster; auto: where they are faster and true to the float file. fp16, "
+                      "int4: weights alone, for a smaller file that is no faster."),
 )  # fmt: skip
 
 EXPORT_PRECISION = (
     click.option("--precision", default="fp32", show_default=True,
-                 type=click.Choice(("fp32", "int8")), help="int8: 8-bit integers."),
+                 type=click.Choice(("fp32", "fp16", "int8", "int4")),
+                 help="int8: 8-bit integers; fp16, int4: of weights alone, for a smaller file."),
 )  # fmt: skip
 
 QUANTIZATION = (
@@ -66,6 +69,23 @@ def quantize(given: Mapping[str, Any]) -> Quantize:
         keep_float=tuple(given["keep_float"]),
         input_range=tuple(map(value_range, given["input_range"])),
     )
+
+
+def writer(given: Mapping[str, Any]) -> Quantize | StoreWeights:
+    """What writes a file of the precision asked for, which is not fp32."""
+    from edgeprune.export.store_weights import StoreWeights
+
+    plain = quantize(given)
+    if given["precision"] == "int8":
+        return plain
+    return StoreWeights(given["precision"], weight_rounding=plain.weight_rounding)
+
+
+def four_bit_target(target: Any) -> Any:
+    """The target at an opset that has 4-bit integers."""
+    from edgeprune.export import store_weights
+
+    return store_weights.four_bit_target(target)
 
 
 def value_range(text: str) -> tuple[float, float]:

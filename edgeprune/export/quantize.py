@@ -14,8 +14,6 @@ import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-import onnx
-
 from edgeprune.artifacts import QuantizedModel, no_progress, part_of
 from edgeprune.calibration import onnx_runs
 from edgeprune.calibration.observers import MinMax
@@ -25,6 +23,7 @@ from edgeprune.export.activation_ranges import ways_to_range
 from edgeprune.export.calibrate import FEWEST, CalibrationInputs, calibrate, compared
 from edgeprune.export.float_part import float_part
 from edgeprune.export.quantized_checks import check_kernels, check_outputs, check_weights
+from edgeprune.export.quantized_file import finished
 from edgeprune.export.rounding_for_outputs import ForOutputs
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.whole_file import write_whole
@@ -32,6 +31,8 @@ from edgeprune.whole_file import write_whole
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+
+    import onnx
 
     from edgeprune.artifacts import (
         ActivationType,
@@ -234,7 +235,7 @@ class Quantize:
         kernels = check_kernels(quantized, known.held_out[:PROVED_INPUTS])
         used = {name: ranges[name] for name in qdq.quantized_activations(quantized)}
         found = compared(known, quantized, used)
-        content = _finished(quantized, known.model, self.activation_type)
+        content = finished(quantized, known.model, f"int8, activations {self.activation_type}")
         write_whole(path, content)
         return QuantizedModel(
             path=path,
@@ -271,18 +272,3 @@ class Quantize:
             seed=seed,
             twin=not self.image_free,
         )
-
-
-def _finished(
-    quantized: onnx.ModelProto, original: onnx.ModelProto, activations: ActivationType
-) -> bytes:
-    """The file's content: the origin of the float file, and that it is quantized."""
-    del quantized.metadata_props[:]
-    about = {each.key: each.value for each in original.metadata_props}
-    about["precision"] = f"int8, activations {activations}"
-    onnx.helper.set_model_props(quantized, about)
-    quantized.producer_name = original.producer_name
-    quantized.producer_version = original.producer_version
-    onnx.checker.check_model(quantized, full_check=True)
-    content: bytes = quantized.SerializeToString(deterministic=True)
-    return content

@@ -259,7 +259,7 @@ def _evaluated(
         with log.stage("accuracy") as stage:
             right = evaluation.right_answers(networks, images.labelled, stage.progress)
             whole, cut, final, *quantized = evaluation.accuracies(right)
-            n, delivers = len(images.labelled), precision.delivers_int8(run.precision)
+            n, delivers = len(images.labelled), precision.delivers_quantized(run.precision)
             accuracy = compare.accuracy(
                 n=n,
                 original=whole,

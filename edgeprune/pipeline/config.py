@@ -12,6 +12,7 @@ from edgeprune.bench.runtimes import quantized_runtimes
 from edgeprune.errors import UsageError
 from edgeprune.export import TARGETS, OnnxTarget, Quantize, Target
 from edgeprune.export.quantize import require_opset
+from edgeprune.export.store_weights import StoreWeights, four_bit_target
 from edgeprune.images import image_sets
 from edgeprune.images.folder import Folder
 from edgeprune.pipeline.settings import reading_settings
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from edgeprune.pipeline.settings import Settings
     from edgeprune.pruning import PlanOptions
 
-PRECISIONS = ("fp32", "int8", "auto")
+STORED = ("fp16", "int4")
+"""Precisions of weights alone: files that are smaller, and no faster."""
+
+PRECISIONS = ("fp32", "fp16", "int8", "int4", "auto")
 
 INT8_BLOCK = 16
 """Channels that kernels of 8-bit integers compute at once: ONNX Runtime's take longer for 12 than
@@ -58,8 +62,10 @@ class CompressConfig:
         recover: Recovery methods, in the order of application.
         target: How to export; None: do not.
         precision: Precision of the deliverable. ``int8``: quantized, unless that was measured and
-            is not faster; ``auto``: quantized if that is faster and true enough.
-        quantize: How to quantize; its images are the run's own where there are any.
+            is not faster; ``auto``: quantized if that is faster and true enough; ``fp16`` and
+            ``int4``: weights alone, for a smaller file that computes in float.
+        quantize: How to quantize; its images are the run's own where there are any, and its
+            rounding is that of ``int4`` too.
         bench: Where and how to measure; None: do not.
         further_runtimes: Runtimes to measure on too; one that fails is told in the report.
         eval_images: Labelled images, one sub-folder a class: accuracy is reported.
@@ -83,7 +89,7 @@ class CompressConfig:
     keep: tuple[str, ...] = ()
     recover: tuple[RecoveryMethod, ...] = (Auto(),)
     target: OnnxTarget | None = OnnxTarget()  # noqa: RUF009 - frozen
-    precision: Literal["fp32", "int8", "auto"] = "fp32"
+    precision: Literal["fp32", "fp16", "int8", "int4", "auto"] = "fp32"
     quantize: Quantize = Quantize()  # noqa: RUF009 - frozen
     bench: bench.BenchSettings | None = bench.BenchSettings()  # noqa: RUF009 - frozen
     further_runtimes: tuple[str, ...] = ()
@@ -114,8 +120,10 @@ class CompressConfig:
                 f"a run makes and proves .onnx files: for {self.target.suffix} files add the "
                 "--runtime that reads them, or use edgeprune export on the run directory"
             )
-        if self.precision != "fp32" and self.target is not None and self.target.opset is not None:
+        if self.quantizes and self.target is not None and self.target.opset is not None:
             require_opset(self.target.opset)
+        if self.precision == "int4" and self.target is not None:
+            object.__setattr__(self, "target", four_bit_target(self.target))
         for name in self._runtimes:
             if not bench.RUNTIMES[name].target:
                 raise UsageError(
@@ -145,7 +153,7 @@ class CompressConfig:
     def choosing(self) -> PlanOptions:
         """How channels are chosen, as :func:`edgeprune.pruning.plan` takes it."""
         allocation = self.allocation
-        if self.precision != "fp32":
+        if self.quantizes:
             allocation = replace(allocation, block=allocation.block or INT8_BLOCK)
         return {"criterion": self.criterion, "allocation": allocation, "seed": self.seed}
 
@@ -166,6 +174,20 @@ class CompressConfig:
         """How to quantize, with the user's images where there are any."""
         images = self._own_images(source)
         return self.quantize if images is None else replace(self.quantize, images=images)
+
+    def stored(self, source: SourceModel) -> StoreWeights:
+        """How to store weights in fewer bits, with the user's images where there are any."""
+        quantize = self.quantizer(source)
+        return StoreWeights(
+            "fp16" if self.precision == "fp16" else "int4",
+            images=quantize.images,
+            weight_rounding=quantize.weight_rounding,
+        )
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether activations become 8-bit codes, if that is faster."""
+        return self.precision in ("int8", "auto")
 
     @property
     def wants_small_file(self) -> bool:

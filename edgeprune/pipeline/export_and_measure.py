@@ -83,7 +83,7 @@ def reach(config: CompressConfig) -> CompressConfig:
         return config
     runtimes.require(config.bench.runtime, config.bench.device)
     bench.reach(config.bench)
-    if config.precision == "fp32" or config.quantize.activations != "auto":
+    if not config.quantizes or config.quantize.activations != "auto":
         return config
     wanted = activations_for(bench.processor(config.bench))
     return replace(config, quantize=replace(config.quantize, activations=wanted))

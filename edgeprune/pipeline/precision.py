@@ -1,5 +1,8 @@
 """Which precision is delivered: int8 only where it was measured to be faster, or the user insists.
 
+Weights in 16-bit floats or 4-bit integers make a file smaller, not faster: who asks for them wants
+that, and gets it.
+
 Quantized networks are not faster by themselves: depthwise convolutions in 8 bits are slower on many
 CPUs than in float. So both files of the compressed network run against each other, and the one
 that is not delivered stays beside the other for whoever knows better.
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgeprune.artifacts import PrecisionChoice, RatioInterval, SourceModel, part_of
 from edgeprune.export.onnx_network import OnnxNetwork
+from edgeprune.pipeline.config import STORED
 from edgeprune.pipeline.export_and_measure import compared
 from edgeprune.pipeline.mixing import mixed
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
         QuantizedModel,
     )
     from edgeprune.artifacts.quantized import Ground, Precision
+    from edgeprune.export.store_weights import StoreWeights
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.stage_log import StageLog
 
@@ -59,6 +64,8 @@ def choose(
     """
     assert config.target is not None
     network = SourceModel(recovered.module, recovered.input, source.name, source.sha256)
+    if config.precision in STORED:
+        return _smaller(network, exported, config, log, config.stored(source))
     path = beside(exported.path, "int8")
     with log.stage("quantize") as stage:
         quantize, progress = config.quantizer(source), stage.progress
@@ -76,6 +83,25 @@ def choose(
         config.precision, delivered, ground, quantized, exported, ratio, figure
     )
     return _in_place(choice) if delivered == "int8" else choice
+
+
+def _smaller(
+    network: SourceModel,
+    exported: ExportedModel,
+    config: CompressConfig,
+    log: StageLog,
+    store: StoreWeights,
+) -> PrecisionChoice:
+    """The file with weights in fewer bits; what it takes of the float file's time is told."""
+    assert config.target is not None
+    path = beside(exported.path, store.precision)
+    with log.stage("store weights") as stage:
+        made = store(network, exported, config.target, path, stage.progress, config.seed)
+        stage.detail = _summary(made)
+    ratio, figure = _measured(exported, made, config, log)
+    return _in_place(
+        PrecisionChoice(config.precision, store.precision, "smaller", made, exported, ratio, figure)
+    )
 
 
 def decide(
@@ -124,10 +150,11 @@ def _summary(quantized: QuantizedModel) -> str:
 def _measured(
     exported: ExportedModel, quantized: QuantizedModel, config: CompressConfig, log: StageLog
 ) -> tuple[RatioInterval | None, str]:
-    """int8 / fp32: of latencies with the interval, or of instructions, which need none."""
+    """Quantized / fp32: of latencies with the interval, or of instructions, which need none."""
     found = None
     if config.bench is not None:
-        found = compared("bench int8 / fp32", (exported.path, quantized.path), config.bench, log)
+        stage = f"bench {quantized.path.suffixes[0][1:]} / fp32"
+        found = compared(stage, (exported.path, quantized.path), config.bench, log)
     if found is None:
         return None, "latency"
     if found.latency is not None:
@@ -153,6 +180,6 @@ def runnable(choice: PrecisionChoice | None) -> tuple[OnnxNetwork, ...]:
     return () if choice is None else (OnnxNetwork(choice.quantized.path),)
 
 
-def delivers_int8(choice: PrecisionChoice | None) -> bool:
-    """Whether the deliverable is quantized."""
-    return choice is not None and choice.delivered == "int8"
+def delivers_quantized(choice: PrecisionChoice | None) -> bool:
+    """Whether the deliverable is not the float file."""
+    return choice is not None and choice.delivered != "fp32"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgeprune import bench, units
 from edgeprune.artifacts import ImageKind
 from edgeprune.export.calibrate import LOOKED_AT, CalibrationInputs, made_inputs
+from edgeprune.pipeline.config import STORED
 from edgeprune.pipeline.precision import MOST_ERROR, MOST_LOST
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def foreseen(source: SourceModel, config: CompressConfig) -> dict[str, str]:
     """
     if config.precision == "fp32" or config.target is None:
         return {}
+    if config.precision in STORED:
+        return {"precision": f"{config.precision} weights, computed in float", "delivered": "yes"}
     quantize = config.quantizer(source)
     return {
         "precision": config.precision,

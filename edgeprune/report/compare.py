@@ -204,7 +204,7 @@ def precision(choice: artifacts.PrecisionChoice) -> document.Precision:
         activations=quantized.activations,
         kept_float=quantized.kept_float,
         kernel_codes=quantized.kernels.most_codes,
-        beside=(floats if choice.delivered == "int8" else quantized).path.name,
+        beside=(quantized if choice.delivered == "fp32" else floats).path.name,
         rounding=quantized.rounding,
     )
 

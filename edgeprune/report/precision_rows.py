@@ -35,7 +35,7 @@ def choice(found: Precision) -> str:
     file is compressed.fp32.onnx".
     """
     size = f"{units.times(found.bytes)} of its size"
-    kept = f"the {'float' if found.delivered == 'int8' else 'int8'} file is {found.beside}"
+    kept = f"the {kind(found) if found.delivered == 'fp32' else 'float'} file is {found.beside}"
     return f"{found.delivered} delivered: {_ground(found)}, {size}; {kept}"
 
 
@@ -46,10 +46,17 @@ def _ground(found: Precision) -> str:
 def _measured(found: Precision) -> str:
     ratio = found.ratio
     if ratio is None:
-        return "whether int8 is faster was not measured"
+        return f"whether {kind(found)} is faster was not measured"
     same = ratio.low == ratio.high
     measured = units.times(ratio.value) if same else units.times(ratio.value, ratio.low, ratio.high)
-    return f"int8 takes {measured} of the float file's {found.figure}"
+    return f"{kind(found)} takes {measured} of the float file's {found.figure}"
+
+
+def kind(found: Precision) -> str:
+    """The precision of the file that is not the float one, delivered or not."""
+    if found.delivered != "fp32":
+        return found.delivered
+    return "int8" if found.asked == "auto" else found.asked
 
 
 GROUNDS = {
@@ -67,7 +74,7 @@ def fidelity(found: Fidelity) -> str:
     drop = found.expected_drop
     lost = "" if drop is None else f" (expected to cost {units.percent(drop)} of accuracy)"
     return (
-        f"the int8 file's outputs differ by {error} (root mean square), top-1 identical at "
+        f"the quantized file's outputs differ by {error} (root mean square), top-1 identical at "
         f"{units.percent(found.agreement)} of positions{lost}, {units.percent(found.clipped)} of a "
         f"layer's values clipped at most; {images} {found.source}"
     )

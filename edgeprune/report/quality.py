@@ -85,5 +85,5 @@ class Precision:
 
 def delivered(report: ReportDocument, found: Agreement) -> float:
     """The agreement of the deliverable, which may be the quantized file."""
-    int8 = report.precision is not None and report.precision.delivered == "int8"
-    return found.quantized if int8 and found.quantized is not None else found.recovered
+    other = report.precision is not None and report.precision.delivered != "fp32"
+    return found.quantized if other and found.quantized is not None else found.recovered

@@ -160,7 +160,7 @@ def _steps(found: Accuracy | Agreement) -> str:
     if found.quantized is None:
         return text
     float_file, quantized = units.percent(found.recovered), units.percent(found.quantized)
-    return f"{text}, {float_file} after it, {quantized} in int8"
+    return f"{text}, {float_file} after it, {quantized} quantized"
 
 
 def _parity(report: ReportDocument) -> Iterator[Row]:

@@ -96,7 +96,10 @@ def test_export_writes_the_quantized_file_under_a_name_of_its_own(
         (("--input-range", "nan:1"), "expected LOW:HIGH"),
         (("--ranges", "middle"), "no range observer is called 'middle'"),
         (("--runtime", "ncnn"), "--precision int8 runs on onnxruntime and openvino, not on ncnn"),
-        (("--precision", "int4"), "Invalid value for '--precision'"),
+        (("--precision", "int7"), "Invalid value for '--precision'"),
+        (("--rounding", "up"), "no rounding is called 'up'"),
+        (("--precision", "int4", "--opset", "20"), "int4 needs --opset 21 or more, not 20"),
+        (("--precision", "fp16", "--runtime", "mnn"), "--precision fp16 runs on onnxruntime and"),
         (("--opset", "12"), "int8 needs --opset 13 or more, not 12"),
     ],
 )
@@ -108,6 +111,34 @@ def test_flags_that_mean_nothing_are_refused_at_once(
     assert ran.code == 2
     assert message in " ".join(ran.err.split())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int4"])
+def test_weights_alone_are_delivered_as_they_are_asked_for(
+    chain: Path, tmp_path: Path, precision: str
+) -> None:
+    run = tmp_path / "run"
+    flags = ("--no-bench", "--recover", "none", "--input", CHAIN_SHAPE, "-q", "-o", run)
+    ran = edgeprune("compress", chain, "--macs", "80%", *flags, "--precision", precision)
+    assert ran.code == 0, ran.err
+    report = json.loads((run / "report.json").read_text())
+    assert report["precision"]["delivered"] == precision
+    assert report["precision"]["activations"] == "float"
+    small, plain = (run / name for name in ("compressed.onnx", "compressed.fp32.onnx"))
+    assert small.stat().st_size < 0.8 * plain.stat().st_size
+    assert report["compressed"]["onnx"]["bytes"] == small.stat().st_size
+    assert not is_quantized(small)
+    assert f"{precision} delivered: asked for by size: whether {precision} is faster was not" in (
+        (run / "report.md").read_text()
+    )
+
+
+def test_export_writes_small_weights_under_a_name_of_their_own(chain: Path, tmp_path: Path) -> None:
+    flags = ("--input", CHAIN_SHAPE, "--precision", "fp16", "-o", tmp_path)
+    ran = edgeprune("export", chain, *flags)
+    assert ran.code == 0, ran.err
+    assert ran.out.strip() == str(tmp_path / "chain.fp16.onnx")
+    assert "outputs differ by" in ran.err
 
 
 def test_other_targets_have_no_int8(chain: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_gate_on_the_file_asks_for_a_small_one(gate: str) -> None:
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match="fp32, int8, auto"):
+    with pytest.raises(UsageError, match="fp32, fp16, int8, int4, auto"):
         CompressConfig(precision="int7")  # type: ignore[arg-type]
 
 

@@ -17,6 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeprune.calibration.onnx_operators import CONVOLUTIONS, WEIGHTED
+from edgeprune.errors import VerificationFailed
 from edgeprune.export.qdq import WeightCodes
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def with_halves(model: onnx.ModelProto) -> onnx.ModelProto:
     return _decoding(model, halves)
 
 
-def with_codes(model: onnx.ModelProto, layers: Collection[WeightCodes]) -> onnx.ModelProto:
+def with_stored_codes(model: onnx.ModelProto, layers: Collection[WeightCodes]) -> onnx.ModelProto:
     """The graph with the weights of some layers stored as 4-bit or 8-bit integers, and a scale.
 
     Args:
@@ -75,6 +76,36 @@ def with_codes(model: onnx.ModelProto, layers: Collection[WeightCodes]) -> onnx.
     changed = _decoding(model, stored)
     changed.ir_version = max(changed.ir_version, IR_FOR_CODES)
     return changed
+
+
+def check_halves(stored: onnx.ModelProto, original: onnx.ModelProto) -> None:
+    """Prove that every weight stored as a 16-bit float is the nearest one.
+
+    Raises:
+        VerificationFailed: Names the weights.
+    """
+    halves = {each.name: numpy_helper.to_array(each) for each in stored.graph.initializer}
+    for node, values in weights_of(original):
+        half = halves.get(f"{node.input[1]}_half")
+        if half is not None:
+            spacing = np.spacing(np.abs(half)).astype(np.float64)
+            if (np.abs(half.astype(np.float64) - values) > spacing / 2 * (1 + 1e-6)).any():
+                raise VerificationFailed(f"{node.input[1]!r} is not the nearest 16-bit float")
+
+
+def check_codes(stored: onnx.ModelProto, layers: Collection[WeightCodes]) -> None:
+    """Prove that every stored code is a neighbour of its float weight, in the stored step.
+
+    Raises:
+        VerificationFailed: Names the weights.
+    """
+    held = {each.name: numpy_helper.to_array(each) for each in stored.graph.initializer}
+    for layer in layers:
+        codes, scale = (held[f"{layer.tensor}_{part}"] for part in ("codes", "scale"))
+        exact = layer.values.astype(np.float64) / scale.astype(np.float64)
+        exact = np.clip(exact, -layer.largest, layer.largest)
+        if (np.abs(codes.astype(np.float64) - exact) > 1 + 1e-4).any():
+            raise VerificationFailed(f"{layer.tensor!r} is stored as codes of other weights")
 
 
 def nearest_codes(model: onnx.ModelProto) -> list[WeightCodes]:
