@@ -7,5 +7,5 @@ from edgeprune.export.rounding_for_outputs import ForOutputs
 from edgeprune.export.weight_rounding import Nearest
 
 ROUNDINGS: Choices[type[ForOutputs] | type[Nearest]] = Choices(
-    "rounding", {"outputs": ForOutputs, "nearest": Nearest}
+    "weight rounding", {"outputs": ForOutputs, "nearest": Nearest}
 )

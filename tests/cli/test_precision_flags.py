@@ -97,7 +97,7 @@ def test_export_writes_the_quantized_file_under_a_name_of_its_own(
         (("--ranges", "middle"), "no range observer is called 'middle'"),
         (("--runtime", "ncnn"), "--precision int8 runs on onnxruntime and openvino, not on ncnn"),
         (("--precision", "int7"), "Invalid value for '--precision'"),
-        (("--rounding", "up"), "no rounding is called 'up'"),
+        (("--rounding", "up"), "no weight rounding is called 'up'"),
         (("--precision", "int4", "--opset", "20"), "int4 needs --opset 21 or more, not 20"),
         (("--precision", "fp16", "--runtime", "mnn"), "--precision fp16 runs on onnxruntime and"),
         (("--opset", "12"), "int8 needs --opset 13 or more, not 12"),
