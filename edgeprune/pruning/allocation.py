@@ -41,6 +41,9 @@ Scope: TypeAlias = Literal["local", "global", "marginal"]
 CLOSE_ENOUGH = 0.01
 """A budget counts as met within this share of the original."""
 
+AUTOMATIC = 8
+"""Multiple that wide groups take where nothing else is asked for."""
+
 FINER_UNITS = (8, 4, 2, 1)
 """Multiples that are tried, the coarsest first, where a budget is missed."""
 
@@ -56,8 +59,9 @@ class Allocation:
         unit: Remaining widths are multiples of it; 0 chooses by width (8 from 32 channels on,
             4 from 16 on, else 2), which is what vectorised kernels like.
         block: Channels that kernels compute at once: with an automatic ``unit``, widths are
-            multiples of it where these meet the budget; 0: none. Larger: faster for the cost that
-            remains, and a coarser choice.
+            multiples of it where these meet the budget; else of half of it where a group is
+            narrower than 32 channels, of a quarter below 16; else what ``unit`` says. 0: none.
+            Larger: faster for the cost that remains, and a coarser choice.
         floor: Least share of any group that stays: higher protects narrow layers, and puts
             small budgets out of reach.
         cap: Where channels compete, no group loses more than so many times the share that all
@@ -85,7 +89,8 @@ class Allocation:
 
     def step(self, group: ChannelGroup) -> int:
         """Number of channels by which a group grows or shrinks."""
-        automatic = 8 if group.width >= 32 else 4 if group.width >= 16 else 2
+        share = 1 if group.width >= 32 else 2 if group.width >= 16 else 4
+        automatic = max(1, (self.block or AUTOMATIC) // share)
         return lcm(self.unit or automatic, group.partitions)
 
     def widths(self, group: ChannelGroup) -> Floats:
@@ -146,11 +151,13 @@ def allocate(
     """
     if not model.groups:
         raise ModelUnsupported("nothing can be pruned: every channel group is locked")
-    if options.block and not options.unit:
+    in_blocks = (replace(options, unit=options.block), options)
+    for blocks in in_blocks if options.block and not options.unit else ():
         with suppress(BudgetUnreachable):
-            whole = _allocated(model, scores, budget, replace(options, unit=options.block))
-            if whole.on_target:
-                return whole
+            allocated = _allocated(model, scores, budget, blocks)
+            if allocated.on_target:
+                return allocated
+    options = replace(options, block=0)
     allocated = _allocated(model, scores, budget, options)
     if allocated.on_target:
         return allocated

@@ -45,6 +45,13 @@ def test_no_blocks_where_whole_ones_are_out_of_reach():
         allocated((32,), 0.1, block=16)
 
 
+def test_narrow_groups_take_half_a_block_before_wide_ones_do():
+    widths, found = allocated((16, 16, 16, 64), 0.3, block=16)
+    assert 8 in widths[:3]
+    assert all(width % 16 == 0 for width in widths[3:])
+    assert found.on_target
+
+
 def test_a_unit_is_taken_as_it_is():
     widths, found = allocated((32,), 0.375, block=16, unit=4)
     assert widths == [12]
