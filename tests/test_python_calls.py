@@ -33,7 +33,7 @@ def network() -> nn.Module:
 
 def test_settings_are_those_of_the_config_and_the_budgets() -> None:
     names = {each.name for each in fields(ep.CompressConfig)}
-    assert set(Settings.__annotations__) == names | {"macs", "params", "ratio"}
+    assert set(Settings.__annotations__) == names | {"macs", "params", "ratio", "latency", "size"}
 
 
 @pytest.mark.parametrize(

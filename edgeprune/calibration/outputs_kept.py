@@ -29,7 +29,7 @@ BATCH = 32
 
 
 def outputs_kept(
-    original: nn.Module, compressed: nn.Module, inputs: Sequence[Tensor]
+    original: nn.Module, compressed: nn.Module, inputs: Sequence[Tensor], *, twins: bool = True
 ) -> OutputsKept | None:
     """The share of the variation of the original's outputs that the compressed network keeps.
 
@@ -40,21 +40,25 @@ def outputs_kept(
         original: The network in eval mode.
         compressed: The other, with outputs of the same shapes.
         inputs: One tensor (N, …) for each input, N at least 2.
+        twins: Whether both are brought to the level of the inputs. A file has no BatchNorms left
+            to do so with; as it computes what its network does, both drift alike.
 
     Returns:
         None where no floating-point output varies, or where the network takes no batches.
     """
     try:
         with failing_as(_NotInBatches):
-            wanted = _outputs(make_twin(original, inputs), inputs)
-            got = _outputs(make_twin(compressed, inputs), inputs)
+            pair = (original, compressed)
+            wanted, got = (
+                _outputs(make_twin(each, inputs) if twins else each, inputs) for each in pair
+            )
     except _NotInBatches:
         return None
     count = len(inputs[0])
     shares = [
         share
         for y, other in zip(wanted, got, strict=True)
-        if len(y) == count and (share := _kept(y, other)) is not None
+        if len(y) == count and y.shape == other.shape and (share := _kept(y, other)) is not None
     ]
     return OutputsKept(sum(shares) / len(shares), count) if shares else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune import distributed
-from edgeprune.cli import options, quantizing
+from edgeprune.cli import budgets, options, quantizing
 from edgeprune.cli.check import raise_if_failed
 from edgeprune.cli.console import common_options, progress_bar, say, settings, typed_command
 from edgeprune.cli.help import PanelCommand, examples
@@ -31,10 +31,9 @@ from edgeprune.report import formats
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgeprune.artifacts import SourceModel
+    from edgeprune.artifacts import PruningPlan, SourceModel
     from edgeprune.pipeline.config import CompressConfig
-    from edgeprune.pruning import Planned
-    from edgeprune.report.document import ReportDocument
+    from edgeprune.report.document import Budget, ReportDocument
 
 
 @click.command(
@@ -51,6 +50,8 @@ if TYPE_CHECKING:
 @options.model_argument
 @options.flags(
     options.LOADING,
+    budgets.COUNTED,
+    budgets.MEASURED,
     options.PRUNING,
     options.KEEP,
     options.recovery("auto"),
@@ -143,42 +144,35 @@ def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -
     """Print the plan of pruning, and what would be quantized how; refuse what the run would."""
     from edgeprune.pipeline.compress import opened, survey
     from edgeprune.pipeline.precision_preview import foreseen
+    from edgeprune.pipeline.pruning_stage import planned
     from edgeprune.pipeline.stage_log import StageLog
-    from edgeprune.pruning import plan
 
     opened(source, config)
     with progress_bar() as stages:
-        traced, costs = survey(source, config.keep, StageLog(stages))
-        planned = plan(traced, costs, config.budget, **config.choosing)
+        log = StageLog(stages)
+        plan, budget = planned(survey(source, config.keep, log), source, config, log)
         int8 = foreseen(source, config)
-    if not write_json(_plan_as_json(planned, int8), given["json_"]):
-        click.echo(_plan_as_table(planned, int8))
+    if not write_json(_plan_as_json(plan, budget, int8), given["json_"]):
+        click.echo(_plan_as_table(plan, budget, int8))
 
 
-def _plan_as_json(planned: Planned, int8: dict[str, str]) -> str:
-    from edgeprune.pipeline.compress import budget_of
-
+def _plan_as_json(plan: PruningPlan, budget: Budget, int8: dict[str, str]) -> str:
     groups = [
-        {"group": entry.group, "width": entry.width, "kept": entry.kept}
-        for entry in planned.plan.groups
+        {"group": entry.group, "width": entry.width, "kept": entry.kept} for entry in plan.groups
     ]
-    budget = asdict(budget_of(planned.allocated))
-    shown = {"budget": budget, "groups": groups, "int8": int8 or None}
-    return json.dumps(shown, indent=1)
+    return json.dumps({"budget": asdict(budget), "groups": groups, "int8": int8 or None}, indent=1)
 
 
-def _plan_as_table(planned: Planned, int8: dict[str, str]) -> str:
+def _plan_as_table(plan: PruningPlan, budget: Budget, int8: dict[str, str]) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from edgeprune.pipeline.compress import budget_of
     from edgeprune.report import sentences
 
-    budget = budget_of(planned.allocated)
     said = sentences.missed(budget) or sentences.budget(budget)
     table = Table("channel group", "channels", "kept", title=said)
-    for entry in planned.plan.groups:
+    for entry in plan.groups:
         table.add_row(Text(printable(entry.group)), str(entry.width), str(len(entry.kept)))
     console = Console()
     with console.capture() as captured:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from edgeprune import choice_names
+from edgeprune.cli import budgets
 from edgeprune.cli.check import fail_if_option
 from edgeprune.cli.console import loading_torch, say
 from edgeprune.cli.measuring import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from edgeprune.export import Target
     from edgeprune.images.source import ImageSource
     from edgeprune.pipeline.config import CompressConfig
-    from edgeprune.pruning import Allocation, Budget
+    from edgeprune.pruning import Allocation
     from edgeprune.recovery.method import RecoveryMethod
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -50,8 +50,6 @@ Flags = Mapping[str, Any]
 """Values of a command line, by parameter name."""
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-BUDGETS = ("macs", "params", "ratio")
-DEFAULT_BUDGET = ("macs", "50%")
 
 GRANTING = (
     click.option("--arch", metavar="FACTORY",
@@ -76,9 +74,6 @@ LOADING = (
 )  # fmt: skip
 
 PRUNING = (
-    click.option("--macs", metavar="50%|20M", help="Multiply-accumulates to keep. [default: 50%]"),
-    click.option("--params", metavar="50%|1M", help="Parameters to keep."),
-    click.option("--ratio", metavar="0.5", help="Share of all prunable channels to remove."),
     click.option("--importance", default="rebuild", show_default=True, metavar="NAME",
                  type=Named("importance criterion", choice_names.CRITERIA),
                  help=f"How channels are ranked: {', '.join(choice_names.CRITERIA)}."),
@@ -130,6 +125,8 @@ MEASURING = (
     within_option,
     arena_option,
     click.option("--bench/--no-bench", default=True, help="Whether to measure.", show_default=True),
+    click.option("--alternatives/--no-alternatives", default=True, show_default=True,
+                 help="Whether to measure what one could do instead: smaller images, int8 alone."),
 )  # fmt: skip
 
 JUDGING = (
@@ -196,13 +193,14 @@ def config(given: Flags, **changes: Any) -> CompressConfig:
     known: dict[str, Any] = {"seed": given["seed"]}
     if "importance" in given:
         known |= {
-            "budget": budget(given),
+            "budget": budgets.budget(given),
             "criterion": CRITERIA[given["importance"]](),
             "allocation": allocation(given),
             "keep": tuple(given["keep"]),
         }
     if "target" in given:
         known |= {"target": target(given), "bench": bench_settings(given)}
+        known |= {"alternatives": given["alternatives"]}
         known |= {"further_runtimes": chosen_runtimes(given["runtime"])[1:]}
     if "precision" in given:
         known |= {"precision": given["precision"], "quantize": quantize(given)}
@@ -213,33 +211,6 @@ def config(given: Flags, **changes: Any) -> CompressConfig:
         known |= {"recover": methods(given), "synthesis": synthesis(given)}
         known |= {"budget_time": seconds("budget-time", given["budget_time"])}
     return CompressConfig(**{**known, **changes})
-
-
-def budget(given: Flags) -> Budget:
-    """The one budget asked for; what stands on the command line beats the recipe."""
-    from edgeprune.pruning import parse_budget
-
-    kind, text = chosen_budget(given)
-    return parse_budget(kind, text)
-
-
-def chosen_budget(given: Flags) -> tuple[str, str]:
-    """Kind and amount of the budget.
-
-    Raises:
-        UsageError: If there are several.
-    """
-    asked = {kind: str(given[kind]) for kind in BUDGETS if given[kind] is not None}
-    context = click.get_current_context()
-    typed = {
-        kind: text
-        for kind, text in asked.items()
-        if context.get_parameter_source(kind) is ParameterSource.COMMANDLINE
-    }
-    effective = typed or asked
-    if len(effective) > 1:
-        raise UsageError(f"choose one budget of {', '.join(f'--{kind}' for kind in effective)}")
-    return next(iter(effective.items()), DEFAULT_BUDGET)
 
 
 def allocation(given: Flags) -> Allocation:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edgeprune.cli import options
+from edgeprune.cli import budgets, options
 from edgeprune.cli.compress import finish, run
 from edgeprune.cli.console import common_options
 from edgeprune.cli.help import PanelCommand
@@ -17,6 +17,7 @@ from edgeprune.cli.run_directory import recipe_option
 @options.model_argument
 @options.flags(
     options.LOADING,
+    budgets.COUNTED,
     options.PRUNING,
     options.KEEP,
     options.JUDGING,

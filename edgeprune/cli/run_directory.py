@@ -12,8 +12,8 @@ import yaml
 
 from edgeprune import checksum, disk
 from edgeprune.cli import resuming
+from edgeprune.cli.budgets import KINDS, chosen_budget
 from edgeprune.cli.console import settings, typed_command, warn
-from edgeprune.cli.options import BUDGETS, chosen_budget
 from edgeprune.drafts import drafting, sweep
 from edgeprune.errors import ModelRefused, UsageError
 from edgeprune.printable import printable
@@ -132,7 +132,7 @@ def write_recipe(given: Mapping[str, Any], source: SourceModel, folder: Path) ->
     settings = {
         key.rstrip("_").replace("_", "-"): _plain(value)
         for key, value in given.items()
-        if key not in (*NOT_IN_RECIPE, *BUDGETS) and value is not None
+        if key not in (*NOT_IN_RECIPE, *KINDS) and value is not None
     }
     settings["input"] = list(source.input.texts)
     settings["mean"] = ",".join(map(str, source.input.mean))

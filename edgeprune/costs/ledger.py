@@ -14,11 +14,13 @@ counts until its last consumer; parameters and constants do not count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # a recording of a module needs torch; counting an ONNX file does not
+    from collections.abc import Mapping
+
     from edgeprune.artifacts.recorded import Value
 
 
@@ -51,6 +53,8 @@ class Costs:
         peak_activation_bytes: The most activation bytes live at any time.
         layers: The same by layer, in order of first execution.
         unused_params: Parameters that inference never needs, such as auxiliary heads.
+        seconds: Time that each layer takes, and under "" what belongs to none, where a runtime
+            told; empty: not measured.
     """
 
     macs: int
@@ -58,6 +62,7 @@ class Costs:
     peak_activation_bytes: int
     layers: tuple[LayerCost, ...]
     unused_params: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

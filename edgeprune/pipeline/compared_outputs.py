@@ -11,6 +11,8 @@ from edgeprune.images.procedural import DeadLeaves
 from edgeprune.report import sentences
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edgeprune.artifacts import OutputsKept, PrunedModel, SourceModel
     from edgeprune.pipeline.stage_log import StageLog
 
@@ -38,11 +40,16 @@ def compared_outputs(
     if not distributed.first():
         return None
     with log.stage("compare outputs") as stage:
-        pixels = max(prod(shape[2:]) for shape in source.input.shapes)
-        count = min(MOST, max(FEWEST, PIXELS // pixels))
-        images = DeadLeaves()(source, count, seed + UNSEEN)
+        images = unseen_images(source, seed)
         found = outputs_kept(source.module, recovered.module, images)
         stage.detail = sentences.outputs(found) if found else "no output tells images apart"
         if found and sentences.broken(found):
             stage.status = "degraded"
     return found
+
+
+def unseen_images(source: SourceModel, seed: int) -> tuple[Tensor, ...]:
+    """The images that networks are compared on: procedural, and none that recovery used."""
+    pixels = max(prod(shape[2:]) for shape in source.input.shapes)
+    count = min(MOST, max(FEWEST, PIXELS // pixels))
+    return DeadLeaves()(source, count, seed + UNSEEN)

@@ -17,20 +17,20 @@ from edgeprune.errors import ModelUnsupported, VerificationFailed
 from edgeprune.export.weights import save_weights
 from edgeprune.loading import wrap
 from edgeprune.loading.run_directory import WEIGHTS
-from edgeprune.pipeline import export_and_measure, precision
+from edgeprune.pipeline import export_and_measure, measured_budget, precision
+from edgeprune.pipeline.alternatives import alternatives
 from edgeprune.pipeline.compared_outputs import compared_outputs
 from edgeprune.pipeline.config import CompressConfig
+from edgeprune.pipeline.pruning_stage import measured_against, pruned_within_budget
 from edgeprune.pipeline.rebuilding import rebuilt_where_written
 from edgeprune.pipeline.result import CompressionReport, RunFolder
 from edgeprune.pipeline.stage_log import StageLog, Stages, no_stages
 from edgeprune.pruning import (
     lock_failing,
     plan_file,
-    prune,
-    prune_to_budget,
 )
 from edgeprune.recovery import recover
-from edgeprune.report import assemble, compare, document, formats, gates, sentences
+from edgeprune.report import assemble, compare, document, formats, gates
 from edgeprune.report.coverage import coverage
 from edgeprune.report.layers import layers
 from edgeprune.report.runtime_rows import emulation_complaint
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from edgeprune.costs import Costs
     from edgeprune.images.reading import Part
     from edgeprune.loading.given_inputs import Example
-    from edgeprune.pruning import Allocated
     from edgeprune.recovery import RecoveryContext
 
 
@@ -84,27 +83,42 @@ def compress(
     images, context, config = opened(source, config)
     folder = RunFolder(directory if distributed.first() else None)
     log, context = StageLog(stages), replace(context, folder=folder.path)
-    traced, counted = survey(source, config.keep, log)
-    traced, pruned, budget = _prune(traced, counted, config, log)
+    surveyed = survey(source, config.keep, log)
+    original = measured_against(source, config, folder.path, log)
+    traced, pruned, budget = pruned_within_budget(surveyed, source, original, config, log)
     recovered = _saved(_recover(traced, pruned, config, context, log), folder.path, log)
+    run = _so_far(surveyed[1], traced, recovered, source, log, config.seed)
+    run = replace(run, command=command, budget=budget, original_file=original)
+    run = _exported(run, source, recovered, config, folder.path, log)
+    run = _evaluated(run, images, (source, pruned, recovered), log)
+    others = alternatives(source, run.original_file, run.comparison, images, config, log)
+    run = replace(run, alternatives=others)
+    return CompressionReport(_judged(run, config, folder.path, log), recovered, folder)
+
+
+def _so_far(
+    counted: Costs,
+    traced: TracedModel,
+    recovered: PrunedModel,
+    source: SourceModel,
+    log: StageLog,
+    seed: int,
+) -> assemble.RunResult:
+    """What is known once the network is recovered."""
     remaining = costs.count(recovered.module, source.input)
-    run = assemble.RunResult(
-        command=command,
-        seed=config.seed,
+    return assemble.RunResult(
+        command="",
+        seed=seed,
         source=traced.source,
-        budget=budget,
         original_costs=counted,
         compressed_costs=remaining,
         surgery=recovered.surgery,
         coverage=coverage(traced, counted),
-        outputs=compared_outputs(source, recovered, config.seed, log),
+        outputs=compared_outputs(source, recovered, seed, log),
         layers=layers((source.module, counted), (recovered.module, remaining)),
         recovery=recovered.recovered_by,
         stages=log.records,
     )
-    run = _exported(run, source, recovered, config, folder.path, log)
-    run = _evaluated(run, images, (source, pruned, recovered), log)
-    return CompressionReport(_judged(run, config, folder.path, log), recovered, folder)
 
 
 def _exported(
@@ -116,12 +130,21 @@ def _exported(
     log: StageLog,
 ) -> assemble.RunResult:
     """Both networks as files, and how fast these run."""
-    original, compressed = export_and_measure.export(source, recovered, config, folder, log)
+    if config.target is None:
+        log.skip("export")
+    original = run.original_file or export_and_measure.export_original(source, config, folder, log)
+    compressed = export_and_measure.export_compressed(source, recovered, config, folder, log)
     if compressed is not None and config.precision != "fp32":
         choice = precision.choose(source, recovered, compressed, config, log)
         run, compressed = replace(run, precision=choice), choice.file
     measured = export_and_measure.measure(original, compressed, config, log)
-    return replace(run, original_file=original, compressed_file=compressed, comparison=measured)
+    return replace(
+        run,
+        original_file=original,
+        compressed_file=compressed,
+        comparison=measured,
+        budget=measured_budget.settled(run.budget, original, compressed, measured),
+    )
 
 
 def _judged(
@@ -180,36 +203,6 @@ def survey(
         counted = costs.count(source.module, source.input, traced.record)
         stage.detail = f"{units.count(counted.macs)} MACs, {units.count(counted.params)} parameters"
     return traced, counted
-
-
-def _prune(
-    traced: TracedModel, counted: Costs, config: CompressConfig, log: StageLog
-) -> tuple[TracedModel, PrunedModel, document.Budget]:
-    with log.stage("prune") as stage:
-        if config.plan is not None:
-            pruned = prune(traced, config.plan)
-            stage.detail = f"{len(config.plan.groups)} groups as planned"
-            reached = costs.count(pruned.module, pruned.input).macs / counted.macs
-            return traced, pruned, document.Budget("plan", reached, reached)
-        traced, pruned, allocated = prune_to_budget(
-            traced, counted, config.budget, **config.choosing
-        )
-        budget = budget_of(allocated)
-        stage.detail = sentences.budget(budget)
-        if not allocated.on_target or pruned.surgery.rolled_back:
-            stage.status = "degraded"
-    return traced, pruned, budget
-
-
-def budget_of(allocated: Allocated) -> document.Budget:
-    """What was asked and reached, as a report has it."""
-    return document.Budget(
-        kind=allocated.kind,
-        asked=allocated.asked,
-        reached=allocated.reached,
-        missed=not allocated.on_target,
-        finer_unit=allocated.finer_unit,
-    )
 
 
 def _recover(

@@ -6,17 +6,18 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from edgeprune import bench
+from edgeprune import bench, distributed
 from edgeprune.bench import on_runtimes
 from edgeprune.bench.runtimes import quantized_runtimes
 from edgeprune.errors import UsageError
 from edgeprune.export import TARGETS, OnnxTarget, Quantize, Target
-from edgeprune.export.quantize import require_opset
+from edgeprune.export.quantize import FIRST_OPSET, require_opset
 from edgeprune.export.store_weights import StoreWeights, four_bit_target
 from edgeprune.images import image_sets
 from edgeprune.images.folder import Folder
 from edgeprune.pipeline.settings import reading_settings
 from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
+from edgeprune.pruning.measured_budgets import MEASURED_BUDGETS, MeasuredBudget
 from edgeprune.recovery import RecoveryContext, RecoveryMethod, require_methods
 from edgeprune.recovery.auto import Auto
 from edgeprune.report import gates, paths
@@ -54,7 +55,7 @@ class CompressConfig:
     reads what is clear, and refuses the rest.
 
     Attributes:
-        budget: What to reach.
+        budget: What to reach: by counting, or by measuring the deliverable.
         plan: A plan to replay; the budget, the criterion and the allocation then do nothing.
         criterion: How channels are scored.
         allocation: How the budget is spread over groups.
@@ -68,6 +69,8 @@ class CompressConfig:
             rounding is that of ``int4`` too.
         bench: Where and how to measure; None: do not.
         further_runtimes: Runtimes to measure on too; one that fails is told in the report.
+        alternatives: Whether to measure what one could do instead: the original on smaller images,
+            and in 8 bits.
         eval_images: Labelled images, one sub-folder a class: accuracy is reported.
         images: Unlabelled images: recovery fits to them, and agreement with the original is
             reported on those that it did not see. A file: a set of images that an earlier run
@@ -82,7 +85,7 @@ class CompressConfig:
         seed: Random seed.
     """
 
-    budget: Budget = Macs(0.5)  # noqa: RUF009 - frozen
+    budget: Budget | MeasuredBudget = Macs(0.5)  # noqa: RUF009 - frozen
     plan: PruningPlan | None = None
     criterion: Criterion = Rebuild()  # noqa: RUF009 - frozen
     allocation: Allocation = Allocation()  # noqa: RUF009 - frozen
@@ -93,6 +96,7 @@ class CompressConfig:
     quantize: Quantize = Quantize()  # noqa: RUF009 - frozen
     bench: bench.BenchSettings | None = bench.BenchSettings()  # noqa: RUF009 - frozen
     further_runtimes: tuple[str, ...] = ()
+    alternatives: bool = True
     eval_images: Path | None = None
     images: Path | None = None
     synthesis: ImageSource | None = None
@@ -120,6 +124,7 @@ class CompressConfig:
                 f"a run makes and proves .onnx files: for {self.target.suffix} files add the "
                 "--runtime that reads them, or use edgeprune export on the run directory"
             )
+        self._require_measuring()
         if self.quantizes and self.target is not None and self.target.opset is not None:
             require_opset(self.target.opset)
         if self.precision == "int4" and self.target is not None:
@@ -133,6 +138,20 @@ class CompressConfig:
                 raise UsageError(
                     f"--precision {self.precision} runs on {quantized_runtimes()}, not on {name}"
                 )
+
+    def _require_measuring(self) -> None:
+        """Refuse a measured budget that nothing could tell."""
+        kind = self.budget.kind
+        if self.plan is not None or kind not in MEASURED_BUDGETS:
+            return
+        if self.target is None or (self.bench is None and MEASURED_BUDGETS[kind].unit == "s"):
+            raise UsageError(
+                f"--{kind} is met by measuring: leave out --no-bench, or ask for --macs"
+            )
+        if distributed.several():
+            raise UsageError(
+                f"--{kind} is measured by one process: plan with one, then let several recover"
+            )
 
     @property
     def runtime_targets(self) -> tuple[Target, ...]:
@@ -188,6 +207,13 @@ class CompressConfig:
     def quantizes(self) -> bool:
         """Whether activations become 8-bit codes, if that is faster."""
         return self.precision in ("int8", "auto")
+
+    @property
+    def runs_int8(self) -> bool:
+        """Whether a quantized file of this target runs on the runtimes asked for."""
+        opset = self.target.opset if self.target is not None else 0
+        new_enough = opset is None or opset >= FIRST_OPSET
+        return new_enough and all(bench.RUNTIMES[name].quantized for name in self._runtimes)
 
     @property
     def wants_small_file(self) -> bool:

@@ -27,25 +27,29 @@ ExportJob: TypeAlias = "tuple[SourceModel | PrunedModel, Path, dict[str, str]]"
 """A network, its file, and what the file says of its origin."""
 
 
-def export(
-    source: SourceModel,
-    recovered: PrunedModel,
-    config: CompressConfig,
-    folder: Path,
-    log: StageLog,
-) -> tuple[ExportedModel | None, ExportedModel | None]:
-    """Export original and compressed in the same way."""
-    if config.target is None:
-        log.skip("export")
-        return None, None
+def export_original(
+    source: SourceModel, config: CompressConfig, folder: Path, log: StageLog
+) -> ExportedModel | None:
+    """Export the network that went in; None where nothing is exported."""
     origin = {"source_name": source.name, "source_sha256": source.sha256}
-    planned = {**origin, "plan_sha256": plan_file.digest(recovered.plan)}
-    pair = ((source, folder / ORIGINAL, origin), (recovered, folder / COMPRESSED, planned))
+    return _exported((source, folder / ORIGINAL, origin), config, log)
+
+
+def export_compressed(
+    source: SourceModel, pruned: PrunedModel, config: CompressConfig, folder: Path, log: StageLog
+) -> ExportedModel | None:
+    """Export what came of it, in the same way."""
+    origin = {"source_name": source.name, "source_sha256": source.sha256}
+    planned = {**origin, "plan_sha256": plan_file.digest(pruned.plan)}
+    return _exported((pruned, folder / COMPRESSED, planned), config, log)
+
+
+def _exported(job: ExportJob, config: CompressConfig, log: StageLog) -> ExportedModel | None:
+    if config.target is None:
+        return None
     for target in config.runtime_targets:
-        for each in pair:
-            _export_beside(target, config.seed, log, each)
-    original, compressed = (_export_one(config.target, config.seed, log, each) for each in pair)
-    return original, compressed
+        _export_beside(target, config.seed, log, job)
+    return _export_one(config.target, config.seed, log, job)
 
 
 def _export_beside(target: Target, seed: int, log: StageLog, job: ExportJob) -> None:

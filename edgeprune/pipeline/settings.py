@@ -19,6 +19,7 @@ from edgeprune.errors import UsageError
 from edgeprune.export import TARGETS, OnnxTarget
 from edgeprune.images.sources import SOURCES
 from edgeprune.pruning import BUDGETS, CRITERIA, Allocation, parse_budget, plan_file
+from edgeprune.pruning.measured_budgets import MEASURED_BUDGETS
 from edgeprune.python_words import require_known
 from edgeprune.recovery import METHODS
 
@@ -36,6 +37,8 @@ class Settings(TypedDict, total=False):
     macs: float | str
     params: float | str
     ratio: float | str
+    latency: float | str
+    size: float | str
     budget: Any
     plan: Any
     criterion: Any
@@ -47,6 +50,7 @@ class Settings(TypedDict, total=False):
     quantize: Any
     bench: Any
     further_runtimes: str | Iterable[str]
+    alternatives: bool
     eval_images: str | os.PathLike[str] | None
     images: str | os.PathLike[str] | None
     synthesis: Any
@@ -83,13 +87,13 @@ def converted(call: str, given: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: A keyword is not known, or what it was given is not what it takes.
     """
     require_known(call, given, Settings.__annotations__)
-    budgets = [kind for kind in (*BUDGETS, "budget") if given.get(kind) is not None]
+    budgets = [kind for kind in (*KINDS, "budget") if given.get(kind) is not None]
     if len(budgets) > 1:
         raise UsageError(f"choose one budget of {', '.join(f'{kind}=' for kind in budgets)}")
     settings = {}
     for name, value in given.items():
-        kind = "budget" if name in BUDGETS else name
-        if name not in BUDGETS or value is not None:
+        kind = "budget" if name in KINDS else name
+        if name not in KINDS or value is not None:
             settings[kind] = CONVERSIONS.get(name, _as_it_is)(name, value)
     return settings
 
@@ -109,8 +113,12 @@ def _share(name: str, value: object) -> object:
 
 
 def _budget(name: str, value: object) -> object:
-    whole = not isinstance(value, type) and hasattr(value, "asked") and hasattr(value, "kind")
+    whole = not isinstance(value, type) and hasattr(value, "share") and hasattr(value, "kind")
     return value if whole else _share(name, value)
+
+
+def _measured(name: str, value: object) -> object:
+    return None if value is None else MEASURED_BUDGETS[name](cast("float", value))
 
 
 def _named(table: Choices[Any]) -> Convert:
@@ -223,8 +231,12 @@ def _wrong(name: str, value: object, expected: str) -> UsageError:
     return UsageError(f"{name}={shown}: expected {expected}")
 
 
+KINDS = (*BUDGETS, *MEASURED_BUDGETS)
+"""Keywords that are short for a budget."""
+
 CONVERSIONS: dict[str, Convert] = {
     **dict.fromkeys(BUDGETS, _share),
+    **dict.fromkeys(MEASURED_BUDGETS, _measured),
     "budget": _budget,
     "plan": _optional(_plan),
     "criterion": _named(CRITERIA),

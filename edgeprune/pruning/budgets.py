@@ -30,8 +30,15 @@ class Budget(Protocol):
         quantity: The price it is about; a key of :class:`~edgeprune.pruning.pricing.CostModel`.
     """
 
-    kind: ClassVar[str]
-    quantity: ClassVar[str]
+    @property
+    def kind(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def quantity(self) -> str:
+        """See the class."""
+        ...
 
     def asked(self, model: CostModel) -> float:
         """The figure to reach, in the quantity's own unit."""
@@ -123,6 +130,29 @@ class Ratio:
     def share(self, figure: float, original: float) -> float:
         """The share of the original that is removed, not what remains."""
         return 1 - figure / original
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A share of a price, on the way to a budget that is measured.
+
+    Attributes:
+        kind: Name of that budget, for messages.
+        quantity: The price.
+        remaining: Share of the original that remains.
+    """
+
+    kind: str
+    quantity: str
+    remaining: float
+
+    def asked(self, model: CostModel) -> float:
+        """The figure to reach, in the quantity's own unit."""
+        return self.remaining * model.original(self.quantity)
+
+    def share(self, figure: float, original: float) -> float:
+        """The share of the original that remains."""
+        return figure / original
 
 
 BUDGETS: Choices[type[Macs] | type[Params] | type[Ratio]] = Choices(

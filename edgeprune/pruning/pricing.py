@@ -113,23 +113,23 @@ class LayerShares:
 
 
 @dataclass(frozen=True, slots=True)
-class MacsPrice:
-    """Multiply-accumulates.
+class ProductPrice:
+    """What grows with a layer's outputs times its inputs: multiply-accumulates, and its time.
 
     Attributes:
         shares: Shares of the layers that stay.
-        macs: Multiply-accumulates of each layer at full width, (L,).
-        others: Multiply-accumulates that no width changes.
+        amounts: What each layer costs at full width, (L,).
+        others: What no width changes.
     """
 
     shares: LayerShares
-    macs: Floats
+    amounts: Floats
     others: float
 
     def __call__(self, widths: Floats) -> Floats:
-        """Multiply-accumulates at ``widths`` (…, G)."""
+        """The quantity at ``widths`` (…, G)."""
         out, into = self.shares.at(widths)
-        return np.asarray((out * into) @ self.macs + self.others)
+        return np.asarray((out * into) @ self.amounts + self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,8 @@ def cost_model(traced: TracedModel, costs: Costs) -> CostModel:
 
     Args:
         traced: The network with its groups.
-        costs: Costs of the original, from :func:`edgeprune.costs.count`.
+        costs: Costs of the original, from :func:`edgeprune.costs.count`; latency has a price where
+            they hold the layers' times.
 
     Returns:
         A model that gives the original's own figures at full widths.
@@ -183,12 +184,18 @@ def cost_model(traced: TracedModel, costs: Costs) -> CostModel:
         counts += [(0, 0)] * len(traced.written.products)
     weights, biases = np.array(counts, dtype=np.float64).reshape(-1, 2).T
     prices: dict[str, Price] = {
-        "macs": MacsPrice(shares, macs, costs.macs - float(macs.sum())),
+        "macs": ProductPrice(shares, macs, costs.macs - float(macs.sum())),
         "params": ParamsPrice(
             shares, weights, biases, costs.params - float(weights.sum() + biases.sum())
         ),
         "channels": channels,
     }
+    if costs.seconds:
+        taken = np.array([costs.seconds.get(name, 0.0) for name in layers])
+        taken = np.append(taken, np.zeros(len(macs) - len(taken)))
+        prices["latency"] = ProductPrice(
+            shares, taken, sum(costs.seconds.values()) - float(taken.sum())
+        )
     return CostModel(groups, prices)
 
 

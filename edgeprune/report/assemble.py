@@ -62,6 +62,7 @@ class RunResult:
         agreement: Agreement with the original, on images recovery never saw.
         outputs: How much of the original's outputs is kept; None where it cannot be told.
         precision: Which precision is delivered, and why; None where only one was made.
+        alternatives: What one could do instead, measured.
         recovery: Recovery methods that ran.
         stages: Every stage with its status.
         notes: Remarks for the reader; those of the artifacts are added.
@@ -83,6 +84,7 @@ class RunResult:
     agreement: document.Agreement | None = None
     outputs: artifacts.OutputsKept | None = None
     precision: artifacts.PrecisionChoice | None = None
+    alternatives: Sequence[artifacts.Alternative] = ()
     recovery: Sequence[RecoveryStep] = ()
     stages: Sequence[document.Stage] = ()
     notes: Sequence[str] = ()
@@ -117,6 +119,7 @@ def assemble(run: RunResult) -> document.ReportDocument:
         precision=compare.precision(run.precision) if run.precision else None,
         unmeasured={} if run.accuracy else {"accuracy": NO_ACCURACY},
         outputs=run.outputs,
+        alternatives=tuple(run.alternatives),
     )
 
 

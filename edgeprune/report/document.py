@@ -11,6 +11,8 @@ default, so that reports without them are still read; added to version 1 since::
     surgery.dtype        precision that the proof was made in
     budget.missed        whether asked and reached differ by more than 1 % of the original
     budget.finer_unit    the --unit with which they would not
+    budget.predicted     the figure of a measured budget that its price foretold
+    budget.original      the original's figure where a measured budget is no share of it
     recovery[].curve     [[steps done, loss on held-out images], …] of a method that trains
     recovery[].notes     what detail says, as data: {kind, …}
     recovery[].quality   how the original sees the images that a method fitted to, if no camera
@@ -35,6 +37,8 @@ default, so that reports without them are still read; added to version 1 since::
                          MACs of layers whose output channels stay
     coverage.groups      MACs that go with each group's channels
     outputs              share of the outputs' variation that is kept on images that are not real
+    alternatives               what one could do instead of pruning: {kind, detail, latency, bytes,
+                         outputs, accuracy, agreement}, ratios to the original
     unmeasured           what is not known of the result, and how to know it: {accuracy: …}
 """
 
@@ -43,7 +47,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgeprune.artifacts import OutputsKept, RatioInterval  # noqa: TC001 - msgspec reads hints
+from edgeprune.artifacts import Alternative, OutputsKept, RatioInterval  # noqa: TC001 - msgspec reads hints
 from edgeprune.report.covered import Coverage as Coverage  # noqa: TC001
 from edgeprune.report.covered import Locked as Locked
 from edgeprune.report.covered import Shrinking as Shrinking
@@ -92,8 +96,10 @@ class Model:
 class Budget:
     """The target and what was reached; ``unit`` is "ratio", "s", "bytes" or "count".
 
-    ``missed`` says that they differ by more than 1 % of the original; ``finer_unit`` is the --unit
-    that would not, if there is one.
+    ``missed`` says that they differ by more than 1 % of the original, or that a measured figure is
+    3 % above; ``finer_unit`` is the --unit that would not, if there is one. ``predicted`` is what
+    the price that steered to a measured budget foretold, ``original`` the original's figure where
+    ``asked`` is not a share of it.
     """
 
     kind: str
@@ -102,6 +108,8 @@ class Budget:
     unit: str = "ratio"
     missed: bool = False
     finer_unit: int | None = None
+    predicted: float | None = None
+    original: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +246,4 @@ class ReportDocument:
     precision: Precision | None = None
     unmeasured: dict[str, str] = field(default_factory=dict)
     outputs: OutputsKept | None = None
+    alternatives: tuple[Alternative, ...] = ()

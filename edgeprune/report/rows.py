@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from edgeprune import units
 from edgeprune.printable import printable
-from edgeprune.report import sentences
+from edgeprune.report import alternative_rows, sentences
 from edgeprune.report.compare import ratio
 from edgeprune.report.figures import BASELINE, FIGURES, shown_on
 from edgeprune.report.precision_rows import precision_rows
@@ -45,6 +45,11 @@ def sections(report: ReportDocument) -> tuple[Section, ...]:
     every = (
         figures(report),
         Section("Against the baseline", ("", "now / then"), tuple(against_baseline(report))),
+        Section(
+            "Instead of pruning",
+            alternative_rows.HEADER,
+            tuple(alternative_rows.beside(report)),
+        ),
         Section("Runtimes", HEADER, tuple(runtime_rows(report))),
         Section("Verdicts", ("", "finding"), tuple(_verdicts(report))),
         Section("Gates", ("gate", "value", "verdict"), tuple(_gates(report))),
@@ -151,7 +156,7 @@ def _verdicts(report: ReportDocument) -> Iterator[Row]:
     if agreed := report.agreement:
         images = sentences.number(agreed.n, "image")
         yield "agreement", f"{_steps(agreed)}, {images} ({agreed.source})"
-    yield from (("note", note) for note in report.notes)
+    yield from (("note", note) for note in (*alternative_rows.better(report), *report.notes))
 
 
 def _steps(found: Accuracy | Agreement) -> str:

@@ -32,6 +32,8 @@ def missed(found: Budget) -> str | None:
     """What to say, and to do, of a budget that was not met; None where it was."""
     if not found.missed:
         return None
+    if found.predicted is not None:
+        return f"budget not reached: {budget(found)}, measured again after recovery"
     advice = (
         "no other --unit comes nearer"
         if found.finer_unit is None
@@ -172,10 +174,16 @@ def tone(text: str) -> str:
     return "good" if text == "passed" or text.startswith(GOOD) else ""
 
 
-BUDGETS = {"macs": "MACs", "params": "parameters", "ratio": "channels removed"}
+BUDGETS = {
+    "macs": "MACs",
+    "params": "parameters",
+    "ratio": "channels removed",
+    "latency": "latency",
+    "size": "file size",
+}
 """Kinds of budgets, as people call them."""
 
-REMAINING = ("macs", "params")
+REMAINING = ("macs", "params", "latency", "size")
 """Kinds of budgets whose share is of what remains."""
 
 BAD = ("FAILED", "NOT exact", "NOT verified")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 GIVEN_ONCE = {
     *("output", "overwrite", "json_", "dry_run", "recipe", "resume"),
-    *("macs", "params", "ratio"),
+    *("macs", "params", "ratio", "latency", "size"),
 }
 """Parameters that say how to run and not what, and the budgets, of which one counts."""
 
