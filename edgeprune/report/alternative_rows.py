@@ -45,8 +45,12 @@ def beside(report: ReportDocument) -> Iterator[tuple[str, ...]]:
         )
 
 
-def better(report: ReportDocument) -> Iterator[str]:
-    """A sentence for each alternative that is as fast and keeps more."""
+def better(report: ReportDocument) -> dict[str, str]:
+    """A sentence for each kind of alternative that is as fast and keeps more."""
+    return dict(_better(report))
+
+
+def _better(report: ReportDocument) -> Iterator[tuple[str, str]]:
     own = _own(report)
     latency = report.ratio.latency.value if report.ratio and report.ratio.latency else None
     if own is None or latency is None:
@@ -56,11 +60,16 @@ def better(report: ReportDocument) -> Iterator[str]:
         if theirs is None or alternative.latency is None:
             continue
         if alternative.latency.value <= latency * SAME and theirs > own + CLEARLY:
-            yield (
-                f"{alternative.kind} does better without pruning: {_quality(report, theirs)} at "
-                f"{units.times(alternative.latency.value)} of the latency, against "
-                f"{_quality(report, own)} at {units.times(latency)}; {ADVICE[alternative.kind]}"
-            )
+            yield alternative.kind, _sentence(report, alternative, latency)
+
+
+def _sentence(report: ReportDocument, alternative: Alternative, latency: float) -> str:
+    theirs, own = (_quality(report, each) for each in (_of(report, alternative), _own(report)))
+    ratio = alternative.latency and alternative.latency.value
+    return (
+        f"{alternative.kind} does better without pruning: {theirs} at {units.times(ratio)} of the "
+        f"latency, against {own} at {units.times(latency)}; {ADVICE[alternative.kind]}"
+    )
 
 
 def _own(report: ReportDocument) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.report import compare, document, environment, sentences
+from edgeprune.report.alternative_rows import better
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -97,7 +98,7 @@ def assemble(run: RunResult) -> document.ReportDocument:
     after = compare.side(
         run.compressed_costs, run.compressed_file, found.compressed if found else None
     )
-    return document.ReportDocument(
+    report = document.ReportDocument(
         **_header(run.command, run.seed),
         model=_model(run.source) if run.source else None,
         budget=run.budget,
@@ -121,6 +122,7 @@ def assemble(run: RunResult) -> document.ReportDocument:
         outputs=run.outputs,
         alternatives=tuple(run.alternatives),
     )
+    return replace(report, notes=(*better(report).values(), *report.notes))
 
 
 @dataclass(frozen=True, slots=True)

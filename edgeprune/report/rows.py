@@ -156,7 +156,7 @@ def _verdicts(report: ReportDocument) -> Iterator[Row]:
     if agreed := report.agreement:
         images = sentences.number(agreed.n, "image")
         yield "agreement", f"{_steps(agreed)}, {images} ({agreed.source})"
-    yield from (("note", note) for note in (*alternative_rows.better(report), *report.notes))
+    yield from (("note", note) for note in report.notes)
 
 
 def _steps(found: Accuracy | Agreement) -> str:

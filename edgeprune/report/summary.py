@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgeprune import units
 from edgeprune.printable import printable
-from edgeprune.report import sentences
+from edgeprune.report import alternative_rows, sentences
 from edgeprune.report.compare import ratio
 from edgeprune.report.figures import FIGURES
 from edgeprune.report.quality import delivered
@@ -56,8 +56,8 @@ class Check:
 
 
 def lines(report: ReportDocument) -> tuple[Line, ...]:
-    """Accuracy, latency, MACs, file size and memory, as far as the run has them."""
-    found = (accuracy(report), latency(report), *_figures(report))
+    """Accuracy, latency, MACs, size and memory, and what else one could do, as far as known."""
+    found = (accuracy(report), latency(report), *_figures(report), *_alternatives(report))
     return tuple(
         Line(line.name, printable(line.text), printable(line.change), line.tone) for line in found
     )
@@ -131,6 +131,14 @@ def _figures(report: ReportDocument) -> Iterator[Line]:
             tone: Tone = "bad" if change is not None and change > 1 else "plain"
             both = _change(figure.write(before), figure.write(after))
             yield Line(figure.label, both, units.times(change), tone)
+
+
+def _alternatives(report: ReportDocument) -> Iterator[Line]:
+    """What one could do instead: how fast that is, and what it keeps."""
+    better = alternative_rows.better(report)
+    for kind, times, size, quality, detail in list(alternative_rows.beside(report))[1:]:
+        tone: Tone = "note" if kind in better else "plain"
+        yield Line(kind, f"instead: {detail}, {quality}, {size} of the size", times, tone)
 
 
 def checks(report: ReportDocument) -> Iterator[Check]:

@@ -28,7 +28,7 @@ def test_main_keys_are_those_of_the_contract() -> None:
         *("original", "compressed", "ratio", "accuracy", "agreement", "surgery", "parity"),
         *("coverage", "recovery", "stages", "environment", "notes", "gates"),
         *("layers", "baseline", "runtime_parity", "runtimes", "fidelity", "precision"),
-        *("unmeasured", "outputs"),
+        *("unmeasured", "outputs", "alternatives"),
     ]
     assert set(as_dict(full())["environment"]) >= {
         *("machine", "cpu", "cores", "threads", "governor"),
