@@ -65,7 +65,7 @@ def _better(report: ReportDocument) -> Iterator[tuple[str, str]]:
 
 def _sentence(report: ReportDocument, alternative: Alternative, latency: float) -> str:
     theirs, own = (_quality(report, each) for each in (_of(report, alternative), _own(report)))
-    ratio = alternative.latency and alternative.latency.value
+    ratio = alternative.latency.value if alternative.latency else None
     return (
         f"{alternative.kind} does better without pruning: {theirs} at {units.times(ratio)} of the "
         f"latency, against {own} at {units.times(latency)}; {ADVICE[alternative.kind]}"
