@@ -16,6 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgeprune.artifacts import ImageKind, ImageQuality
     from edgeprune.bench import BenchSettings
+    from edgeprune.errors import (
+        BudgetUnreachable,
+        DeviceFailed,
+        EdgepruneError,
+        GateFailed,
+        ModelRefused,
+        ModelUnsupported,
+        UsageError,
+        VerificationFailed,
+    )
     from edgeprune.export import OnnxTarget
     from edgeprune.images.folder import Folder
     from edgeprune.images.given import Given
@@ -25,9 +35,19 @@ if TYPE_CHECKING:
     from edgeprune.loading import load_run as load
     from edgeprune.loading import wrap
     from edgeprune.pipeline.benchmark_call import benchmark
+    from edgeprune.pipeline.check_call import check
     from edgeprune.pipeline.config import CompressConfig
     from edgeprune.pipeline.result import CompressionReport
-    from edgeprune.pipeline.stage_calls import compress, plan, prune, recover, survey, trace
+    from edgeprune.pipeline.stage_calls import (
+        compress,
+        export_model,
+        load_model,
+        plan,
+        prune,
+        recover,
+        survey,
+        trace,
+    )
     from edgeprune.pruning import Allocation, Macs, Params, Ratio
     from edgeprune.recovery import RecoveryContext, RecoveryMethod
     from edgeprune.recovery.auto import Auto
@@ -48,11 +68,15 @@ __all__ = [
     "Auto",
     "BenchSettings",
     "Blockwise",
+    "BudgetUnreachable",
     "CompressConfig",
     "CompressionReport",
     "DeadLeaves",
+    "DeviceFailed",
     "Distill",
+    "EdgepruneError",
     "Folder",
+    "GateFailed",
     "Generated",
     "Given",
     "ImageKind",
@@ -60,6 +84,8 @@ __all__ = [
     "Inversion",
     "Lbyl",
     "Macs",
+    "ModelRefused",
+    "ModelUnsupported",
     "NeuronMerging",
     "OnnxTarget",
     "Params",
@@ -69,9 +95,14 @@ __all__ = [
     "RecoveryContext",
     "RecoveryMethod",
     "Supervise",
+    "UsageError",
+    "VerificationFailed",
     "benchmark",
+    "check",
     "compress",
+    "export_model",
     "load",
+    "load_model",
     "plan",
     "prune",
     "recover",
@@ -86,11 +117,15 @@ _HOMES = {
     "Auto": "recovery.auto",
     "BenchSettings": "bench",
     "Blockwise": "recovery.blockwise.blockwise",
+    "BudgetUnreachable": "errors",
     "CompressConfig": "pipeline.config",
     "CompressionReport": "pipeline.result",
     "DeadLeaves": "images.procedural",
+    "DeviceFailed": "errors",
     "Distill": "recovery.training.distill",
+    "EdgepruneError": "errors",
     "Folder": "images.folder",
+    "GateFailed": "errors",
     "Generated": "images.synthesis.generator",
     "Given": "images.given",
     "ImageKind": "artifacts",
@@ -98,6 +133,8 @@ _HOMES = {
     "Inversion": "images.synthesis.inversion",
     "Lbyl": "recovery.closed_form.lbyl",
     "Macs": "pruning",
+    "ModelRefused": "errors",
+    "ModelUnsupported": "errors",
     "NeuronMerging": "recovery.closed_form.neuron_merging",
     "OnnxTarget": "export",
     "Params": "pruning",
@@ -107,9 +144,14 @@ _HOMES = {
     "RecoveryContext": "recovery",
     "RecoveryMethod": "recovery",
     "Supervise": "recovery.training.supervise",
+    "UsageError": "errors",
+    "VerificationFailed": "errors",
     "benchmark": "pipeline.benchmark_call",
+    "check": "pipeline.check_call",
     "compress": "pipeline.stage_calls",
+    "export_model": "pipeline.stage_calls",
     "load": "loading:load_run",
+    "load_model": "pipeline.stage_calls",
     "plan": "pipeline.stage_calls",
     "prune": "pipeline.stage_calls",
     "recover": "pipeline.stage_calls",

@@ -131,13 +131,22 @@ def finish(ended: Finished, given: options.Flags) -> None:
         seconds = settings().elapsed
         full = formats.as_table(report) if given["full"] else ""
         click.echo(full + last_screen(report, ended.directory, seconds), nl=False)
+    raise_if_unmeasured(report, ended.directory)
+    raise_if_failed(report.gates)
+
+
+def raise_if_unmeasured(report: ReportDocument, directory: Path) -> None:
+    """End with exit code 8 where measuring failed, and say what there is all the same.
+
+    Raises:
+        DeviceFailed: Names the command that makes up for it.
+    """
     for stage in report.stages:
         if stage.status == "failed":
             raise DeviceFailed(
-                f"{stage.name} failed: {stage.detail}\n'{ended.directory}' is whole but for its "
-                f"measurement, which `edgeprune bench {shlex.quote(str(ended.directory))}` makes"
+                f"{stage.name} failed: {stage.detail}\n'{directory}' is whole but for its "
+                f"measurement, which `edgeprune bench {shlex.quote(str(directory))}` makes"
             )
-    raise_if_failed(report.gates)
 
 
 def preview(source: SourceModel, config: CompressConfig, given: options.Flags) -> None:

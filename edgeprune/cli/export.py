@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli import options, quantizing
-from edgeprune.cli.console import common_options, progress_bar, say, warn
+from edgeprune.cli.compress import raise_if_unmeasured
+from edgeprune.cli.console import (
+    common_options,
+    progress_bar,
+    say,
+    settings,
+    typed_command,
+    warn,
+)
 from edgeprune.cli.help import PanelCommand
+from edgeprune.cli.last_screen import last_screen
 from edgeprune.cli.measuring import seed_option
+from edgeprune.cli.run_directory import destination, new_run
 from edgeprune.errors import UsageError
 from edgeprune.report import compare, precision_rows
+from edgeprune.report.document import FILE_NAME
+from edgeprune.report.files import decode
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import ExportedModel, SourceModel
@@ -31,6 +43,10 @@ if TYPE_CHECKING:
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
                  help="Folder for the file. [default: the run directory, else here]"),
     click.option("--overwrite", is_flag=True, help="Replace the file if it exists."),
+    click.option("--weights", type=click.Path(exists=True, path_type=Path), metavar="FILE",
+                 help="Weights of your own training for the network of a run directory: gives a "
+                      "new run, verified and measured. [DIR: RUN-tuned]"),
+    options.MEASURING,
     seed_option("Seed of the compared inputs."),
 )  # fmt: skip
 @common_options
@@ -41,6 +57,9 @@ def command(**given: Any) -> None:
     executorch as .pte, with --target torch as .pt2, with --precision int8 as NAME.int8.onnx, with
     fp16 or int4 as NAME.fp16.onnx or NAME.int4.onnx.
     """
+    if given["weights"] is not None:
+        _trained(given)
+        return
     target = options.target(given)
     precision = given["precision"]
     plain = precision == "fp32"
@@ -58,6 +77,34 @@ def command(**given: Any) -> None:
     parity, what = exported.parity, "verified" if plain else "float file verified"
     say(f"{what} on {parity.n} inputs: outputs differ by {parity.max_rel_diff:.1e} at most")
     click.echo(path)
+
+
+def _trained(given: options.Flags) -> None:
+    """Write a new run of a run's network with other weights, and print its last screen.
+
+    Raises:
+        UsageError: MODEL is no run directory, or an option has no meaning here.
+    """
+    run: Path = given["model"]
+    if not (run / FILE_NAME).is_file():
+        raise UsageError(f"--weights is for a run directory, and '{run}' is none")
+    if given["precision"] != "fp32" or given["target"] != "onnx":
+        raise UsageError("--weights makes a float .onnx file: leave out --precision and --target")
+    output = given["output"] or run.with_name(f"{run.resolve().name}-tuned")
+    target = destination({**given, "output": output}, run.name)
+    bench = options.bench_settings(given)
+    chosen: Any = options.target(given)
+    from edgeprune.loading import load_weights
+    from edgeprune.pipeline.reexport import reexport
+
+    network = load_weights(run, given["weights"], tuple(given["allow"]))
+    with new_run(given, target) as new, progress_bar() as stages:
+        asked = {"target": chosen, "bench": bench, "command": typed_command()}
+        reexport(run, network, new.folder, stages=stages, **asked)
+    say(f"wrote {new.directory}")
+    report = decode(new.directory)
+    click.echo(last_screen(report, new.directory, settings().elapsed), nl=False)
+    raise_if_unmeasured(report, new.directory)
 
 
 def _destination(given: options.Flags, suffix: str) -> Path:

@@ -103,6 +103,35 @@ def load(path: str | Path, options: LoadOptions | None = None) -> SourceModel:
         return _load(path, kind, options)
 
 
+def load_weights(run: str | Path, weights: str | Path, allow: tuple[str, ...] = ()) -> nn.Module:
+    """The compressed network of a run with weights from another file: those of your own training.
+
+    Args:
+        run: The run directory.
+        weights: A ``.safetensors`` or ``.pt`` file of weights, or another run directory.
+        allow: Modules, or Python files, that define the network's own classes.
+
+    Returns:
+        The network, on the CPU.
+
+    Raises:
+        UsageError: There is no such file, or its weights do not fit.
+        ModelRefused: The file is damaged, or would run code.
+    """
+    network, path = load_run(run, allow), Path(weights)
+    kind, options = recognise(path), LoadOptions(allow=allow)
+    if kind == "run":
+        raise UsageError(f"'{path}' is a run directory: name the file with the new weights")
+    loaded = _loaded(path, kind, options)
+    if isinstance(loaded, nn.Module):
+        loaded = loaded.state_dict()
+    found = chosen_entry(loaded, path, None)
+    content = found.content
+    given = content.state_dict() if isinstance(content, nn.Module) else content
+    fill(network, given, f"'{path}'", f"the network in '{run}'")
+    return network
+
+
 def _load(path: Path, kind: Kind, options: LoadOptions) -> SourceModel:
     notes: tuple[str, ...] = ()
     if kind == "run":

@@ -49,7 +49,7 @@ def _exported(job: ExportJob, config: CompressConfig, log: StageLog) -> Exported
         return None
     for target in config.runtime_targets:
         _export_beside(target, config.seed, log, job)
-    return _export_one(config.target, config.seed, log, job)
+    return export_one(config.target, config.seed, log, job)
 
 
 def _export_beside(target: Target, seed: int, log: StageLog, job: ExportJob) -> None:
@@ -62,7 +62,8 @@ def _export_beside(target: Target, seed: int, log: StageLog, job: ExportJob) -> 
             stage.status, stage.detail = "degraded", str(error)
 
 
-def _export_one(target: Target, seed: int, log: StageLog, job: ExportJob) -> ExportedModel:
+def export_one(target: Target, seed: int, log: StageLog, job: ExportJob) -> ExportedModel:
+    """Export one network as a stage of the run."""
     network, path, metadata = job
     with log.stage(f"export {path.stem}") as stage:
         exported = target(network.module, network.input, path, metadata, stage.progress, seed)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from edgeprune.artifacts import PrunedModel, PruningPlan
+    from edgeprune.artifacts import ExportedModel, PrunedModel, PruningPlan
     from edgeprune.costs import Costs
     from edgeprune.loading.given_inputs import Example
     from edgeprune.pipeline.result import CompressionReport
@@ -169,6 +169,61 @@ def recover(
     return recovery.recover(
         traced, pruned, converted("recover", {"recover": methods})["recover"], context
     )
+
+
+def export_model(
+    model: Model,
+    path: str | os.PathLike[str],
+    example_input: Example = None,
+    *,
+    target: Any = "onnx",
+    seed: int = 0,
+) -> ExportedModel:
+    """Write a network as a file for a runtime, and compare the file with PyTorch.
+
+        ep.export_model(model, "model.onnx", x).parity.max_rel_diff
+
+    Args:
+        model: A network; not changed.
+        path: The file; one of that name is replaced.
+        example_input: A tensor or a shape, where the input cannot be inferred.
+        target: ``ep.OnnxTarget(opset=17)``, or the name of a target.
+        seed: Random seed of the inputs on which file and network are compared.
+
+    Returns:
+        The file, with the comparison.
+
+    Raises:
+        ModelUnsupported: The network cannot be written so.
+        VerificationFailed: The file computes something else than the network.
+    """
+    chosen = converted("export_model", {"target": target})["target"]
+    source, file = _source(model, example_input), Path(path)
+    if file.suffix != chosen.suffix:
+        raise UsageError(f"path={str(path)!r}: this target writes {chosen.suffix} files")
+    origin = {"source_name": source.name, "source_sha256": source.sha256}
+    written: ExportedModel = chosen(source.module, source.input, file, origin, None, seed)
+    return written
+
+
+def load_model(path: str | os.PathLike[str], example_input: Example = None) -> SourceModel:
+    """Read a model file without running code from it.
+
+        source = ep.load_model("model.pt", (1, 3, 224, 224))
+
+    Args:
+        path: A whole network of torch's or torchvision's classes, or a run directory. What needs
+            more, as weights alone do, takes ``edgeprune.loading.LoadOptions``.
+        example_input: A tensor or a shape, where the input cannot be inferred.
+
+    Returns:
+        The network with its input; every stage takes it.
+
+    Raises:
+        UsageError: There is no such file, or it does not say what the network takes.
+        ModelRefused: The file is damaged, or would run code.
+    """
+    return _source(Path(path), example_input)
 
 
 def _surveyed(model: Model | TracedModel, given: Costs | Example) -> tuple[TracedModel, Costs]:
