@@ -172,12 +172,16 @@ def test_weights_and_widths_and_their_page(run, models):
     printed = run("quantize/widths.py", "--seconds", 0.001, "--widths", 4, 8)
     assert [each[0] for each in rows(printed)] == ["4", "8"]
     page = Path("page.md")
-    page.write_text("Before.\n<!-- weights -->\nold\n<!-- end -->\nAfter.\n", encoding="utf-8")
+    empty = "<!-- widths -->\n<!-- end -->\nAfter.\n"
+    page.write_text(f"Before.\n<!-- weights -->\nold\n<!-- end -->\n{empty}", encoding="utf-8")
     run("quantize/page.py", page, "--weights", "weights.json")
     text = page.read_text(encoding="utf-8")
     assert text.startswith("Before.\n<!-- weights -->\n| network |")
-    assert text.endswith("|\n<!-- end -->\nAfter.\n")
+    assert text.endswith(f"|\n<!-- end -->\n{empty}")
     assert " | ".join(row) in text
+    run("quantize/page.py", page, "--widths", "widths.json")
+    assert page.read_text(encoding="utf-8").startswith(text.removesuffix(empty))
+    assert [each[0] for each in rows(page.read_text(encoding="utf-8"))][-2:] == ["4", "8"]
 
 
 def test_latency(run, models):

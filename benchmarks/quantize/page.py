@@ -28,22 +28,19 @@ COLUMNS = {
     "weights": (*NETWORK, "fp16", "int8", "int8, nearest", "int4", "int4, nearest",
                 "size fp16", "size int8", "size int4"),
     "latency": ("network", "float, ms", "all int8 / float", "mixed / float", "nodes in float"),
-    "openvino": ("network", "float, ms", "all int8 / float", "mixed / float", "nodes in float"),
     "pruned": ("network", "MACs", "float, points", "float / original, latency", "int8, points",
                "int8 / original, latency", "size", "delivered"),
     "widths": ("channels", "3×3, 16 pixels: float, int8 µs", "1×1, 14 pixels: float, int8 µs",
                "depthwise 3×3, 28 pixels: float, int8 µs"),
 }  # fmt: skip
 """Columns of the tables, by the name of the table."""
-SCRIPTS = {"openvino": "latency"}
-"""The script that made a table's figures, where it has another name."""
 
 
 def rows(name: str, results: dict[str, Any]) -> list[str]:
     """The rows of a table, as the script that made the figures prints them."""
     if name == "widths":
         return [_widths(width, found) for width, found in results.items()]
-    line: Callable[..., str] = importlib.import_module(SCRIPTS.get(name, name)).line
+    line: Callable[..., str] = importlib.import_module(name).line
     if name == "pruned":
         return [line(key.split()[0], found, found["original"]) for key, found in results.items()]
     return [line(network, found) for network, found in results.items()]
@@ -62,8 +59,8 @@ def replaced(page: str, name: str, lines: list[str]) -> str:
     """
     header = COLUMNS[name]
     table = "\n".join((f"| {' | '.join(header)} |", f"|{'---|' * len(header)}", *lines))
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-    found, count = pattern.subn(lambda each: each[1] + table + each[2], page)
+    pattern = re.compile(rf"(<!-- {name} -->\n)(?:(?!<!--).)*(<!-- end -->)", re.DOTALL)
+    found, count = pattern.subn(lambda each: f"{each[1]}{table}\n{each[2]}", page)
     if count != 1:
         raise ValueError(f"the page has no table called {name}")
     return found
