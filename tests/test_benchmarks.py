@@ -309,22 +309,36 @@ def test_interval_coverage(run):
 
 
 def test_one_network(run):
-    found = json.loads(run("coverage/one_network.py", "block:spatial-gate"))
+    printed = run("coverage/one_network.py", "block:spatial-gate").splitlines()
+    found, alone = map(json.loads, printed)
     assert (found["groups"], found["proof"] <= 1e-12) == (4, True)
     assert 0.9 < found["prunable_macs_share"] < 1
     assert 0.25 < found["half_macs"] < 0.3
     assert list(found["reasons"].values()) == [pytest.approx(0.0098, abs=0.01)]
-    assert found["torch_pruning"]
+    assert alone["torch_pruning"]
+    assert not found["attention"]
 
 
 def test_network_coverage(run):
     chosen = ("--networks", "block:grouped", "block:no-such-block")
-    printed = run("coverage/network_coverage.py", *chosen)
+    printed = run("coverage/network_coverage.py", *chosen, "--page", Path("networks.md"))
     known, unknown = rows(printed)
     assert known[:3] == ["block:grouped", "4", "100.0%"]
     assert "KeyError" in unknown[-1]
     assert "2 networks: 1 proved and exported, 1 of them" in printed
     assert [each["network"] for each in saved("network_coverage.json")] == list(chosen[1:])
+    page = Path("networks.md").read_text(encoding="utf-8")
+    assert "Without products of maps: 1, with 90 % of the MACs 1 (100.0%)" in page
+    assert "Refused or failed: 1 crashed" in page
+
+
+def test_network_coverage_goes_on(run):
+    measured = {"network": "block:grouped", "failed": "as measured before"}
+    Path("known.json").write_text(json.dumps([measured]), encoding="utf-8")
+    with script("coverage/network_coverage.py", "--kinds", "block", "--out", "known.json") as module:
+        module.networks.names = lambda kinds: ["block:grouped"]
+        module.main()
+    assert saved("known.json") == [measured]
 
 
 def test_same_results(run, monkeypatch):

@@ -1,8 +1,11 @@
 """How much of which networks can be pruned, and is it right? Each in a process of its own.
 
-    python benchmarks/coverage/network_coverage.py          # blocks, torchvision, timm
-    python benchmarks/coverage/network_coverage.py --kinds timm --out timm.json
+    python benchmarks/coverage/network_coverage.py          # all that is installed; hours
+    python benchmarks/coverage/network_coverage.py --kinds timm yolo --out some.json
     python benchmarks/coverage/network_coverage.py --networks timm:mixnet_s block:spatial-gate
+
+What is in the file of ``--out`` already is not measured again, except what is named, and what
+failed where ``--again`` says so. ``--page`` writes all of it as a page, ``page.py`` says how.
 
 Weights are random: what couples channels does not depend on them. "half" is what is left of the
 multiply-accumulates when half of every group goes: a quarter where nothing is locked.
@@ -18,74 +21,53 @@ from pathlib import Path
 from typing import Any
 
 import networks
-
-COLUMNS = (
-    *("network", "groups", "MACs that can shrink", "keep outputs", "half", "proof", "parity"),
-    *("CPU s", "Torch-Pruning alone", "most locked by"),
-)
+import page
 
 
 def measured(name: str, limit_s: float) -> dict[str, Any]:
     """The figures of one network, or what ended its process."""
     command = [sys.executable, str(Path(__file__).with_name("one_network.py")), name]
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
-    except subprocess.TimeoutExpired:
-        return {"network": name, "failed": f"no end after {limit_s:g} s"}
-    if ran.returncode:
-        last = (ran.stderr.strip().splitlines() or ["no word"])[-1]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            printed, complaints = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            printed, complaints = process.communicate()
+            complaints += f"\nno end after {limit_s:g} s"
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    last = (complaints.strip().splitlines() or ["no word"])[-1]
+    if not lines:
         return {"network": name, "failed": f"crashed: {last}"}
-    return json.loads(ran.stdout.splitlines()[-1])
-
-
-def row(found: dict[str, Any]) -> list[str]:
-    """A line of the table."""
-    reasons = found.get("reasons") or {}
-    why = found.get("failed") or next(iter(reasons), "")
-    return [
-        found["network"],
-        str(found.get("groups", "")),
-        *(_text(found, key, ".1%") for key in ("prunable_macs_share", "fixed_width_macs_share")),
-        _text(found, "half_macs", ".0%"),
-        *(_text(found, key, ".0e") for key in ("proof", "parity")),
-        _text(found, "cpu_s", ".1f"),
-        found.get("torch_pruning", ""),
-        why.replace("|", "/"),
-    ]
-
-
-def summary(results: list[dict[str, Any]]) -> str:
-    """How many networks came through, and how many of them nearly whole."""
-    proved = [each for each in results if each.get("parity") is not None]
-    most = sum(each["prunable_macs_share"] >= 0.9 for each in proved)
-    slowest = max((each.get("cpu_s", 0.0) for each in results), default=0.0)
-    return (
-        f"{len(results)} networks: {len(proved)} proved and exported, {most} of them with at least "
-        f"90% of the MACs able to shrink; slowest {slowest:.0f} CPU s"
-    )
-
-
-def _text(found: dict[str, Any], key: str, form: str) -> str:
-    value = found.get(key)
-    return "" if value is None else format(value, form)
+    alone = {"torch_pruning": f"crashes: {last}"} if process.returncode else {}
+    return {**lines[0], **alone, **(lines[1] if len(lines) > 1 else {})}
 
 
 def main() -> None:
-    """Print the table row by row and write all figures as JSON."""
+    """Print the table row by row and keep all figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = ["block", "torchvision", "timm"]
-    parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds)
+    parser.add_argument("--kinds", nargs="+", choices=networks.KINDS, default=networks.KINDS)
     parser.add_argument("--networks", nargs="+", default=[], help="these alone, as kind:name")
-    parser.add_argument("--limit", type=float, default=300, help="seconds for each network")
+    parser.add_argument("--limit", type=float, default=900, help="seconds for each network")
     parser.add_argument("--out", type=Path, default=Path("network_coverage.json"))
+    parser.add_argument("--again", action="store_true", help="measure again what failed")
+    parser.add_argument("--page", type=Path, help="write the table of all that is known there")
     options = parser.parse_args()
-    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
-    results = []
+    known: dict[str, Any] = {}
+    if options.out.exists():
+        listed = json.loads(options.out.read_text(encoding="utf-8"))
+        known = {each["network"]: each for each in listed}
+    print("\n".join(page.head()))
     for name in options.networks or networks.names(options.kinds):
-        results.append(measured(name, options.limit))
-        print(f"| {' | '.join(row(results[-1]))} |", flush=True)
-        options.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    print(f"\n{summary(results)}")
+        done = name in known and not options.networks
+        if not done or (options.again and "failed" in known[name]):
+            known[name] = measured(name, options.limit)
+            options.out.write_text(json.dumps(list(known.values()), indent=1), encoding="utf-8")
+        print(page.row(known[name]), flush=True)
+    print(f"\n{page.summary(list(known.values()))}")
+    if options.page is not None:
+        options.page.write_text(page.text(list(known.values())), encoding="utf-8")
 
 
 if __name__ == "__main__":

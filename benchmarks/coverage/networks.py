@@ -1,13 +1,20 @@
-"""Networks by name: ``torchvision:NAME``, ``timm:NAME`` where timm is installed, ``block:NAME``."""
+"""Networks by name, each ``kind:name``: blocks of our own, and those of libraries that are there.
+
+torchvision's are all of its own list, timm's one of each family, Ultralytics' the smallest of each
+generation and task, segmentation_models_pytorch's nine decoders on two encoders.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 
 import torch
 import torchvision
 from blocks import BLOCKS
 from torch import nn
+
+from edgeprune.loading.factories import build as from_library
 
 SIDE = 96
 """Pixels of an image's side, where a network takes any size."""
@@ -30,37 +37,117 @@ FAMILIES = (
     *("efficientvit_b0", "efficientformerv2_s0", "mobilevit_xxs", "mobilevitv2_050", "shvit_s1"),
     *("rdnet_tiny", "mambaout_femto", "fasternet_t0", "swiftformer_xs", "nasnetalarge"),
 )  # fmt: skip
-"""One of the smallest convolutional networks of each family of timm."""
+"""One of the smallest networks of each family of timm."""
 
-WITHOUT_CONVOLUTIONS = ("vit_", "swin", "maxvit")
-"""Families of torchvision that are attention all through."""
+YOLO = (
+    *("yolov5n", "yolov8n", "yolov8n-seg", "yolov8n-pose", "yolov8n-cls", "yolov9t", "yolov9c-seg"),
+    *("yolov10n", "yolo11n", "yolo11n-seg", "yolo11n-pose", "yolo11n-cls", "yolo12n"),
+    *("yolo12n-seg", "yolo12n-pose", "yolo12n-cls", "yolov3-tiny", "yolov6n", "yolo26n"),
+)
+"""Ultralytics' networks."""
+
+DECODERS = (
+    *("Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus"),
+    "PAN",
+)
+ENCODERS = ("resnet18", "mobilenet_v2")
+
+TOO_LARGE = ("vit_h_14", "vit_l_16", "vit_l_32", "regnet_y_128gf")
+"""Networks of more than 300 million weights, of families that stand here by others."""
+
+FIXED = {"vit_": 224, "maxvit": 224, "swin": 224, "mvit": 224, "swin3d": 224}
+"""Sides of those that take one size."""
+
+KINDS = ("block", "torchvision", "detection", "segmentation", "video", "timm", "yolo", "smp")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network with random weights.
+
+    Attributes:
+        module: The network.
+        shape: Shape of its input; None: it says so itself.
+        head: The module that users of Torch-Pruning leave alone; empty: what makes the outputs.
+    """
+
+    module: nn.Module
+    shape: tuple[int, ...] | None
+    head: str = ""
 
 
 def names(kinds: list[str]) -> list[str]:
-    """All names of some kinds: "block", "torchvision", "timm"."""
-    classification = torchvision.models.list_models(module=torchvision.models)
+    """All names of some kinds; none of a library that is not there."""
     known = {
         "block": list(BLOCKS),
-        "torchvision": [n for n in classification if not n.startswith(WITHOUT_CONVOLUTIONS)],
-        "timm": list(FAMILIES) if importlib.util.find_spec("timm") else [],
+        "torchvision": _torchvisions(torchvision.models),
+        "detection": _torchvisions(torchvision.models.detection),
+        "segmentation": _torchvisions(torchvision.models.segmentation),
+        "video": _torchvisions(torchvision.models.video),
+        "timm": FAMILIES if importlib.util.find_spec("timm") else (),
+        "yolo": YOLO if importlib.util.find_spec("ultralytics") else (),
+        "smp": _smps() if importlib.util.find_spec("segmentation_models_pytorch") else (),
     }
     return [f"{kind}:{name}" for kind in kinds for name in known[kind]]
 
 
-def build(name: str) -> tuple[nn.Module, int]:
-    """The network of a name with random weights, and the side of the images that it takes."""
+def build(name: str) -> Built:
+    """The network of a name."""
     torch.manual_seed(0)
     kind, _, own = name.partition(":")
-    if kind == "block":
-        return _calibrated(BLOCKS[own](), 16), 16
-    if kind == "torchvision":
-        options = {"init_weights": False} if own in ("googlenet", "inception_v3") else {}
-        return torchvision.models.get_model(own, weights=None, **options).eval(), SIDE
-    import timm
+    return BUILDERS[kind](own)
 
-    network = timm.create_model(own, pretrained=False).eval()
+
+def _torchvisions(module: object) -> list[str]:
+    listed = torchvision.models.list_models(module=module)
+    return [name for name in listed if name not in TOO_LARGE]
+
+
+def _smps() -> list[str]:
+    return [f"{decoder}:{encoder}" for decoder in DECODERS for encoder in ENCODERS]
+
+
+def _block(own: str) -> Built:
+    return Built(_calibrated(BLOCKS[own](), 16), (1, 3, 16, 16))
+
+
+def _torchvision(own: str) -> Built:
+    options = {"init_weights": False} if own in ("googlenet", "inception_v3") else {}
+    side = _side(own)
+    return Built(from_library(f"torchvision:{own}", options).eval(), (1, 3, side, side))
+
+
+def _detection(own: str) -> Built:
+    fixed = own.startswith("ssd")  # its size is part of the network
+    options = {} if fixed else {"min_size": 2 * SIDE, "max_size": 2 * SIDE}
+    return Built(from_library(f"torchvision:{own}", options).eval(), None)
+
+
+def _video(own: str) -> Built:
+    side, frames = _side(own), 16
+    return Built(from_library(f"torchvision:{own}", {}).eval(), (1, 3, frames, side, side))
+
+
+def _timm(own: str) -> Built:
+    network = from_library(f"timm:{own}", {}).eval()
     fixed = network.pretrained_cfg.get("fixed_input_size")
-    return network, network.pretrained_cfg["input_size"][-1] if fixed else SIDE
+    side = network.pretrained_cfg["input_size"][-1] if fixed else SIDE
+    return Built(network, (1, 3, side, side))
+
+
+def _yolo(own: str) -> Built:
+    import ultralytics
+
+    network = ultralytics.YOLO(f"{own}.yaml").model.eval()
+    return Built(network, (1, 3, 160, 160), f"model.{len(network.model) - 1}")
+
+
+def _smp(own: str) -> Built:
+    return Built(from_library(f"smp:{own}", {}).eval(), (1, 3, SIDE, SIDE))
+
+
+def _side(own: str) -> int:
+    return next((side for begin, side in FIXED.items() if own.startswith(begin)), SIDE)
 
 
 @torch.no_grad()
@@ -69,3 +156,15 @@ def _calibrated(network: nn.Module, side: int) -> nn.Module:
     network.train()
     network(torch.randn(16, 3, side, side))
     return network.eval()
+
+
+BUILDERS = {
+    "block": _block,
+    "torchvision": _torchvision,
+    "detection": _detection,
+    "segmentation": _torchvision,
+    "video": _video,
+    "timm": _timm,
+    "yolo": _yolo,
+    "smp": _smp,
+}

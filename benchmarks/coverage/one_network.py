@@ -2,8 +2,9 @@
 
     python benchmarks/coverage/one_network.py timm:mixnet_s
 
-Half of every group is cut, proved and exported; Torch-Pruning, where it is installed, halves the
-same network by itself, with the layers that make the outputs left out as its users do.
+Half of every group is cut, proved and exported. Torch-Pruning, where it is installed, halves the
+same network by itself, with the layers that make the outputs left out and C2f blocks rewritten as
+its users do; what became of that is a line of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import argparse
 import copy
 import importlib.util
 import json
+import os
 import tempfile
-import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import networks
 import torch
+from c2f import split_apart
 
 import edgeprune as ep
 from edgeprune.costs import count
@@ -35,20 +37,22 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel, TracedModel
 
 
-def measured(name: str) -> dict[str, Any]:
-    """Groups, coverage, proof and parity of a network; ``failed`` where it was refused."""
-    network, side = networks.build(name)
-    alone = copy.deepcopy(network)
-    source = ep.wrap(network, (1, 3, side, side))
-    found: dict[str, Any] = {"network": name}
-    started = time.process_time()
+def measured(source: SourceModel, found: dict[str, Any]) -> tuple[str, ...]:
+    """Put groups, coverage, proof and parity of a network into ``found``, or why it was refused.
+
+    Returns:
+        The layers that make the network's outputs, as far as they were found.
+    """
     outputs: tuple[str, ...] = ()
+    started = _cpu_s()
     try:
         traced, costs = ep.survey(source)
-        found["tracing_cpu_s"] = time.process_time() - started
+        found["tracing_cpu_s"] = _cpu_s() - started
         covered = coverage(traced, costs)
         outputs = _makers_of_outputs(traced)
         found |= {
+            "attention": _attends(traced),
+            "rebuilt": traced.written is not None,
             "groups": len(traced.groups),
             "prunable_macs_share": covered.prunable_macs_share,
             "fixed_width_macs_share": covered.fixed_width_macs_share,
@@ -57,10 +61,23 @@ def measured(name: str) -> dict[str, Any]:
         found |= _halved(traced, costs.macs)
     except EdgepruneError as refusal:
         found["failed"] = f"{type(refusal).__name__}: {refusal}"
-    found["cpu_s"] = time.process_time() - started
-    if importlib.util.find_spec("torch_pruning"):
-        found["torch_pruning"] = _halved_by_torch_pruning(alone, source, outputs)
-    return found
+    found["cpu_s"] = _cpu_s() - started
+    return outputs
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of those that it has ended."""
+    return sum(os.times()[:4])
+
+
+def _attends(traced: TracedModel) -> bool:
+    """Whether maps are multiplied with maps, as attention does."""
+    moving = traced.record.activation_bytes
+    return any(
+        operation.name in ("bmm", "baddbmm")
+        and all(view.value in moving for view in operation.reads[-2:])
+        for operation in traced.record.operations
+    )
 
 
 def _halved(traced: TracedModel, macs: int) -> dict[str, Any]:
@@ -103,10 +120,11 @@ def _halved_by_torch_pruning(
     import torch_pruning
 
     example = torch.randn(source.input.shapes[0])
-    ignored = [network.get_submodule(name) for name in outputs]
-    before = [value.shape for value in tensors_in(network(example))]
     macs = count(network, source.input).macs
     try:
+        ignored = [network.get_submodule(name) for name in outputs]
+        split_apart(network)
+        before = [value.shape for value in tensors_in(network(example))]
         torch_pruning.pruner.MagnitudePruner(
             network, example, torch_pruning.importance.MagnitudeImportance(),
             pruning_ratio=0.5, ignored_layers=ignored,
@@ -127,7 +145,20 @@ def main() -> None:
     name = parser.parse_args().network
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # those of the networks and of the library beside ours
-    print(json.dumps(measured(name)))
+    built = networks.build(name)
+    found: dict[str, Any] = {"network": name}
+    try:
+        source = ep.wrap(built.module, built.shape)
+    except EdgepruneError as refusal:
+        print(json.dumps(found | {"failed": f"{type(refusal).__name__}: {refusal}"}))
+        return
+    found["input"] = list(source.input.shapes[0])
+    alone = copy.deepcopy(source.module)
+    outputs = measured(source, found)
+    print(json.dumps(found), flush=True)
+    if importlib.util.find_spec("torch_pruning"):
+        heads = (built.head,) if built.head else outputs
+        print(json.dumps({"torch_pruning": _halved_by_torch_pruning(alone, source, heads)}))
 
 
 if __name__ == "__main__":
