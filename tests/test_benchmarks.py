@@ -335,7 +335,9 @@ def test_network_coverage(run):
 def test_network_coverage_goes_on(run):
     measured = {"network": "block:grouped", "failed": "as measured before"}
     Path("known.json").write_text(json.dumps([measured]), encoding="utf-8")
-    with script("coverage/network_coverage.py", "--kinds", "block", "--out", "known.json") as module:
+    with script(
+        "coverage/network_coverage.py", "--kinds", "block", "--out", "known.json"
+    ) as module:
         module.networks.names = lambda kinds: ["block:grouped"]
         module.main()
     assert saved("known.json") == [measured]
