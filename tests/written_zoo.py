@@ -45,6 +45,33 @@ class PartlyConvolved(nn.Module):
         return x + self.mix(torch.cat([self.conv(some), rest], 1))
 
 
+class Shortcut(nn.Module):
+    """A block of a CIFAR ResNet: every second pixel and channels of zeros, by a lambda."""
+
+    def __init__(self, narrow: int, wide: int, stride: int = 1) -> None:
+        super().__init__()
+        last = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1), nn.BatchNorm2d(wide))
+        self.branch = nn.Sequential(zoo.conv_bn(narrow, wide, stride=stride), last)
+        self.shortcut = nn.Sequential()
+        if narrow != wide:
+            pads = (0, 0, 0, 0, wide // 4, wide // 4)
+            self.shortcut = Lambda(lambda x: F.pad(x[:, :, ::2, ::2], pads, "constant", 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.branch(x) + self.shortcut(x))
+
+
+class Lambda(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
 def _convolved_part(net, x):
     some, rest = torch.split(x, [8, 8], 1)
     return torch.cat([net.part(some), rest], 1)
@@ -93,6 +120,10 @@ WRITTEN = {
     "pads": between(
         lambda net, x: (net.wide(x) + F.pad(x, (0, 0, 0, 0, 3, 5))).view(-1, 24, 16, 16),
         rest=24, wide=lambda: zoo.conv_bn(16, 24),
+    ),
+    "option A": lambda: nn.Sequential(
+        zoo.conv_bn(3, 16), Shortcut(16, 16), Shortcut(16, 32, 2), Shortcut(32, 32),
+        Shortcut(32, 64, 2), zoo.head(64),
     ),
     "heads": between(
         lambda net, x: _attended(net, x).view(-1, 16, 16, 16), qkv=lambda: nn.Conv2d(16, 48, 1),

@@ -14,9 +14,12 @@ import copy
 import importlib.util
 import json
 import os
+import resource
+import signal
 import tempfile
 import warnings
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +35,15 @@ from edgeprune.pruning.surgery import trial_plan
 from edgeprune.report.coverage import coverage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
     from edgeprune.artifacts import SourceModel, TracedModel
+
+
+ALONE_CPU_S, ALONE_BYTES = 180, 6 << 30
+"""What Torch-Pruning may take: its lists of indices grow with products of maps, without end."""
 
 
 def measured(source: SourceModel, found: dict[str, Any]) -> tuple[str, ...]:
@@ -138,6 +147,31 @@ def _halved_by_torch_pruning(
     return f"runs, {count(network, source.input).macs / macs:.0%} of the MACs"
 
 
+@contextmanager
+def _limited() -> Iterator[None]:
+    """End what takes too long or too much, by an exception."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGXCPU, stop)
+    spent = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    bounds = {
+        resource.RLIMIT_CPU: spent + ALONE_CPU_S,
+        resource.RLIMIT_AS: pages * resource.getpagesize() + ALONE_BYTES,
+    }
+    known = {kind: resource.getrlimit(kind) for kind in bounds}
+    try:
+        for kind, most in bounds.items():
+            resource.setrlimit(kind, (most, known[kind][1]))
+        yield
+    finally:
+        for kind, both in known.items():
+            resource.setrlimit(kind, both)
+        signal.signal(signal.SIGXCPU, before)
+
+
 def main() -> None:
     """Measure one network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -158,7 +192,9 @@ def main() -> None:
     print(json.dumps(found), flush=True)
     if importlib.util.find_spec("torch_pruning"):
         heads = (built.head,) if built.head else outputs
-        print(json.dumps({"torch_pruning": _halved_by_torch_pruning(alone, source, heads)}))
+        with _limited():
+            became = _halved_by_torch_pruning(alone, source, heads)
+        print(json.dumps({"torch_pruning": became}))
 
 
 if __name__ == "__main__":

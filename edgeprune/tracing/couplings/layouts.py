@@ -55,7 +55,7 @@ def concatenated(step: Step) -> Tensor | None:
         return None
     if any(varies(part, axis) for part in parts):
         parts = [
-            _of_fixed_count(step, part.shape) if _is_bare(part) else part
+            _of_fixed_count(step, part.shape, "no layer makes") if _is_bare(part) else part
             for part in parts
         ]  # fmt: skip
     if any(set(axes_of(part)) - {axis} for part in parts):
@@ -127,7 +127,7 @@ def _with_fixed(step: Step, labels: Tensor, axis: int, before: int, after: int) 
     """Labels with channels at both ends that are not the network's to remove."""
     shape = list(labels.shape)
     shape[axis] = 1
-    fixed = None if step.resizable else _fixed(step, "it meets channels that are padded", shape)
+    fixed = None if step.resizable else _of_fixed_count(step, shape, "are padded")
     ends = []
     for count in (before, after):
         shape[axis] = max(0, count)
@@ -138,9 +138,9 @@ def _with_fixed(step: Step, labels: Tensor, axis: int, before: int, after: int) 
     return _side_by_side([ends[0], inner, ends[1]], axis)
 
 
-def _of_fixed_count(step: Step, shape: Sequence[int]) -> Tensor:
-    """Labels of channels that no layer makes, as many as the network's code says."""
-    fixed = _fixed(step, "it meets channels that no layer makes", shape)
+def _of_fixed_count(step: Step, shape: Sequence[int], which: str) -> Tensor:
+    """Labels of channels that are not the network's, as many as its code says."""
+    fixed = _fixed(step, f"it meets channels that {which}", shape)
     step.labels.of_fixed_count.append(flat(fixed))
     return fixed
 
