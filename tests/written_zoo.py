@@ -61,6 +61,21 @@ class Shortcut(nn.Module):
         return F.relu(self.branch(x) + self.shortcut(x))
 
 
+class Blurred(nn.Module):
+    """A fixed filter for each of as many channels as it was made for."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.first, self.last = zoo.conv_bn(3, width), zoo.conv_bn(width, width)
+        self.head = zoo.head(width)
+        self.register_buffer("filter", torch.rand(width, 1, 3, 3) / 9, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(self.first(x), (1, 1, 1, 1), mode="reflect")
+        return self.head(self.last(F.conv2d(x, self.filter, stride=2, groups=self.width)))
+
+
 class Lambda(nn.Module):
     """A function as a module."""
 
@@ -125,6 +140,7 @@ WRITTEN = {
         zoo.conv_bn(3, 16), Shortcut(16, 16), Shortcut(16, 32, 2), Shortcut(32, 32),
         Shortcut(32, 64, 2), zoo.head(64),
     ),
+    "blur pooling": lambda: Blurred(16),
     "heads": between(
         lambda net, x: _attended(net, x).view(-1, 16, 16, 16), qkv=lambda: nn.Conv2d(16, 48, 1),
         mix=lambda: nn.Conv2d(16, 16, 1),

@@ -166,6 +166,14 @@ def _pads(step: _Step) -> Iterator[Counted]:
             yield 1, 2 * place + 1, whole[len(whole) - after :]
 
 
+def _groups(step: _Step) -> Iterator[Counted]:
+    """A convolution with a filter for each channel, on a weight that is no layer's own."""
+    groups = step.arguments[8]
+    whole = step.along(1)
+    if whole is not None and groups == len(whole) > 1:
+        yield 8, None, whole
+
+
 FINDERS: dict[str, Finder] = {
     **dict.fromkeys(("zeros", "ones", "full"), _shape(0)),
     **dict.fromkeys(("view", "expand", "new_zeros", "new_ones", "new_full"), _shape(1)),
@@ -173,5 +181,6 @@ FINDERS: dict[str, Finder] = {
     "slice": _slice,
     "select": _index,
     "constant_pad_nd": _pads,
+    "convolution": _groups,
 }
 """How the numbers of each operator are found; all others are given none that counts channels."""

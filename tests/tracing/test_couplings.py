@@ -159,6 +159,15 @@ CUTTABLE = {
         ), {"first.0"},
     ),
     "blurred by a buffer": (blurred, {"first.0"}),
+    "every second one": (
+        lambda: chain_through(lambda _, x: x[:, ::2] * x[:, 1::2], rest=16), {"first.0"},
+    ),
+    "every fourth one": (lambda: chain_through(lambda _, x: x[:, 3::4], rest=8), {"first.0"}),
+    "laid between each other": (
+        lambda: chain_through(
+            lambda _, x: torch.stack([x[:, ::2], x[:, 1::2].relu()], 2).flatten(1, 2)
+        ), {"first.0"},
+    ),
     "channels repeated in a row": (
         lambda: chain_through(lambda _, x: x.repeat_interleave(2, 1), rest=64), {"first.0"},
     ),
@@ -211,7 +220,16 @@ UNCUTTABLE = {
         "first.0", "split([8, 24])",
     ),
     "a stride that does not divide": (
-        lambda: chain_through(lambda _, x: x[:, ::3], rest=11), "first.0", "'slice'",
+        lambda: chain_through(lambda _, x: x[:, ::3], rest=11), "first.0", "a stride of 3",
+    ),
+    "a stride to before the end": (
+        lambda: chain_through(lambda _, x: x[:, :30:2], rest=15), "first.0", "a stride of 2",
+    ),
+    "channels as places of a map": (
+        lambda: chain_through(
+            lambda net, x: x * net.gate(x.flatten(2).mean(2)[:, None, :, None]).view(-1, 32, 1, 1),
+            gate=nn.Conv2d(1, 1, 1),
+        ), "first.0", "reads its channels as places of a map in 'gate'",
     ),
     "one of its channels": (
         lambda: chain_through(lambda _, x: x * x[:, :1]), "first.0", "a slice 0:1 of its channels",

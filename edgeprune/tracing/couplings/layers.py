@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BARE = "its channels pass a weight that is no layer's own"
 ALONG = "a convolution runs along its channels, as ECA's does,"
+BESIDE = "a convolution reads its channels as places of a map"
 MULTIPLIED = "its channels are multiplied with each other, as attention does,"
 
 
@@ -48,8 +49,10 @@ def convolution(step: Step) -> Tensor | None:
                 alike_in_parts(step, side, len(side) // groups, why)
     if given is not None:
         axis = given.dim() - len(conv.kernel_size) - 1
-        if not varies(given, axis) and set(axes_of(given)) & set(range(axis + 1, given.dim())):
-            step.lock(ALONG, given)
+        runs = {axis + 1 + place for place, size in enumerate(conv.kernel_size) if size > 1}
+        lying = set(axes_of(given)) & set(range(axis + 1, given.dim()))
+        if not varies(given, axis) and lying:
+            step.lock(ALONG if lying & runs else BESIDE, given)
         step.labels.join(by_channel(step, given, axis), read)
     return along(made, len(step.shape) - len(conv.kernel_size) - 1, step.shape)
 

@@ -59,15 +59,31 @@ def reshaped(step: Step) -> Tensor | None:
 
 def sliced(step: Step) -> tuple[Tensor | None, ...]:
     """A part of the channels: all parts of that size must stay alike."""
+    labels = step.read()
+    if labels is not None and step.argument(4) != 1 and varies(labels, _axis(step, 1)):
+        return _every_nth(step, labels, int(step.argument(4)))
 
     def part_of(axis: int) -> tuple[int, str]:
         size = step.operation.reads[0].shape[axis]
-        asked = slice(step.argument(2), step.argument(3), step.argument(4))
-        start, stop, stride = asked.indices(size)
-        part = math.gcd(start, stop, size) if stride == 1 else stride
-        return part, f"a slice {start}:{stop}"
+        start, stop, _ = slice(step.argument(2), step.argument(3)).indices(size)
+        return math.gcd(start, stop, size), f"a slice {start}:{stop}"
 
     return _taken(step, 1, part_of)
+
+
+def _every_nth(step: Step, labels: Tensor, stride: int) -> tuple[Tensor | None, ...]:
+    """Every n-th channel stays every n-th one where channels go by n in a row."""
+    axis = _axis(step, 1)
+    size = labels.shape[axis]
+    start, stop, _ = slice(step.argument(2), step.argument(3)).indices(size)
+    if size % stride or start >= stride or stop < size:
+        step.lock_all(f"a slice with a stride of {stride} takes of its channels")
+        return ()
+    ordered = compact(labels).movedim(axis, 0).numpy()
+    rows = ordered.reshape(-1, stride, *ordered.shape[1:])
+    step.labels.join(rows[:, :1], rows)
+    step.labels.tie(rows, f"a slice with a stride of {stride} takes of them in {step.place}")
+    return moved(step)
 
 
 def split(step: Step) -> tuple[Tensor | None, ...]:
@@ -83,7 +99,7 @@ def split(step: Step) -> tuple[Tensor | None, ...]:
 def picked(step: Step) -> tuple[Tensor | None, ...]:
     """One index along a dimension, or all one by one: no index may go without the others."""
     chosen = _taken(step, 1, lambda _: (1, "an index"))
-    if _is_counted(step):
+    if step.resizable:
         single = [each for each in chosen if each is not None and not axes_of(each)]
         step.lock("it is picked by its index", *single)
     return chosen
@@ -184,7 +200,10 @@ class Division:
 def _taken(
     step: Step, position: int, part_of: Callable[[int], tuple[int, str]]
 ) -> tuple[Tensor | None, ...]:
-    """What an operator takes along one dimension; channels along it must stay alike in parts.
+    """What an operator takes along one dimension.
+
+    Channels along it must stay alike in parts, unless numbers that say where parts begin can be
+    counted anew.
 
     Args:
         step: The operator.
@@ -195,7 +214,7 @@ def _taken(
     if labels is None:
         return ()
     axis = _axis(step, position)
-    if varies(labels, axis) and not _is_counted(step):
+    if varies(labels, axis) and not step.resizable:
         part, what = part_of(axis)
         ordered = compact(labels).movedim(axis, 0).numpy()
         why = f"{what} of its channels in {step.place}"
@@ -207,11 +226,6 @@ def _taken(
 def _axis(step: Step, position: int) -> int:
     """The dimension that an argument names."""
     return int(step.argument(position) or 0) % len(step.operation.reads[0].shape)
-
-
-def _is_counted(step: Step) -> bool:
-    """Whether the numbers that say where parts begin can be counted anew."""
-    return step.resizable and not (step.operation.name == "slice" and step.argument(4) != 1)
 
 
 def _factors(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
