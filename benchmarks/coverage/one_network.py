@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from edgeprune.artifacts import SourceModel, TracedModel
 
 
-ALONE_CPU_S, ALONE_BYTES = 180, 6 << 30
+ALONE_CPU_S, ALONE_BYTES = 60, 4 << 30
 """What Torch-Pruning may take: its lists of indices grow with products of maps, without end."""
 
 
