@@ -34,12 +34,13 @@ RAW = "yolov8n", "yolo11n-seg", "yolo11n-pose", "yolov10n"
 """Networks that are compressed with ``--raw-head`` as well."""
 
 
-def checkpoint(name: str, file: Path) -> dict[int, str]:
+def checkpoint(name: str, file: Path, side: int) -> dict[int, str]:
     """Save a network as the library's trainer does.
 
     Args:
         name: A configuration of the library's: ``yolo11n-seg``.
         file: Where to.
+        side: Pixels of the images that it was trained on, so to speak.
 
     Returns:
         The names of its classes.
@@ -49,11 +50,10 @@ def checkpoint(name: str, file: Path) -> dict[int, str]:
     torch.manual_seed(0)
     loaded = ultralytics.YOLO(f"{name}.yaml")
     task, averaged = loaded.task, loaded.model
-    side = 224 if task == "classify" else 640
     settings = {"task": task, "mode": "train", "imgsz": side, "model": f"{name}.pt", "batch": 16}
     averaged.args = settings
     averaged.names = {number: f"thing {number}" for number in range(len(averaged.names))}
-    _enliven(averaged, side // 4)
+    _enliven(averaged)
     raw = ultralytics.YOLO(f"{name}.yaml").model
     raw.args, raw.names = settings, averaged.names
     content = {
@@ -66,9 +66,8 @@ def checkpoint(name: str, file: Path) -> dict[int, str]:
 
 
 @torch.no_grad()
-def _enliven(network: nn.Module, side: int) -> None:
+def _enliven(network: nn.Module) -> None:
     """BatchNorm statistics of noise, so that what comes out depends on what goes in."""
-    side = max(64, side // 32 * 32)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.weight.uniform_(0.5, 1.5)
@@ -76,18 +75,25 @@ def _enliven(network: nn.Module, side: int) -> None:
             layer.momentum = 0.5
     network.train()
     for _ in range(4):
-        network(torch.rand(4, 3, side, side))
+        network(torch.rand(4, 3, 128, 128))
     network.eval()
 
 
 def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Compress one network and predict with it; ``failed`` says what is wrong."""
     own, _, raw = name.partition(" ")
-    found: dict[str, Any] = {"network": name}
+    found: dict[str, Any] = {"network": name, "side": options.side, "flags": options.flags}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        names = checkpoint(own, Path(folder, f"{own}.pt"))
+        names = checkpoint(own, Path(folder, f"{own}.pt"), options.side)
         command = [sys.executable, "-m", "edgeprune", "compress", f"{own}.pt"]
-        command += ["--allow", "ultralytics", "--target", "onnx", *raw.split(), *options.flags]
+        command += [
+            "--allow",
+            "ultralytics",
+            "--target",
+            "onnx",
+            *raw.split(),
+            *options.flags.split(),
+        ]
         started, cpu_before = time.monotonic(), _children_cpu_s()
         ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         found["wall_s"], found["cpu_s"] = time.monotonic() - started, _children_cpu_s() - cpu_before
@@ -134,6 +140,10 @@ def _predicted(run: Path, names: dict[int, str], report: dict[str, Any]) -> str:
     return ", ".join(f"{part} {'x'.join(map(str, shape))}" for part, shape in parts.items())
 
 
+def _key(name: str, side: int, flags: str) -> str:
+    return f"{name}, {side}, {flags}"
+
+
 def _children_cpu_s() -> float:
     return sum(os.times()[2:4])
 
@@ -142,7 +152,8 @@ def main() -> None:
     """Print the table row by row and keep all figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=[], help='such as "yolov8n --raw-head"')
-    parser.add_argument("--flags", nargs="*", default=[], help="further ones for compress")
+    parser.add_argument("--side", type=int, default=640, help="pixels, in the checkpoint")
+    parser.add_argument("--flags", default="", help="further ones for compress, in one argument")
     parser.add_argument("--out", type=Path, default=Path("yolo.json"))
     parser.add_argument("--folder", type=Path, help="for temporary files")
     parser.add_argument("--page", type=Path, help="write the table of all that is known there")
@@ -150,13 +161,14 @@ def main() -> None:
     known: dict[str, Any] = {}
     if options.out.exists():
         listed = json.loads(options.out.read_text(encoding="utf-8"))
-        known = {each["network"]: each for each in listed}
+        known = {_key(each["network"], each["side"], each["flags"]): each for each in listed}
     print("\n".join(yolo_page.head()))
     for name in options.networks or [*YOLO, *(f"{each} --raw-head" for each in RAW)]:
-        if name not in known or options.networks:
-            known[name] = measured(name, options)
+        key = _key(name, options.side, options.flags)
+        if key not in known or options.networks:
+            known[key] = measured(name, options)
             options.out.write_text(json.dumps(list(known.values()), indent=1), encoding="utf-8")
-        print(yolo_page.row(known[name]), flush=True)
+        print(yolo_page.row(known[key]), flush=True)
     if options.page is not None:
         options.page.write_text(yolo_page.text(list(known.values())), encoding="utf-8")
 
