@@ -140,6 +140,13 @@ WRITTEN = {
         zoo.conv_bn(3, 16), Shortcut(16, 16), Shortcut(16, 32, 2), Shortcut(32, 32),
         Shortcut(32, 64, 2), zoo.head(64),
     ),
+    "layer norm by function": between(
+        lambda _, x: F.layer_norm(x.movedim(1, 3), (16,)).movedim(3, 1)
+    ),
+    "layer norm of whole maps": between(lambda _, x: F.layer_norm(x, (16, 16, 16))),
+    "group norm by function": between(
+        lambda _, x: F.group_norm(x, 4).view(-1, 16, 16, 16) + F.group_norm(x, 16)
+    ),
     "blur pooling": lambda: Blurred(16),
     "heads": between(
         lambda net, x: _attended(net, x).view(-1, 16, 16, 16), qkv=lambda: nn.Conv2d(16, 48, 1),

@@ -166,6 +166,25 @@ def _pads(step: _Step) -> Iterator[Counted]:
             yield 1, 2 * place + 1, whole[len(whole) - after :]
 
 
+def _normalized_shape(step: _Step) -> Iterator[Counted]:
+    """A normalisation by function over the last dimensions."""
+    asked = step.arguments[1]
+    assert isinstance(asked, tuple)
+    for place in range(len(asked)):
+        sets = step.along(place - len(asked), made=0)
+        if sets is not None:
+            yield 1, place, sets
+
+
+def _norm_groups(step: _Step) -> Iterator[Counted]:
+    """A normalisation by function in groups: how many channels, and groups of one channel each."""
+    whole = step.along(1, made=0)
+    if whole is not None:
+        yield 4, None, whole
+        if step.arguments[6] == len(whole):
+            yield 6, None, whole
+
+
 def _groups(step: _Step) -> Iterator[Counted]:
     """A convolution with a filter for each channel, on a weight that is no layer's own."""
     groups = step.arguments[8]
@@ -182,5 +201,7 @@ FINDERS: dict[str, Finder] = {
     "select": _index,
     "constant_pad_nd": _pads,
     "convolution": _groups,
+    "native_layer_norm": _normalized_shape,
+    "native_group_norm": _norm_groups,
 }
 """How the numbers of each operator are found; all others are given none that counts channels."""

@@ -222,6 +222,18 @@ UNCUTTABLE = {
     "a stride that does not divide": (
         lambda: chain_through(lambda _, x: x[:, ::3], rest=11), "first.0", "a stride of 3",
     ),
+    "a weight that is no layer's": (
+        lambda: chain_through(
+            lambda net, x: x + F.conv2d(x, net.kernels[0], padding=1), width=16, rest=16,
+            kernels=nn.ParameterList([torch.randn(16, 16, 3, 3)]),
+        ), "first.0", "pass a weight that is no layer's own",
+    ),
+    "what such a weight makes": (
+        lambda: chain_through(
+            lambda net, x: net.wide(x) + F.conv2d(x, net.kernels[0], padding=1), rest=24,
+            wide=nn.Conv2d(32, 24, 1), kernels=nn.ParameterList([torch.randn(24, 32, 3, 3)]),
+        ), "wide", "channels that a weight makes which is no layer's own",
+    ),
     "a stride to before the end": (
         lambda: chain_through(lambda _, x: x[:, :30:2], rest=15), "first.0", "a stride of 2",
     ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from edgeprune.tracing.couplings.layouts import fixed
 from edgeprune.tracing.couplings.step import (
     alike_in_parts,
     along,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from edgeprune.tracing.couplings.step import Step
 
 BARE = "its channels pass a weight that is no layer's own"
+MADE_BARE = "it meets channels that a weight makes which is no layer's own"
 ALONG = "a convolution runs along its channels, as ECA's does,"
 BESIDE = "a convolution reads its channels as places of a map"
 MULTIPLIED = "its channels are multiplied with each other, as attention does,"
@@ -98,7 +100,7 @@ def _with_bare_weight(step: Step) -> Tensor | None:
     is_depthwise = 1 < groups == step.shape[1] and not step.moves(1)
     if given is None or weight is None or not is_depthwise or len(weight) != groups:
         step.lock_all(BARE)
-        return None
+        return fixed(step, MADE_BARE, step.shape)
     made = by_channel(step, given)
     for tensor in (weight, bias):
         if tensor is not None:

@@ -127,11 +127,11 @@ def _with_fixed(step: Step, labels: Tensor, axis: int, before: int, after: int) 
     """Labels with channels at both ends that are not the network's to remove."""
     shape = list(labels.shape)
     shape[axis] = 1
-    fixed = None if step.resizable else _of_fixed_count(step, shape, "are padded")
+    whole = None if step.resizable else _of_fixed_count(step, shape, "are padded")
     ends = []
     for count in (before, after):
         shape[axis] = max(0, count)
-        ends.append(constants(step, axis, shape) if fixed is None else fixed.expand(shape))
+        ends.append(constants(step, axis, shape) if whole is None else whole.expand(shape))
     inner = labels.narrow(
         axis, max(0, -before), labels.shape[axis] + min(0, before) + min(0, after)
     )
@@ -140,9 +140,9 @@ def _with_fixed(step: Step, labels: Tensor, axis: int, before: int, after: int) 
 
 def _of_fixed_count(step: Step, shape: Sequence[int], which: str) -> Tensor:
     """Labels of channels that are not the network's, as many as its code says."""
-    fixed = _fixed(step, f"it meets channels that {which}", shape)
-    step.labels.of_fixed_count.append(flat(fixed))
-    return fixed
+    labels = fixed(step, f"it meets channels that {which}", shape)
+    step.labels.of_fixed_count.append(flat(labels))
+    return labels
 
 
 def constants(step: Step, axis: int, shape: Sequence[int]) -> Tensor:
@@ -157,9 +157,15 @@ def constants(step: Step, axis: int, shape: Sequence[int]) -> Tensor:
     return along(np.arange(start, start + shape[axis]), axis, tuple(shape))
 
 
-def _fixed(step: Step, why: str, shape: Sequence[int]) -> Tensor:
-    """Labels of channels that are not the network's to remove; one for all of them."""
+def fixed(step: Step, why: str, shape: Sequence[int]) -> Tensor:
+    """Labels of channels that are not the network's to remove; one for all of them.
+
+    Args:
+        step: The operator that makes them.
+        why: Why what they meet stays whole, in words.
+        shape: Shape of the tensor.
+    """
     name = f"fixed channels {len(step.labels)}"
-    fixed = torch.from_numpy(step.labels.source(name, None, (1,)).labels)
-    step.lock(why, fixed)
-    return fixed.reshape([1] * len(shape)).expand(shape)
+    label = torch.from_numpy(step.labels.source(name, None, (1,)).labels)
+    step.lock(why, label)
+    return label.reshape([1] * len(shape)).expand(shape)

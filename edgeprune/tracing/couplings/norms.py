@@ -59,11 +59,10 @@ def group_norm(step: Step) -> tuple[Tensor | None, ...]:
         return ()
     width = given.shape[1]
     made = _own_labels(step, width)
-    by_itself = made is not None and groups == width
     if made is None:
         made = _with_tensors(step, given, (1, 2))
     step.labels.join(by_channel(step, given), made)
-    if groups > 1 and not by_itself:
+    if 1 < groups < width:
         why = f"{step.place} normalises in {groups} groups"
         alike_in_parts(step, made, len(made) // groups, why)
     return (along(made, 1, given.shape),)
