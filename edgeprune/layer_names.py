@@ -2,7 +2,8 @@
 
 PyTorch generates Python code with the names of sub-modules, parameters and buffers in it. A model
 file chooses these names. One with a quote or a line break in it could end a string literal there,
-and go on as code; one of letters, digits and underscores cannot.
+and go on as code; one of letters, digits, underscores and hyphens ("block1-0", as torchvision's
+RegNet has them) cannot.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ SHOWN = 60
 
 
 def is_plain(name: object) -> bool:
-    """Whether a name consists of letters, digits and underscores: "conv1", "0", "3x3"."""
-    return isinstance(name, str) and name != "" and f"_{name}".isidentifier()
+    """Whether a name has letters, digits, underscores and hyphens alone: "conv1", "3x3", "1-0"."""
+    if not isinstance(name, str) or name == "":
+        return False
+    return f"_{name.replace('-', '_')}".isidentifier()
 
 
 def require_plain(module: nn.Module, what: str) -> None:
@@ -52,6 +55,6 @@ def require_plain_names(names: Iterable[object], what: str) -> None:
             shown = printable(str(name)[:SHOWN], keep="")
             raise ModelRefused(
                 f"{what} has a layer or tensor named '{shown}': names must consist of "
-                "letters, digits and underscores, because exporters write them into code; rename "
-                "it where the network is built"
+                "letters, digits, underscores and hyphens, because exporters write them into code; "
+                "rename it where the network is built"
             )

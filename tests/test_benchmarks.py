@@ -343,6 +343,35 @@ def test_network_coverage_goes_on(run):
     assert saved("known.json") == [measured]
 
 
+def test_random_networks(run):
+    with pytest.raises(SystemExit) as ended:
+        run("coverage/random_networks.py", "--seeds", 3)
+    assert ended.value.code == 0
+    (found,) = saved("random_networks.json")
+    assert found["seed"] == 3
+    assert found["proof"] <= 1e-12
+    assert found["parity"] <= 1e-4
+
+
+def test_random_networks_fail_by_their_seed(run, monkeypatch):
+    with script("coverage/random_networks.py", "--count", 1) as module:
+        monkeypatch.setattr(module.ep, "survey", lambda source: 1 / 0)
+        with pytest.raises(SystemExit) as ended:
+            module.main()
+    assert ended.value.code == 1
+    assert "ZeroDivisionError at" in saved("random_networks.json")[0]["failed"]
+
+
+def test_yolo(run):
+    pytest.importorskip("ultralytics")
+    flags = "--flags=--recover none --no-bench"
+    run("coverage/yolo.py", "--networks", "yolov8n", "--side", 64, flags, "--page", Path("y.md"))
+    (found,) = saved("yolo.json")
+    assert "failed" not in found
+    assert found["averaged"]
+    assert "| yolov8n | 64 |" in Path("y.md").read_text(encoding="utf-8")
+
+
 def test_same_results(run, monkeypatch):
     monkeypatch.setenv("EDGEPRUNE_AT", "")
     with script("same_results.py") as module:

@@ -52,15 +52,29 @@ def gift(request: pytest.FixtureRequest, tmp_path: Path) -> nn.Module:
 
 
 @given(st.text(st.characters(max_codepoint=127)))
-def test_plain_names_are_letters_digits_and_underscores(name: str) -> None:
-    assert is_plain(name) == (re.fullmatch("[A-Za-z0-9_]+", name) is not None)
+def test_plain_names_are_letters_digits_underscores_and_hyphens(name: str) -> None:
+    assert is_plain(name) == (re.fullmatch("[A-Za-z0-9_-]+", name) is not None)
 
 
 @given(st.text())
 def test_a_plain_name_is_one_token_of_python(name: str) -> None:
     if is_plain(name):
         assert name.isprintable()
-        assert f"_{name}".isidentifier()
+        assert f"_{name.replace('-', '_')}".isidentifier()
+
+
+@pytest.mark.parametrize("target", ["onnx", "torch"])
+def test_a_hyphen_passes_every_stage(target: str, tmp_path: Path) -> None:
+    network = nn.Sequential()
+    network.add_module("block1-0", zoo.build("chain"))
+    source = ep.wrap(network, zoo.INPUT_SHAPE)
+    traced, _ = ep.survey(source)
+    assert next(group.name for group in traced.prunable) == "block1-0.0.0"
+    TARGETS[target]()(source.module, source.input, tmp_path / f"n{TARGETS[target].suffix}", {})
+    blueprint.write(source.module, tmp_path / "n.safetensors", {})
+    again = blueprint.read(tmp_path / "n.safetensors").network(Allowed())
+    x = torch.randn(zoo.INPUT_SHAPE)
+    torch.testing.assert_close(again(x), source.module(x))
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
@@ -78,7 +92,7 @@ def test_a_file_with_such_a_name_is_refused_whatever_is_allowed(
         flags = ("--input", "1x3x16x16", *QUICK, *more, "-o", tmp_path / "run")
         ran = edgeprune("compress", tmp_path / "gift.pt", *flags)
         assert ran.code == 4
-        assert "names must consist of letters, digits and underscores" in ran.error
+        assert "names must consist of letters, digits, underscores and hyphens" in ran.error
         assert ran.err.isprintable() or set(ran.err) - {"\n"} == {
             c for c in ran.err if c.isprintable()
         }
