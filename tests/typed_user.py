@@ -1,4 +1,4 @@
-"""A user's script, read by mypy --strict with the package: what comes back has the types it says."""
+"""A user's script, read by mypy --strict with the package: results have the types they say."""
 
 from __future__ import annotations
 
