@@ -50,6 +50,14 @@ def _blocks_trained(values: dict[str, Any]) -> str:
     )
 
 
+def _worse(values: dict[str, Any]) -> str:
+    return (
+        f"left the network further from the original than it was: error {values['before']:.3f} → "
+        f"{values['after']:.3f} on {values['images']} other images {values['origin']}; "
+        "--recover auto keeps the best"
+    )
+
+
 def _chosen(values: dict[str, Any]) -> str:
     errors = ", ".join(f"{name} {error:.3f}" for name, error in values["errors"].items())
     images = f"{values['images']} validation images {values['origin']}"
@@ -65,6 +73,7 @@ SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "trained": _trained,
     "blocks-trained": _blocks_trained,
+    "worse": _worse,
     "nothing-to-compare": lambda _: "left as it was: no layer can be compared",
     "chosen": _chosen,
 }

@@ -18,6 +18,7 @@ from edgeprune.recovery.closed_form.analytic import Analytic, Statistics
 from edgeprune.recovery.closed_form.lbyl import Lbyl
 from edgeprune.recovery.closed_form.neuron_merging import NeuronMerging
 from edgeprune.recovery.context import RecoveryContext, require_methods
+from edgeprune.recovery.harm import with_warning
 from edgeprune.recovery.layerwise.reconstruct import Reconstruct
 from edgeprune.recovery.method import RecoveryMethod
 from edgeprune.recovery.training.distill import Distill
@@ -80,7 +81,9 @@ def recover(
         return pruned
     for method, own in context.for_each(methods):
         with solvable(*_in_words(method)):
-            pruned = method(traced, pruned, own)
+            made = method(traced, pruned, own)
+        keeps_best = method.keeps_best
+        pruned = made if keeps_best else with_warning(traced, pruned, made, context.seed)
     return pruned
 
 

@@ -19,9 +19,12 @@ class RecoveryMethod(Protocol):
     Attributes:
         timed: Whether the method keeps to ``context.seconds``; the run's time limit is shared
             among those that do.
+        keeps_best: Whether the method measures what it makes, and keeps what it was given where
+            that is better; of others a run says when they did harm.
     """
 
     timed: ClassVar[bool] = False
+    keeps_best: ClassVar[bool] = False
 
     @property
     def source(self) -> ImageSource | None:

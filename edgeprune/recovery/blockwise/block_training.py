@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from edgeprune.recovery.blockwise.chunks import ChunkedImages
     from edgeprune.recovery.context import RecoveryContext
 
-WORK = 6e11
-"""Multiply-accumulates of all steps by default: a minute or two on two cores."""
+WORK = 3e11
+"""Multiply-accumulates of all steps by default: half a minute on two cores."""
 
 STEPS = (50, 400)
 """Fewest and most steps of a block by default, whatever they cost."""
@@ -128,7 +128,7 @@ class BlockTraining:
         """The number of steps of a block; ``macs`` of one forward of all blocks on a chunk."""
         if self.steps or not isinf(seconds):
             return self.steps or TIMED_STEPS
-        return min(STEPS[1], max(STEPS[0], int(WORK / max(1, PASSES * macs))))
+        return default_steps(macs)
 
     def _schedule(self, steps: int, seconds: float, context: RecoveryContext) -> Schedule:
         return Schedule(
@@ -145,6 +145,15 @@ class BlockTraining:
     def _identity(self, traced: TracedModel, pruned: PrunedModel, context: RecoveryContext) -> str:
         weights = f"{traced.source.sha256} {pruned.plan} {weights_digest(pruned.module)}"
         return f"{self!r} {context.seed} {weights}"
+
+
+def default_steps(macs: int) -> int:
+    """The number of steps of each block by default.
+
+    Args:
+        macs: Multiply-accumulates of all blocks on one chunk of images.
+    """
+    return min(STEPS[1], max(STEPS[0], int(WORK / max(1, PASSES * macs))))
 
 
 def _macs(pruned: PrunedModel, blocks: Sequence[Block]) -> list[int]:

@@ -49,7 +49,7 @@ class Blockwise(RecoveryMethod):
         source: Source of the images to train on.
         images: Number of images to train on; 0: by the size of the input, 1024 of 32x32 pixels, 96
             from 105x105 on. More: more variety, more memory.
-        steps: Number of updates of each block; 0: what 6e11 multiply-accumulates allow in all, but
+        steps: Number of updates of each block; 0: what 3e11 multiply-accumulates allow in all, but
             50 to 400. More: better, slower.
         convolutions: Dense convolutions that a block has at least. More: larger blocks.
         learning_rate: Adam's learning rate, at its peak.
@@ -65,6 +65,7 @@ class Blockwise(RecoveryMethod):
     layerwise: bool = True
 
     timed: ClassVar[bool] = True
+    keeps_best: ClassVar[bool] = True
 
     def __call__(
         self,
@@ -89,7 +90,9 @@ class Blockwise(RecoveryMethod):
                 "the level of real ones; pass --images"
             )
         parts, synthetic = Halves(context.progress), source.kind.synthetic
-        inputs = source(traced.source, self.images or plenty(spec), context.seed, parts.first)
+        inputs = source(
+            traced.source, self.images or plenty(source, spec), context.seed, parts.first
+        )
         images = chunked(inputs, spec)
         error = partial(held_out_error, traced, inputs=images.held_out(), synthetic=synthetic)
         fitting = Given(images.fitting(enough(spec)), source.origin, source.kind)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edgeprune.recovery.training import feature_training
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
     from edgeprune.artifacts import InputSpec
+    from edgeprune.images.source import ImageSource
 
 PIXELS = 1024 * 32 * 32
 """So many pixels are enough, in 96 to 1024 images."""
@@ -48,9 +51,15 @@ class ChunkedImages:
         return tuple(torch.cat(each)[:most] for each in zip(*self.training, strict=True))
 
 
-def plenty(spec: InputSpec) -> int:
-    """How many images to train blocks on: more of small ones."""
-    return min(MOST, max(FEWEST, PIXELS // _pixels(spec)))
+def plenty(source: ImageSource, spec: InputSpec) -> int:
+    """How many images to train blocks on: more of small ones, fewer of those that take long."""
+    own = min(MOST, max(FEWEST, PIXELS // _pixels(spec)))
+    return min(own, feature_training.plenty(source, spec))
+
+
+def chunk_size(spec: InputSpec) -> int:
+    """How many images a chunk has."""
+    return min(64, max(16, CHUNK_PIXELS // _pixels(spec)))
 
 
 def chunked(inputs: Sequence[Tensor], spec: InputSpec) -> ChunkedImages:
@@ -60,7 +69,7 @@ def chunked(inputs: Sequence[Tensor], spec: InputSpec) -> ChunkedImages:
         inputs: One (N, …) for each input of the network.
         spec: What the network takes.
     """
-    size = min(64, max(16, CHUNK_PIXELS // _pixels(spec)))
+    size = chunk_size(spec)
     count = max(2, len(inputs[0]) // (SHARE + 1))
     if len(inputs[0]) < 2 * count:
         return ChunkedImages(_cut(inputs, size), _cut(inputs, size))
