@@ -330,6 +330,7 @@ def test_network_coverage(run):
     page = Path("networks.md").read_text(encoding="utf-8")
     assert "Without products of maps: 1, with 90 % of the MACs 1 (100.0%)" in page
     assert "Refused or failed: 1 crashed" in page
+    assert "Measured until then: 2 of the" in page
 
 
 def test_network_coverage_goes_on(run):
@@ -345,8 +346,9 @@ def test_network_coverage_goes_on(run):
 
 def test_random_networks(run):
     with pytest.raises(SystemExit) as ended:
-        run("coverage/random_networks.py", "--seeds", 3)
+        run("coverage/random_networks.py", "--seeds", 3, "--page", Path("random.md"))
     assert ended.value.code == 0
+    assert "1 pruned, proved and exported" in Path("random.md").read_text(encoding="utf-8")
     (found,) = saved("random_networks.json")
     assert found["seed"] == 3
     assert found["proof"] <= 1e-12

@@ -67,7 +67,8 @@ def main() -> None:
         print(page.row(known[name]), flush=True)
     print(f"\n{page.summary(list(known.values()))}")
     if options.page is not None:
-        options.page.write_text(page.text(list(known.values())), encoding="utf-8")
+        listed = len(networks.names(list(networks.KINDS)))
+        options.page.write_text(page.text(list(known.values()), listed), encoding="utf-8")
 
 
 if __name__ == "__main__":

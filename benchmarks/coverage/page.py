@@ -86,9 +86,16 @@ def summary(results: Sequence[Figures]) -> str:
     )
 
 
-def text(results: Sequence[Figures]) -> str:
-    """The whole page."""
-    parts = [INTRODUCTION.format(date=datetime.datetime.now(datetime.UTC).date()), _totals(results)]
+def text(results: Sequence[Figures], listed: int) -> str:
+    """The whole page.
+
+    Args:
+        results: What was measured.
+        listed: How many networks the benchmark has.
+    """
+    today = datetime.datetime.now(datetime.UTC).date()
+    measured = f"Measured until then: {len(results)} of the {listed} networks in its list."
+    parts = [INTRODUCTION.format(date=today), measured, _totals(results)]
     for kind, title in TITLES.items():
         own = [each for each in results if each["network"].partition(":")[0] == kind]
         if own:

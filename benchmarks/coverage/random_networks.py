@@ -14,8 +14,10 @@ blocks, how many channels could go, and the reasons of those that could not.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import random
+import re
 import tempfile
 import time
 import traceback
@@ -33,6 +35,22 @@ from edgeprune.errors import ModelUnsupported
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import TracedModel
+
+PAGE = """\
+# Random networks
+
+Made by `python benchmarks/coverage/random_networks.py --page FILE` on {date}. Networks of up to 5
+random blocks of 35 kinds (residual sums, concatenations, splits, shuffles, gates, norms of every
+kind, pads, transposed convolutions, attention, written shapes): random numbers of channels of every
+group are cut, the cut is proved in double precision against the original with these absent,
+and the ONNX file is compared with PyTorch.
+
+{summary}.
+
+Why groups stay whole:
+
+{reasons}
+"""
 
 SHAPE = (1, 3, random_network.SIDE, random_network.SIDE)
 
@@ -105,6 +123,21 @@ def summary(results: list[dict[str, Any]]) -> str:
     )
 
 
+def reasons(results: list[dict[str, Any]], most: int = 15) -> str:
+    """Why channels stay, without the places, as a table: in how many networks."""
+    counted: Counter[str] = Counter()
+    for each in results:
+        counted.update({re.sub(r"'[^']*'", "…", reason) for reason in each.get("locked", ())})
+    lines = [f"| {count} | {reason} |" for reason, count in counted.most_common(most)]
+    return "\n".join(("| networks | because |", "|---|---|", *lines))
+
+
+def page(results: list[dict[str, Any]]) -> str:
+    """What was found, as a page."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    return PAGE.format(date=today, summary=summary(results), reasons=reasons(results))
+
+
 def main() -> None:
     """Try networks and keep all findings as JSON; exit status 1 where one failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -112,6 +145,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[], help="these alone, printed")
     parser.add_argument("--out", type=Path, default=Path("random_networks.json"))
+    parser.add_argument("--page", type=Path, help="write what was found as a page there")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # of the exporter
@@ -123,10 +157,9 @@ def main() -> None:
         if len(results) % 20 == 0:
             options.out.write_text(json.dumps(results), encoding="utf-8")
     options.out.write_text(json.dumps(results), encoding="utf-8")
-    reasons = Counter(reason for each in results for reason in each.get("locked", ()))
-    for reason, count in reasons.most_common(10):
-        print(f"{count:5} {reason}")
-    print(summary(results))
+    print(f"{reasons(results)}\n\n{summary(results)}")
+    if options.page is not None:
+        options.page.write_text(page(results), encoding="utf-8")
     raise SystemExit(any("failed" in each for each in results))
 
 
