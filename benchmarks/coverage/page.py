@@ -48,7 +48,7 @@ compared with PyTorch.
 - *CPU s*: tracing, trial surgery, cut, proof, export and comparison, on one core.
 - *Torch-Pruning alone*: the same halving by `MagnitudePruner`, with the layers that make outputs
   ignored, and YOLO's C2f blocks rewritten as its users do; whether it computes the right thing is
-  not looked at there, only the shapes of outputs.
+  not looked at there, only the shapes of outputs. Empty where it was not tried.
 - *most locked by*: the reason that holds most MACs, beside what makes the network's outputs.
 - ⊗ behind a name: maps are multiplied with maps somewhere, as attention does.
 """
