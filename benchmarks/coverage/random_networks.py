@@ -127,7 +127,9 @@ def reasons(results: list[dict[str, Any]], most: int = 15) -> str:
     """Why channels stay, without the places, as a table: in how many networks."""
     counted: Counter[str] = Counter()
     for each in results:
-        counted.update({re.sub(r"(?<!\w)'[^']*'", "…", reason) for reason in each.get("locked", ())})
+        counted.update(
+            {re.sub(r"(?<!\w)'[^']*'", "…", reason) for reason in each.get("locked", ())}
+        )
     lines = [f"| {count} | {reason} |" for reason, count in counted.most_common(most)]
     return "\n".join(("| networks | because |", "|---|---|", *lines))
 
