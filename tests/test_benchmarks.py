@@ -222,6 +222,13 @@ def test_whole_line(run, models):
     assert len(result["metric"]) == 2
 
 
+def test_ladder(run, models):
+    chosen = ("--cells", f"{TOY}:50", "--methods", "none", "analytic")
+    found = rows(run("recovery/ladder.py", "--models", models, *chosen))
+    assert [(row[0], row[2]) for row in found] == [(TOY, "none"), (TOY, "analytic")]
+    assert all(float(row[4]) > 0 for row in found)
+
+
 def test_table(run, models):
     chosen = ("--budgets", "inner-50", "--methods", "none", "analytic", "supervise")
     short = ("--seeds", 1, "--steps", 2, "--images", 80, "--threads", 1)
