@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from digits import Digits
 
 GIVEN_ONCE = {
-    *("output", "overwrite", "json_", "dry_run", "recipe", "resume"),
+    *("output", "overwrite", "json_", "full", "dry_run", "recipe", "resume"),
     *("macs", "params", "ratio", "latency", "size"),
 }
 """Parameters that say how to run and not what, and the budgets, of which one counts."""
