@@ -12,10 +12,10 @@ RECOVERY_METHODS = (
 )
 """``recovery.METHODS``."""
 
-CRITERIA = ("l1", "l2", "bn", "geometric-median", "random", "rebuild")
+CRITERIA = ("auto", "l1", "l2", "bn", "geometric-median", "random", "rebuild")
 """``pruning.CRITERIA``."""
 
-SCOPES = ("local", "global", "marginal")
+SCOPES = ("local", "global", "marginal", "sensitivity")
 """``pruning.SCOPES``."""
 
 IMAGE_SOURCES = ("dead-leaves", "pink-noise", "inversion", "generator")

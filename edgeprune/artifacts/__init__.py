@@ -40,6 +40,7 @@ from edgeprune.artifacts.quantized import (
     Range,
 )
 from edgeprune.artifacts.runtime_run import RuntimeParity, RuntimeRun
+from edgeprune.artifacts.sensitivity import Sensitivity, SensitivityCurve
 from edgeprune.artifacts.source import FLOAT, IMAGENET_MEAN, IMAGENET_STD, InputSpec, SourceModel
 from edgeprune.artifacts.traced import (
     BatchNormed,
@@ -98,6 +99,8 @@ __all__ = [
     "RuntimeParity",
     "RuntimeRun",
     "Scaled",
+    "Sensitivity",
+    "SensitivityCurve",
     "Session",
     "Side",
     "SourceModel",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +17,15 @@ from edgeprune.report import sentences
 from edgeprune.report.coverage import coverage
 
 if TYPE_CHECKING:
-    from edgeprune.artifacts import TracedModel
+    from edgeprune.artifacts import Sensitivity, TracedModel
     from edgeprune.costs import Costs
     from edgeprune.report.document import Coverage
+
+
+NOT_MEASURED = (
+    "sensitivity is not measured: the network has no BatchNorm that brings images without data to "
+    "their level, takes one input at a time, or is too large"
+)
 
 
 @click.command("inspect")
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
     options.KEEP,
     click.option("--unit", default="auto", show_default=True, metavar="auto|N",
                  help="Remaining widths are multiples of it."),
+    click.option("--sensitivity", is_flag=True,
+                 help="Measure what the network loses with channels of each group."),
     json_option("what is shown"),
 )  # fmt: skip
 @common_options
@@ -39,17 +48,45 @@ def command(**given: Any) -> None:
     """
     from edgeprune.pipeline.compress import survey
     from edgeprune.pipeline.stage_log import StageLog
-    from edgeprune.pruning import reachable
+    from edgeprune.pruning import Contenders, Watched, reachable, sensitivity_of
 
     allocation = options.allocation({**given, "scope": "local"})
     source = options.source(given)
     with progress_bar() as stages:
         traced, costs = survey(source, tuple(given["keep"]), StageLog(stages))
+        found = None
+        if given["sensitivity"]:
+            watched = Watched(progress=stages("sensitivity"))
+            found = sensitivity_of(
+                traced, costs, watched=watched, allocation=allocation, criterion=Contenders()
+            )
     for note in traced.source.notes[len(source.notes) :]:
         say(note)
     least = reachable(traced, costs, allocation) if traced.prunable else {}
-    if not write_json(json.dumps(_as_dict(traced, costs, least), indent=1), given["json_"]):
+    if given["sensitivity"] and found is None:
+        say(NOT_MEASURED)
+    facts = _as_dict(traced, costs, least) | {"sensitivity": found and asdict(found)}
+    if not write_json(json.dumps(facts, indent=1), given["json_"]):
         _print(traced, costs, least)
+        if found is not None:
+            _print_curves(found)
+
+
+def _print_curves(found: Sensitivity) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"What the network misses, on {found.images} images {found.origin}"
+    table = Table("channel group", "ranked by", "channels that stay: error", title=title)
+    for curve in found.curves:
+        points = zip(curve.widths[1:], curve.errors[1:], strict=True)
+        cells = "   ".join(f"{width}: {error:.1%}" for width, error in points)
+        table.add_row(escape(printable(curve.group)), escape(printable(curve.criterion)), cells)
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    click.echo(captured.get(), nl=False)
 
 
 def _as_dict(traced: TracedModel, costs: Costs, least: dict[str, float]) -> dict[str, Any]:

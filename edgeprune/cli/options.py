@@ -76,11 +76,13 @@ LOADING = (
 PRUNING = (
     click.option("--importance", default="rebuild", show_default=True, metavar="NAME",
                  type=Named("importance criterion", choice_names.CRITERIA),
-                 help=f"How channels are ranked: {', '.join(choice_names.CRITERIA)}."),
+                 help=f"How channels are ranked: {', '.join(choice_names.CRITERIA)} (auto: for "
+                      "each group whichever of rebuild and l2 costs the network less)."),
     click.option("--scope", default="marginal", show_default=True, metavar="NAME",
                  type=Named("scope", choice_names.SCOPES),
-                 help="Whether channels compete in their group (local), with all (global), or with "
-                      "all for what they cost (marginal)."),
+                 help="How a budget is spread: by what the network loses with each group "
+                      "(sensitivity), alike (local), or by importance, among all channels (global) "
+                      "or for what they cost (marginal)."),
     click.option("--unit", default="auto", show_default=True, metavar="auto|N",
                  help="Remaining widths are multiples of it."),
 )  # fmt: skip

@@ -63,6 +63,15 @@ def group_count(layer: nn.Module) -> int:
     return groups if isinstance(groups, int) else 1
 
 
+def weight_views(layer: nn.Module) -> tuple[Tensor, ...]:
+    """Views of a layer's weight, (O, I, T) for each of its convolution groups."""
+    weight = layer.get_parameter("weight").data
+    groups = group_count(layer)
+    split = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
+    transposed = getattr(layer, "transposed", False)
+    return (split.transpose(1, 2) if transposed else split).unbind(0)
+
+
 def is_depthwise(layer: nn.Module) -> bool:
     """Whether a layer is a convolution each of whose groups reads a single channel."""
     return 1 < group_count(layer) == getattr(layer, "in_channels", 0)

@@ -15,8 +15,9 @@ from edgeprune.export.quantize import FIRST_OPSET, require_opset
 from edgeprune.export.store_weights import StoreWeights, four_bit_target
 from edgeprune.images import image_sets
 from edgeprune.images.folder import Folder
+from edgeprune.images.procedural import DeadLeaves
 from edgeprune.pipeline.settings import reading_settings
-from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild
+from edgeprune.pruning import Allocation, Budget, Criterion, Macs, Rebuild, Watched
 from edgeprune.pruning.measured_budgets import MEASURED_BUDGETS, MeasuredBudget
 from edgeprune.recovery import RecoveryContext, RecoveryMethod, require_methods
 from edgeprune.recovery.auto import Auto
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from edgeprune.artifacts import PruningPlan, SourceModel
+    from edgeprune.artifacts import Progress, PruningPlan, SourceModel
     from edgeprune.evaluation import Images
     from edgeprune.images.source import ImageSource
     from edgeprune.pipeline.settings import Settings
@@ -175,6 +176,15 @@ class CompressConfig:
         if self.quantizes:
             allocation = replace(allocation, block=allocation.block or INT8_BLOCK)
         return {"criterion": self.criterion, "allocation": allocation, "seed": self.seed}
+
+    def watched(self, source: SourceModel, progress: Progress) -> Watched:
+        """What sensitivity is measured on: the user's own images where there are any.
+
+        Args:
+            source: The network.
+            progress: Callback for the share done.
+        """
+        return Watched(self._own_images(source) or DeadLeaves(), progress)
 
     def recovery_context(self, source: SourceModel) -> RecoveryContext:
         """What recovery methods are handed: the run's images, time, workspace and seed.

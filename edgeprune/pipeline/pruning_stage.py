@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from edgeprune import costs
+from edgeprune.artifacts import no_progress
 from edgeprune.deep_stack import with_room
 from edgeprune.pipeline import export_and_measure, measured_budget
 from edgeprune.pruning import plan, prune, prune_to_budget
@@ -37,7 +38,8 @@ def planned(
 ) -> tuple[PruningPlan, document.Budget]:
     """The plan of a run with these settings, and what it reaches; recovers and writes nothing."""
     if not isinstance(config.budget, MeasuredBudget):
-        found = plan(*surveyed, config.budget, **config.choosing)
+        watched = config.watched(source, no_progress)
+        found = plan(*surveyed, config.budget, watched=watched, **config.choosing)
         return found.plan, budget_of(found.allocated)
     with TemporaryDirectory() as folder:
         ready = export_and_measure.reach(config)
@@ -85,7 +87,10 @@ def pruned_within_budget(
         assert original is not None
         return measured_budget.prune_to_measured(surveyed, source, original, config, log)
     with log.stage("prune") as stage:
-        traced, pruned, allocated = prune_to_budget(*surveyed, config.budget, **config.choosing)
+        watched = config.watched(source, stage.progress)
+        traced, pruned, allocated = prune_to_budget(
+            *surveyed, config.budget, watched=watched, **config.choosing
+        )
         budget = budget_of(allocated)
         stage.detail = sentences.budget(budget)
         if not allocated.on_target or pruned.surgery.rolled_back:
@@ -112,4 +117,5 @@ def budget_of(allocated: Allocated) -> document.Budget:
         reached=allocated.reached,
         missed=not allocated.on_target,
         finer_unit=allocated.finer_unit,
+        sensitivity=allocated.sensitivity,
     )

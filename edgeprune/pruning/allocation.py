@@ -1,7 +1,8 @@
 """Importance + budget → PruningPlan: how wide every group becomes, and which channels stay.
 
-Widths follow one knob, the share of channels that stay, of every group alike or of all channels
-together (``scopes.py``). The knob is turned until the budget is met; widths are rounded to what
+Widths follow curves of what the network loses, where these are known (``spending.py``). Else they
+follow one knob, the share of channels that stay, of every group alike or of all channels together
+(``scopes.py``). The knob is turned until the budget is met; widths are rounded to what
 runtimes like, to the nearest multiple and never to nothing; small steps then close the gap that
 rounding left.
 """
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from edgeprune import units
-from edgeprune.artifacts import ChannelGroup, KeptChannels
+from edgeprune.artifacts import ChannelGroup, KeptChannels, Sensitivity, SensitivityCurve
 from edgeprune.errors import BudgetUnreachable, ModelUnsupported, UsageError
 from edgeprune.pruning.closing import (
     AIM,
@@ -27,7 +28,9 @@ from edgeprune.pruning.closing import (
     close_gap,
     widths_at,
 )
+from edgeprune.pruning.ranking import highest
 from edgeprune.pruning.scopes import SCOPES
+from edgeprune.pruning.spending import spend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +40,10 @@ if TYPE_CHECKING:
     from edgeprune.pruning.budgets import Budget
     from edgeprune.pruning.pricing import CostModel, Floats
 
-Scope: TypeAlias = Literal["local", "global", "marginal"]
+Scope: TypeAlias = Literal["local", "global", "marginal", "sensitivity"]
+Curves: TypeAlias = "Mapping[str, SensitivityCurve]"
+"""Curves by group."""
+
 CLOSE_ENOUGH = 0.01
 """A budget counts as met within this share of the original."""
 
@@ -55,7 +61,8 @@ class Allocation:
     Attributes:
         scope: ``local`` removes the same share of every group; ``global`` lets all channels
             compete, so that unimportant groups lose more; ``marginal`` lets them compete by
-            importance for what they cost, so that expensive groups lose more.
+            importance for what they cost, so that expensive groups lose more; ``sensitivity``
+            narrows the groups that the whole network misses least for what they cost.
         unit: Remaining widths are multiples of it; 0 chooses by width (8 from 32 channels on,
             4 from 16 on, else 2), which is what vectorised kernels like.
         block: Channels that kernels compute at once: with an automatic ``unit``, widths are
@@ -64,8 +71,8 @@ class Allocation:
             Larger: faster for the cost that remains, and a coarser choice.
         floor: Least share of any group that stays: higher protects narrow layers, and puts
             small budgets out of reach.
-        cap: Where channels compete, no group loses more than so many times the share that all
-            channels lose: 1 is local scope, larger lets groups differ more.
+        cap: Where channels compete by importance, no group loses more than so many times the
+            share that all channels lose: 1 is local scope, larger lets groups differ more.
     """
 
     scope: Scope = "marginal"
@@ -81,7 +88,7 @@ class Allocation:
             UsageError: Names the setting.
         """
         if self.scope not in SCOPES:
-            raise UsageError(f"--scope {self.scope}: choose local, global or marginal")
+            raise UsageError(f"--scope {self.scope}: choose {', '.join(SCOPES)}")
         if self.unit < 0:
             raise UsageError(f"--unit {self.unit}: expected auto or a positive number")
         if self.block < 0:
@@ -116,6 +123,7 @@ class Allocated:
         reached: The same figure for these widths.
         finer_unit: Largest unit with which the budget would be met; None where it is met, or
             would not be with any.
+        sensitivity: The curves that widths were chosen by; None where there are none.
     """
 
     groups: tuple[KeptChannels, ...]
@@ -123,6 +131,7 @@ class Allocated:
     asked: float
     reached: float
     finer_unit: int | None = None
+    sensitivity: Sensitivity | None = None
 
     @property
     def on_target(self) -> bool:
@@ -131,7 +140,11 @@ class Allocated:
 
 
 def allocate(
-    model: CostModel, scores: Mapping[str, Tensor], budget: Budget, options: Allocation
+    model: CostModel,
+    scores: Mapping[str, Tensor],
+    budget: Budget,
+    options: Allocation,
+    curves: Curves | None = None,
 ) -> Allocated:
     """Choose the channels that stay.
 
@@ -140,6 +153,7 @@ def allocate(
         scores: Importance of the channels of each group of ``model``, (C,) each.
         budget: What to reach.
         options: How to spread it.
+        curves: What the network loses at which width of each group; None: the scope decides.
 
     Returns:
         The channels that stay in each group that loses some.
@@ -149,16 +163,14 @@ def allocate(
         BudgetUnreachable: If even the narrowest widths allowed are too wide; names the nearest
             that can be reached.
     """
-    if not model.groups:
-        raise ModelUnsupported("nothing can be pruned: every channel group is locked")
     in_blocks = (replace(options, unit=options.block), options)
     for blocks in in_blocks if options.block and not options.unit else ():
         with suppress(BudgetUnreachable):
-            allocated = _allocated(model, scores, budget, blocks)
+            allocated = _allocated(model, scores, budget, blocks, curves)
             if allocated.on_target:
                 return allocated
     options = replace(options, block=0)
-    allocated = _allocated(model, scores, budget, options)
+    allocated = _allocated(model, scores, budget, options, curves)
     if allocated.on_target:
         return allocated
     return replace(allocated, finer_unit=_finer_unit(model, scores, budget, options))
@@ -175,10 +187,15 @@ def _finer_unit(
     return None
 
 
-def _allocated(
-    model: CostModel, scores: Mapping[str, Tensor], budget: Budget, options: Allocation
-) -> Allocated:
-    candidates = [options.widths(group) for group in model.groups]
+def require_reachable(model: CostModel, budget: Budget, options: Allocation) -> None:
+    """Refuse a budget that no widths come near.
+
+    Raises:
+        ModelUnsupported: If no group may lose a channel.
+        BudgetUnreachable: Names the nearest that can be reached.
+    """
+    if not model.groups:
+        raise ModelUnsupported("nothing can be pruned: every channel group is locked")
     asked, original = budget.asked(model), model.original(budget.quantity)
     least = float(model.at(budget.quantity, options.narrowest(model.groups)))
     nearest = min(max(asked, least), original)
@@ -191,11 +208,26 @@ def _allocated(
             "allow narrower layers with a smaller --unit, "
             "or see with `edgeprune inspect` which groups are locked and why"
         )
-    indices = _turn_knob(model, scores, budget, options, candidates)
+
+
+def _allocated(
+    model: CostModel,
+    scores: Mapping[str, Tensor],
+    budget: Budget,
+    options: Allocation,
+    curves: Curves | None = None,
+) -> Allocated:
+    require_reachable(model, budget, options)
+    candidates = [options.widths(group) for group in model.groups]
+    asked, original = budget.asked(model), model.original(budget.quantity)
+    if curves is None:
+        indices = _turn_knob(model, scores, budget, options, candidates)
+    else:
+        indices = spend(model, (budget.quantity, asked), candidates, curves)
     indices = close_gap(model, budget, candidates, indices)
     widths = widths_at(candidates, indices)
     kept = tuple(
-        KeptChannels(group.name, group.width, _best(scores[group.name], group, int(width)))
+        KeptChannels(group.name, group.width, highest(scores[group.name], group, int(width)))
         for group, width in zip(model.groups, widths, strict=True)
         if width < group.width
     )
@@ -238,11 +270,3 @@ def _nearest(candidates: CandidateWidths, wanted: Floats) -> WidthIndices:
         int(np.abs(widths - width).argmin())
         for widths, width in zip(candidates, wanted, strict=True)
     )
-
-
-def _best(score: Tensor, group: ChannelGroup, width: int) -> tuple[int, ...]:
-    """The ``width`` highest-scoring channels, the same positions in every partition, ascending."""
-    partition = group.width // group.partitions
-    order = score[:partition].argsort(descending=True, stable=True)[: width // group.partitions]
-    stay = sorted(order.tolist())
-    return tuple(start + place for start in range(0, group.width, partition) for place in stay)

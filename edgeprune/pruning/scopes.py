@@ -1,12 +1,14 @@
 """Scopes: from one knob, the share of channels that stay, to the width each group should have.
 
-    local      the same share of every group
-    global     the channels that score highest, wherever they are
-    marginal   those that score highest for what they cost: a channel that saves twice as many
-               multiply-accumulates must matter twice as much to stay
+    local        the same share of every group
+    global       the channels that score highest, wherever they are
+    marginal     those that score highest for what they cost: a channel that saves twice as many
+                 multiply-accumulates must matter twice as much to stay
+    sensitivity  what the whole network loses with each group's channels, for what they cost
 
 What a channel costs is read off the figure that the budget asks for, with every other channel in
-place; where that counts channels, marginal is global.
+place; where that counts channels, marginal is global. ``sensitivity`` has no such knob: widths come
+from curves (``by_sensitivity.py``); where these cannot be measured, it is marginal.
 """
 
 from __future__ import annotations
@@ -93,5 +95,6 @@ def _competing(model: CostModel, pooled: list[Floats], cap: float) -> Wanted:
 
 
 SCOPES: Choices[Scoping] = Choices(
-    "scope", {"local": alike, "global": by_score, "marginal": by_price}
+    "scope",
+    {"local": alike, "global": by_score, "marginal": by_price, "sensitivity": by_price},
 )

@@ -13,18 +13,17 @@ network's own statistics: what they get wrong is counted.
 
 from __future__ import annotations
 
-from math import inf, isfinite
 from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
 
 from edgeprune.recovery.block_ends import block_ends
 from edgeprune.recovery.layerwise.teacher_student import PairedForward
 from edgeprune.recovery.training.task import FeatureRecorder
+from edgeprune.relative_error import relative_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from edgeprune.artifacts import PrunedModel, TracedModel
     from edgeprune.recovery.layerwise.side_by_side import LayerPair
@@ -56,21 +55,3 @@ def held_out_error(
     pairs = zip(original.take() + wanted, student.take() + actual, strict=True)
     errors = [relative_error(w, a) for w, a in pairs]
     return sum(errors) / len(errors)
-
-
-def relative_error(wanted: Tensor, actual: Tensor) -> float:
-    """Share of what varies in ``wanted`` that ``actual`` misses.
-
-    Args:
-        wanted: Outputs of the original, (N, …).
-        actual: Outputs of the other network, of the same shape.
-
-    Returns:
-        ‖actual − wanted‖² / ‖wanted − mean over inputs‖²; infinite where it is not finite. A
-        single input has no mean but 0.
-    """
-    wanted, actual = wanted.double(), actual.double()
-    mean = wanted.mean(0) if len(wanted) > 1 else 0.0
-    variation = (wanted - mean).square().sum().clamp_min(torch.finfo(wanted.dtype).tiny)
-    error = float((actual - wanted).square().sum() / variation)
-    return error if isfinite(error) else inf

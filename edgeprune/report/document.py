@@ -11,6 +11,9 @@ default, so that reports without them are still read; added to version 1 since::
     surgery.dtype        precision that the proof was made in
     budget.missed        whether asked and reached differ by more than 1 % of the original
     budget.finer_unit    the --unit with which they would not
+    budget.sensitivity   what the network loses with channels of each group, where widths were
+                         chosen by it: {curves: [{group, criterion, widths, errors}], images,
+                         origin}
     budget.predicted     the figure of a measured budget that its price foretold
     budget.original      the original's figure where a measured budget is no share of it
     recovery[].curve     [[steps done, loss on held-out images], …] of a method that trains
@@ -47,7 +50,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgeprune.artifacts import Alternative, OutputsKept, RatioInterval  # noqa: TC001 - msgspec reads hints
+from edgeprune.artifacts import (  # noqa: TC001 - msgspec reads hints
+    Alternative,
+    OutputsKept,
+    RatioInterval,
+    Sensitivity,
+)
 from edgeprune.report.covered import Coverage as Coverage  # noqa: TC001
 from edgeprune.report.covered import Locked as Locked
 from edgeprune.report.covered import Shrinking as Shrinking
@@ -108,6 +116,7 @@ class Budget:
     unit: str = "ratio"
     missed: bool = False
     finer_unit: int | None = None
+    sensitivity: Sensitivity | None = None
     predicted: float | None = None
     original: float | None = None
 

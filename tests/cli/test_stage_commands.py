@@ -209,6 +209,18 @@ def test_inspect_shows_what_keep_locks(chain: Path) -> None:
     assert "0.0" not in locked
 
 
+def test_inspect_measures_what_the_network_loses_with_each_group(chain: Path) -> None:
+    asked = ("inspect", chain, "--input", CHAIN_SHAPE, "--sensitivity")
+    assert "What the network misses" in edgeprune(*asked).out
+    found = json.loads(edgeprune(*asked, "--json", "-", "-q").out)
+    free = [group["name"] for group in found["groups"] if group["locked_because"] is None]
+    curves = found["sensitivity"]["curves"]
+    assert [curve["group"] for curve in curves] == free
+    for curve in curves:
+        assert len(curve["widths"]) == len(curve["errors"]) > 1
+        assert curve["errors"][0] == 0 < curve["errors"][-1]
+
+
 def test_the_nearest_budget_that_inspect_names_is_reachable(chain: Path, here: Path) -> None:
     found = json.loads(edgeprune("inspect", chain, "--input", CHAIN_SHAPE, "--json", "-").out)
     for kind, share in found["reachable"].items():

@@ -313,7 +313,7 @@ def test_the_nearest_multiple_is_chosen_and_not_the_one_below():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"scope": "both"}, "--scope both: choose local, global or marginal"),
+        ({"scope": "both"}, "--scope both: choose local, global, marginal, sensitivity"),
         ({"unit": -8}, "--unit -8"),
     ],
 )

@@ -16,7 +16,8 @@ from edgeprune.graph.batch_norms import batch_norms
 from edgeprune.images.procedural import DeadLeaves
 from edgeprune.pruning import prune
 from edgeprune.recovery.block_ends import block_ends
-from edgeprune.recovery.held_out import held_out_error, relative_error
+from edgeprune.recovery.held_out import held_out_error
+from edgeprune.relative_error import relative_error
 from edgeprune.training import normalise_by_batch
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(2))

@@ -1,9 +1,10 @@
 """How much each channel of a group matters: a criterion scores all groups of a network.
 
-criterion.py   the protocol
-norms.py       criteria on a layer's own weights
-rebuild.py     what the consumers of a channel lose with it
-consumers.py   the consumers of a group, as matrices
+criterion.py    the protocol
+norms.py        criteria on a layer's own weights
+rebuild.py      what the consumers of a channel lose with it
+consumers.py    the consumers of a group, as matrices
+contenders.py   several criteria that compete
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgeprune.choices import Choices
+from edgeprune.pruning.importance.contenders import Contenders
 from edgeprune.pruning.importance.criterion import Criterion
 from edgeprune.pruning.importance.norms import (
     BatchNormScale,
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import TracedModel
 
-__all__ = ["CRITERIA", "Criterion", "L2Norm", "Rebuild", "importance"]
+__all__ = [
+    "CRITERIA", "Contenders", "Criterion", "L2Norm", "Rebuild", "criterion_name", "importance",
+]  # fmt: skip
 
 
 def importance(traced: TracedModel, criterion: Criterion, *, seed: int = 0) -> Mapping[str, Tensor]:
@@ -47,9 +51,16 @@ def importance(traced: TracedModel, criterion: Criterion, *, seed: int = 0) -> M
     return criterion(traced, torch.Generator().manual_seed(seed))
 
 
+def criterion_name(criterion: Criterion) -> str:
+    """A criterion's row in the table; for the user's own its class."""
+    kinds = (name for name, kind in CRITERIA.items() if kind is type(criterion))
+    return next(kinds, type(criterion).__name__)
+
+
 CRITERIA: Choices[Callable[[], Criterion]] = Choices(
     "importance criterion",
     {
+        "auto": Contenders,
         "l1": L1Norm,
         "l2": L2Norm,
         "bn": BatchNormScale,

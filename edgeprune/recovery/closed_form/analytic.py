@@ -21,7 +21,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass, replace
-from math import isinf, prod
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,9 +29,11 @@ from torch import Tensor, nn
 
 from edgeprune.artifacts import Note, RecoveryStep
 from edgeprune.graph.batch_norms import batch_norms, called_once, norm_after
+from edgeprune.graph.layers import weight_views
+from edgeprune.moments.lost_channels import coefficients
 from edgeprune.moments.propagation import propagate
 from edgeprune.moments.spatial import tap_correlation, tap_covariance
-from edgeprune.recovery.closed_form.group_weights import group_weights, weight_views
+from edgeprune.recovery.closed_form.group_weights import group_weights
 from edgeprune.recovery.closed_form.redistribution import compensated
 from edgeprune.recovery.context import RecoveryContext
 from edgeprune.recovery.method import RecoveryMethod
@@ -137,27 +139,6 @@ def _own_norms(traced: TracedModel) -> dict[str, str]:
         for layer, norm in norm_after(record).items()
         if layer in once and norm in once and norm in stored
     }
-
-
-def coefficients(cov: Tensor, kept: Tensor, lost: Tensor, ridge: float) -> Tensor:
-    """S = C_LK (C_KK + λ̄ I)⁻¹.
-
-    Args:
-        cov: C, (C, C).
-        kept: Indices of kept channels, (K,).
-        lost: Indices of lost channels, (L,).
-        ridge: λ; infinite: S = 0.
-
-    Returns:
-        (L, K); 0 where no kept channel varies.
-    """
-    matrix = cov[kept][:, kept].clone()
-    level = matrix.diagonal().mean()
-    if isinf(ridge) or level <= 0:
-        return cov.new_zeros(len(lost), len(kept))
-    matrix.diagonal().add_(ridge * level)
-    solution: Tensor = torch.linalg.solve(matrix, cov[kept][:, lost])
-    return solution.T
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeprune.graph.layers import group_count
+from edgeprune.graph.layers import weight_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,12 +42,3 @@ def group_weights(
         start = number * inputs
         stay = [start + i for i in range(inputs) if start + i not in columns_lost]
         yield GroupWeight(weight[rows].double(), start, {own: at for at, own in enumerate(stay)})
-
-
-def weight_views(layer: nn.Module) -> tuple[Tensor, ...]:
-    """Views of a layer's weight, (O, I, T) for each of its convolution groups."""
-    weight = layer.get_parameter("weight").data
-    groups = group_count(layer)
-    split = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
-    transposed = getattr(layer, "transposed", False)
-    return (split.transpose(1, 2) if transposed else split).unbind(0)

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.artifacts import Note, RecoveryStep
+from edgeprune.graph.layers import weight_views
 from edgeprune.moments.propagation import propagate
 from edgeprune.recovery.closed_form.composed_filters import ComposedFilters, FilterComposer
-from edgeprune.recovery.closed_form.group_weights import GroupWeight, group_weights, weight_views
+from edgeprune.recovery.closed_form.group_weights import GroupWeight, group_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
