@@ -12,7 +12,7 @@ RECOVERY_METHODS = (
 )
 """``recovery.METHODS``."""
 
-CRITERIA = ("auto", "l1", "l2", "bn", "geometric-median", "random", "rebuild")
+CRITERIA = ("l1", "l2", "bn", "geometric-median", "random", "rebuild", "auto")
 """``pruning.CRITERIA``."""
 
 SCOPES = ("local", "global", "marginal", "sensitivity")

@@ -110,7 +110,7 @@ def test_colours_are_as_the_environment_says(
     ("typed", "begun", "offered"),
     [
         (["compress", "--recover"], "none,re", ["none,reconstruct"]),
-        (["compress", "--scope"], "", ["local", "global", "marginal"]),
+        (["compress", "--scope"], "", ["local", "global", "marginal", "sensitivity"]),
         (["bench", "--runtime"], "onn", ["onnxruntime"]),
         (["bench", "--device"], "qe", ["qemu-arm64"]),
         (["compress", "--precision"], "i", ["int8"]),

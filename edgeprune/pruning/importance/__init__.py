@@ -60,12 +60,12 @@ def criterion_name(criterion: Criterion) -> str:
 CRITERIA: Choices[Callable[[], Criterion]] = Choices(
     "importance criterion",
     {
-        "auto": Contenders,
         "l1": L1Norm,
         "l2": L2Norm,
         "bn": BatchNormScale,
         "geometric-median": GeometricMedian,
         "random": Random,
         "rebuild": Rebuild,
+        "auto": Contenders,
     },
 )
