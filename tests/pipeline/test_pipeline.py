@@ -71,7 +71,9 @@ def test_reported_accuracy_is_what_scikit_learn_counts(
         pruned = accuracy_of(guesses(without))
     original = accuracy_of(guesses(digits.module))
     recovered = accuracy_of(guesses(ep.load(digits_run.directory)))
-    assert report["accuracy"] == {
+    found = dict(report["accuracy"])
+    assert found.pop("low") <= original - recovered <= found.pop("high")
+    assert found == {
         "metric": "top-1",
         "n": len(pictures()[3]),
         "original": original,
