@@ -76,4 +76,8 @@ SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "worse": _worse,
     "nothing-to-compare": lambda _: "left as it was: no layer can be compared",
     "chosen": _chosen,
+    "not-of-its-kind": lambda _: (
+        "nothing was trained: these images are as far from what the network knows as noise is; "
+        "--images DIR allows it"
+    ),
 }

@@ -15,6 +15,10 @@ of work, some minutes on two cores at most: training the whole network waits for
 wherever it is not over within what blocks leave of that. A method that comes for little is the last
 one: where blocks lower the error by less than a fiftieth, the whole network will not lower it by
 more.
+
+Nothing is trained on procedural images that the network cannot tell from noise (spectra are no
+photographs): training follows them to where the error on more such images falls, and accuracy with
+it. The fit layer by layer has no room for that.
 """
 
 from __future__ import annotations
@@ -98,9 +102,9 @@ class Auto(RecoveryMethod):
             context.progress(0.0, allowed.duration)
         fitting, validation = self._images(traced.source, source, context.seed, allowed)
         error = partial(held_out_error, traced, inputs=validation, synthetic=source.kind.synthetic)
-        best, errors = self._climb(
-            self._candidates(traced, fitting, allowed), traced, pruned, error, context, start
-        )
+        safe = source.quality is None or source.quality.of_its_kind
+        candidates = self._candidates(traced, fitting, allowed, safe=safe)
+        best, errors = self._climb(candidates, traced, pruned, error, context, start)
         chosen = min(errors, key=errors.__getitem__)
         if context.progress is not None:
             context.progress(1.0, chosen)
@@ -114,6 +118,7 @@ class Auto(RecoveryMethod):
             images=len(validation[0]) + last.images,
             notes=(
                 Note("chosen", values | {"errors": errors}),
+                *(() if safe else (Note("not-of-its-kind"),)),
                 *(note for each in taken for note in each.notes),
             ),
             quality=source.quality,
@@ -163,9 +168,12 @@ class Auto(RecoveryMethod):
         return fitting, tuple(each[:count] for each in inputs)
 
     def _candidates(
-        self, traced: TracedModel, fitting: Given, allowed: Work
+        self, traced: TracedModel, fitting: Given, allowed: Work, *, safe: bool
     ) -> dict[str, RecoveryMethod]:
-        """The methods that the network and the images allow, the simplest first."""
+        """The methods that the network and the images allow, the simplest first.
+
+        Without ``safe`` images nothing is trained on them.
+        """
         candidates: dict[str, RecoveryMethod] = {}
         normed = bool(batch_norms(traced.source.module))
         if not normed:
@@ -173,6 +181,8 @@ class Auto(RecoveryMethod):
         candidates["analytic"] = Analytic()
         if len(fitting.images[0]) and (normed or not fitting.kind.synthetic):
             candidates["reconstruct"] = Reconstruct(fitting, self.images)
+            if not safe:
+                return candidates
             candidates["blockwise"] = Blockwise(fitting, self.images, self.steps, layerwise=False)
             if allowed.trains:
                 candidates["supervise"] = Supervise(fitting, self.images, allowed.steps)

@@ -21,6 +21,7 @@ from traced_zoo import (
 from edgeprune.artifacts import ImageKind, PruningPlan, part_of
 from edgeprune.images.given import Given
 from edgeprune.images.procedural import DeadLeaves
+from edgeprune.images.quality import quality
 from edgeprune.pruning import prune
 from edgeprune.pruning.surgery import trial_plan
 from edgeprune.recovery import auto as auto_module
@@ -70,7 +71,8 @@ def candidates_by_hand(name, source):
         candidates["reconstruct"] = fit(model, pruned)
     error = partial(held_out_error, model, inputs=validation, synthetic=source.kind.synthetic)
     errors = {candidate: error(made) for candidate, made in candidates.items()}
-    if "reconstruct" in candidates:
+    known = not source.kind.synthetic or (normed and quality(model.source, images).of_its_kind)
+    if "reconstruct" in candidates and known:
         for label, train in {
             "blockwise": Blockwise(source=fit.source, images=20, steps=STEPS, layerwise=False),
             "supervise": Supervise(source=fit.source, images=20, steps=STEPS),
@@ -194,6 +196,21 @@ def test_harmful_candidates_are_not_taken(value, monkeypatch):
     assert done.recovered_by[-1].method == "auto:none"
     assert done.recovered_by[-1].images == 2
     assert done.module is cut("chain").module
+
+
+def test_nothing_is_trained_on_images_that_the_network_cannot_tell_from_noise():
+    draw = torch.Generator().manual_seed(0)
+    ramp = torch.linspace(-1, 1, 16).expand(64, 3, 16, 16)
+    spectra = 30 * torch.randn(64, 3, 16, 16, generator=draw).cumsum(-1) - 80 + 60 * ramp
+    model = traced_network(zoo.calibrated(zoo.build("chain"), spectra), zoo.INPUT_SHAPE)
+    pruned = prune(model, random_plan(model, 6, most=0.8))
+    step = Auto(images=20, steps=STEPS)(model, pruned).recovered_by[-1]
+    assert step.quality is not None
+    assert not step.quality.of_its_kind
+    assert list(choice_of(step)["errors"]) == ["none", "analytic", "reconstruct"]
+    assert step.notes[1].kind == "not-of-its-kind"
+    own = Auto(source=Given((spectra,), kind=ImageKind.REAL), images=20, steps=STEPS)
+    assert "blockwise" in choice_of(own(model, pruned).recovered_by[-1])["errors"]
 
 
 def test_where_nothing_was_pruned_none_is_best():
