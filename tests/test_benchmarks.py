@@ -163,14 +163,24 @@ def test_accuracy(run, models):
     assert all(found[row]["error"] >= 0 for row in ("images", "static", "dynamic"))
 
 
-def test_weights_and_widths_and_their_page(run, models):
+def test_weights(run, models):
     printed = run("quantize/weights.py", "--models", models, "--networks", TOY, "--count", 16)
     (row,) = rows(printed)
     found = saved("weights.json")[TOY]
     assert found["int4"]["size"] < found["fp16"]["size"] < 1
     assert found["int4"]["relative_error"] <= found["int4 n"]["relative_error"]
+    assert row[0] == TOY
+
+
+def test_widths(run):
     printed = run("quantize/widths.py", "--seconds", 0.001, "--widths", 4, 8)
     assert [each[0] for each in rows(printed)] == ["4", "8"]
+
+
+def test_page(run, models):
+    printed = run("quantize/weights.py", "--models", models, "--networks", TOY, "--count", 16)
+    run("quantize/widths.py", "--seconds", 0.001, "--widths", 4, 8)
+    (row,) = rows(printed)
     page = Path("page.md")
     empty = "<!-- widths -->\n<!-- end -->\nAfter.\n"
     page.write_text(f"Before.\n<!-- weights -->\nold\n<!-- end -->\n{empty}", encoding="utf-8")

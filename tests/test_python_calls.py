@@ -90,7 +90,7 @@ def test_what_is_clear_is_taken(written: dict[str, Any], meant: dict[str, Any]) 
         ({"keep": 3}, "keep=3: expected a text"),
         ({"plan": 3}, "plan=3: expected a plan of ep.plan"),
         ({"seed": 0.5}, "seed=0.5: expected a whole number"),
-        ({"precision": "int4"}, "there are fp32, int8, auto"),
+        ({"precision": "int2"}, "there are fp32, fp16, int8, int4, auto"),
         ({"allocation": 8}, "allocation=8: expected ep.Allocation"),
     ],
 )

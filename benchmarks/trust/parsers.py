@@ -138,7 +138,7 @@ def _arguments(path: Path) -> object:
     typed = path.read_text(encoding="utf-8", errors="replace").splitlines()
     words = [word for line in typed for word in line.split(" ", 1)]
     quiet = contextlib.redirect_stdout(io.StringIO())
-    with quiet, compress.make_context("compress", ["x.pt", *words], obj=Settings()) as context:
+    with quiet, compress.make_context("compress", [str(path), *words], obj=Settings()) as context:
         options.config(context.params)
         return sorted(context.params)
 

@@ -123,7 +123,7 @@ def plan(
     criterion = options.get("criterion", Rebuild())
     allocation, seed = options.get("allocation", Allocation()), options.get("seed", 0)
     model = cost_model(traced, costs)
-    require_reachable(model, budget, allocation)
+    require_reachable(model, budget, replace(allocation, block=0))
     with solvable("the importance of channels", "--importance l1 solves nothing"):
         curves = None
         if allocation.scope == "sensitivity":

@@ -53,7 +53,7 @@ def allocate_by_sensitivity(
         ModelUnsupported: If no group may lose a channel.
         BudgetUnreachable: Names the nearest that can be reached.
     """
-    require_reachable(model, budget, options)
+    require_reachable(model, budget, replace(options, block=0))
     first = curves.measured(
         {group.name: rankings for group in model.groups}, {}, part_of(progress, 0, 2)
     )

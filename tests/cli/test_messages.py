@@ -113,7 +113,7 @@ def test_colours_are_as_the_environment_says(
         (["compress", "--scope"], "", ["local", "global", "marginal", "sensitivity"]),
         (["bench", "--runtime"], "onn", ["onnxruntime"]),
         (["bench", "--device"], "qe", ["qemu-arm64"]),
-        (["compress", "--precision"], "i", ["int8"]),
+        (["compress", "--precision"], "i", ["int8", "int4"]),
         (["comp"], "comp", ["compress"]),
     ],
 )

@@ -173,10 +173,6 @@ DRY = ("--input", CHAIN_SHAPE, "--dry-run")
             ("--precision", "auto", "--no-bench"),
             {"delivered": "not at all, as nothing is measured"},
         ),
-        (
-            ("--precision", "int8", "--device", "ssh://board"),
-            {"activations": "as the processor of ssh://board is fast with"},
-        ),
     ],
 )  # fmt: skip
 def test_a_dry_run_says_what_would_be_quantized_how(

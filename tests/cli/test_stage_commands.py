@@ -59,6 +59,7 @@ def test_prune_leaves_a_run_without_onnx(pruned_chain: Path) -> None:
         "recover",
         "export",
         "bench",
+        "alternatives",
     }
 
 

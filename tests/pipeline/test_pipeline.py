@@ -174,6 +174,7 @@ def test_a_stage_that_is_not_asked_for_is_skipped() -> None:
         "recover",
         "export",
         "bench",
+        "alternatives",
     }
     assert found.document.parity is None
     assert found.document.recovery == ()

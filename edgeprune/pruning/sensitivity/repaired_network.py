@@ -141,7 +141,8 @@ def _repair(layer: nn.Module, gone: Collection[int], moments: Moments | None) ->
     Args:
         layer: A consumer with the weight of the original; it is given another.
         gone: Indices of the inputs that are lost.
-        moments: Of the channels that it reads; None: unknown, nothing makes up for what is lost.
+        moments: Moments of the channels that it reads; None: unknown, and nothing makes up for
+            what is lost.
 
     Returns:
         What its outputs lose; None where it is unknown.
