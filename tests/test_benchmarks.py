@@ -232,6 +232,14 @@ def test_whole_line(run, models):
     assert len(result["metric"]) == 2
 
 
+def test_milliseconds(run, models):
+    chosen = ("--networks", TOY, "--shares", 0.7, "--seconds", 0.2)
+    (row,) = rows(run("budgets/milliseconds.py", "--models", models, *chosen))
+    assert (row[:2], len(row)) == ([TOY, "70%"], 8)
+    (found,) = saved("milliseconds.json").values()
+    assert set(found) == {"latency", "macs"}
+
+
 def test_ladder(run, models):
     chosen = ("--cells", f"{TOY}:50", "--methods", "none", "analytic")
     found = rows(run("recovery/ladder.py", "--models", models, *chosen))

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PANELS: dict[str, tuple[str, ...]] = {
-    "Budget": ("macs", "params", "ratio", "latency", "size", "peak_memory",
-                              "max_drop", "levers"),
+    "Budget": ("macs", "params", "ratio", "latency", "size"),
     "Accuracy and limits": ("images", "eval_", "fail_if"),
     "Result": ("output", "overwrite", "json_", "full", "dry_run", "target", "precision",
                    "opset", "dynamic_batch", "raw_head"),
