@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import exp, log
 from typing import TYPE_CHECKING
 
 from edgeprune import bench
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 TRIALS = 4
 """A first choice of widths, and three corrections."""
+
+FLATTEST, STEEPEST = 0.25, 4.0
+"""Bounds of the power by which a figure grows with its price: noise must not send trials astray."""
 
 TRIAL_S = 8.0
 """Most seconds that measuring a trial takes."""
@@ -146,11 +150,12 @@ class Trials:
         usual = self.config.choosing["allocation"]
         if self.settings is None or self.wanted.unit != "s" or usual.unit:
             return usual
-        return replace(usual, block=max(channel_block(self.settings, self.progress), usual.block))
+        block = channel_block(self.settings, self.progress)
+        return replace(usual, block=max(block, usual.block)) if block > 1 else usual
 
     def _least(self) -> float:
         """The least share of the price that any widths come to."""
-        narrowest = self.allocation.narrowest(self.model.groups)
+        narrowest = replace(self.allocation, block=0).narrowest(self.model.groups)
         quantity = self.aim.quantity
         return float(self.model.at(quantity, narrowest)) / self.model.original(quantity)
 
@@ -207,24 +212,25 @@ class Trials:
 
 
 def next_aim(asked: float, seen: Sequence[tuple[float, float]], least: float) -> float:
-    """The share of the price to try next.
+    """The share of the price to try next: where a power law through two trials meets the budget.
 
-    Between the nearest figures on both sides of the budget it is interpolated; beyond all of them
-    the nearest is scaled.
+    The two are the nearest on both sides of it, or the two nearest where all lie on one side; with
+    one trial the figure is taken to grow as the price does.
 
     Args:
         asked: Share of the original's figure to reach.
-        seen: Shares of the price that were tried, each with the figure that came of it.
+        seen: Shares of the price that were tried, each with the figure that came of it; one or
+            more, all above 0.
         least: Smallest share of the price that any widths have.
     """
-    under = max((each for each in seen if each[1] <= asked), key=lambda s: s[1], default=None)
-    over = min((each for each in seen if each[1] > asked), key=lambda s: s[1], default=None)
-    if under and over:
-        (low, low_figure), (high, high_figure) = under, over
-        aim = low + (high - low) * (asked - low_figure) / (high_figure - low_figure)
-    else:
-        share, figure = under or over or (1.0, 1.0)
-        aim = share * asked / figure
+    nearest = sorted(seen, key=lambda trial: abs(log(trial[1] / asked)))
+    under = [trial for trial in nearest if trial[1] <= asked][:1]
+    over = [trial for trial in nearest if trial[1] > asked][:1]
+    (share, figure), *others = under + over if under and over else nearest
+    power = 1.0
+    if others and others[0][0] != share and others[0][1] != figure:
+        power = log(others[0][1] / figure) / log(others[0][0] / share)
+    aim = share * exp(log(asked / figure) / min(STEEPEST, max(FLATTEST, power)))
     return min(1.0, max(least, aim))
 
 
