@@ -67,7 +67,7 @@ def test_a_network_of_bytes_is_recovered_on_bytes(frames: SourceModel) -> None:
     done = recover(traced, pruned, [Auto(DeadLeaves(), images=16, steps=2)])
     (step,) = done.recovered_by
     (chosen, *_) = step.notes
-    assert {"none", "analytic", "reconstruct", "blockwise"} <= set(chosen.values["errors"])
+    assert {"none", "analytic", "reconstruct"} <= set(chosen.values["errors"])
     assert step.quality is not None
     assert done.module(BYTES)[0].shape == (1, 4, 4, 4)
 
