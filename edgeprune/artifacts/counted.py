@@ -6,6 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import ClassVar
 
+from edgeprune.artifacts.measured import RatioInterval
+
 
 @dataclass(frozen=True, slots=True)
 class InstructionCounts:
@@ -48,3 +50,9 @@ class CountComparison:
     compressed: InstructionCounts
     environment: dict[str, object]
     notes: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> RatioInterval:
+        """Compressed / original of the counts, which need no interval."""
+        ratio = self.compressed.per_inference / self.original.per_inference
+        return RatioInterval(ratio, ratio, ratio, 1.0)

@@ -88,6 +88,11 @@ class LatencyComparison:
     environment: dict[str, object]
     notes: tuple[str, ...] = ()
 
+    @property
+    def ratio(self) -> RatioInterval:
+        """Compressed / original of what was measured."""
+        return self.latency
+
 
 @dataclass(frozen=True, slots=True)
 class OperatorTimes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING
 
 from edgeprune import units
@@ -41,6 +42,15 @@ class InputSpec:
     def typed_shapes(self) -> tuple[tuple[tuple[int, ...], str], ...]:
         """Shape and type of each input."""
         return tuple(zip(self.shapes, self.dtypes or (FLOAT,) * len(self.shapes), strict=True))
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one channel of the largest input."""
+        return max(prod(shape[2:]) for shape in self.shapes)
+
+    def images_of(self, pixels: int, fewest: int, most: int) -> int:
+        """How many images have so many pixels together, within bounds."""
+        return min(most, max(fewest, pixels // self.pixels))
 
     @property
     def texts(self) -> tuple[str, ...]:

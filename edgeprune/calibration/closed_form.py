@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from edgeprune.calibration.levels import RULES, Levels, reaching, weighted
-from edgeprune.calibration.onnx_operators import CONVOLUTIONS, WEIGHTED
+from edgeprune.calibration.onnx_operators import CONVOLUTIONS, WEIGHTED, filters_first
 from edgeprune.errors import UsageError
 from edgeprune.graph.batch_norms import batch_norms, called_once, norm_after
 from edgeprune.graph.recording import operators_of
@@ -158,8 +158,7 @@ def _weighted(
         for name in node.input[1:3]
         if name in constants
     )
-    transposed = any(each.name == "transB" and each.i for each in node.attribute)
-    if node.op_type in ("Gemm", "MatMul") and not transposed:
+    if node.op_type in ("Gemm", "MatMul") and not filters_first(node):
         weight = weight.movedim(-1, 0)
     elif node.op_type == "ConvTranspose":
         weight = weight.transpose(0, 1)

@@ -21,6 +21,7 @@ from edgeprune.artifacts import OutputsKept
 from edgeprune.calibration.twin import make_twin
 from edgeprune.errors import failing_as
 from edgeprune.graph.outputs import tensors_in
+from edgeprune.relative_error import relative_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,11 +78,9 @@ def _floating(parts: Sequence[Tensor]) -> bool:
 
 
 def _kept(wanted: Tensor, got: Tensor) -> float | None:
-    varies = float((wanted - wanted.mean(0)).square().sum())
-    if varies == 0:
+    if not (wanted - wanted.mean(0)).any():
         return None
-    lost = float((got - wanted).square().sum()) / varies
-    return max(0.0, 1 - lost) if lost == lost else 0.0  # not a number: nothing is kept
+    return max(0.0, 1 - relative_error(wanted, got))
 
 
 class _NotInBatches(Exception):

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeprune.calibration.onnx_operators import CONVOLUTIONS, WEIGHTED
+from edgeprune.calibration.onnx_operators import CONVOLUTIONS, WEIGHTED, filters_first
 from edgeprune.errors import VerificationFailed
 from edgeprune.export.qdq import WeightCodes
 
@@ -133,9 +133,7 @@ def _small(node: onnx.NodeProto, values: Array, total: int) -> bool:
 
 def _channel_axis(node: onnx.NodeProto) -> int:
     """The axis of the output channels among those of the weights."""
-    if node.op_type == "Conv" or any(each.name == "transB" and each.i for each in node.attribute):
-        return 0
-    return 1
+    return 0 if filters_first(node) else 1
 
 
 def _steps(values: Array, axis: int, largest: int) -> Array:

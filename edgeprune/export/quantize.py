@@ -9,7 +9,6 @@ Correction", arXiv:1906.04721) add nothing beyond noise once weights are quantiz
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -23,10 +22,9 @@ from edgeprune.export.activation_ranges import ways_to_range
 from edgeprune.export.calibrate import FEWEST, CalibrationInputs, calibrate, compared
 from edgeprune.export.float_part import float_part
 from edgeprune.export.quantized_checks import check_kernels, check_outputs, check_weights
-from edgeprune.export.quantized_file import finished
+from edgeprune.export.quantized_file import write_quantized
 from edgeprune.export.rounding_for_outputs import ForOutputs
 from edgeprune.images.procedural import DeadLeaves
-from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -235,13 +233,10 @@ class Quantize:
         kernels = check_kernels(quantized, known.held_out[:PROVED_INPUTS])
         used = {name: ranges[name] for name in qdq.quantized_activations(quantized)}
         found = compared(known, quantized, used)
-        content = finished(quantized, known.model, f"int8, activations {self.activation_type}")
-        write_whole(path, content)
+        about = f"int8, activations {self.activation_type}"
+        file = write_quantized(quantized, known.model, about, path)
         return QuantizedModel(
-            path=path,
-            opset=next(each.version for each in quantized.opset_import if not each.domain),
-            bytes=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
+            **file,
             activations=self.activation_type,
             ranges=used,
             kept_float=part.nodes,

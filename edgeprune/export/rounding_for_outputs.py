@@ -15,6 +15,7 @@ import torch
 from onnx import helper
 from torch.nn import functional
 
+from edgeprune.calibration.onnx_operators import filters_first
 from edgeprune.calibration.output_rounding import round_for_outputs
 
 if TYPE_CHECKING:
@@ -110,14 +111,14 @@ def windows(values: Array, layer: onnx.NodeProto, weight: Array, positions: int)
 
 def as_filters(weight: Array, layer: onnx.NodeProto) -> Array:
     """Weights with a row for each filter, (O, K)."""
-    if layer.op_type == "Conv" or _attributes(layer).get("transB", 0):
+    if filters_first(layer):
         return weight.reshape(len(weight), -1)
     return weight.T
 
 
 def from_filters(rows: Array, shape: tuple[int, ...], layer: onnx.NodeProto) -> Array:
     """The opposite of :func:`as_filters`."""
-    if layer.op_type == "Conv" or _attributes(layer).get("transB", 0):
+    if filters_first(layer):
         return rows.reshape(shape)
     return rows.T
 

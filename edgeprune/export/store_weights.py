@@ -7,7 +7,6 @@ bits; images judge what is lost.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -25,10 +24,9 @@ from edgeprune.export.decoded_weights import (
 )
 from edgeprune.export.quantize import PROVED_INPUTS
 from edgeprune.export.quantized_checks import check_kernels
-from edgeprune.export.quantized_file import finished
+from edgeprune.export.quantized_file import write_quantized
 from edgeprune.export.rounding_for_outputs import ForOutputs
 from edgeprune.images.procedural import DeadLeaves
-from edgeprune.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,14 +103,11 @@ class StoreWeights:
         made, rounding = self._stored(known)
         report(0.8, "proving the file")
         kernels = check_kernels(made, known.held_out[:PROVED_INPUTS])
-        content = finished(made, known.model, f"{self.precision} weights, computed in float32")
-        write_whole(path, content)
+        about = f"{self.precision} weights, computed in float32"
+        file = write_quantized(made, known.model, about, path)
         report(1.0, "stored")
         return QuantizedModel(
-            path=path,
-            opset=next(each.version for each in made.opset_import if not each.domain),
-            bytes=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
+            **file,
             activations="float",
             ranges={},
             kept_float={},

@@ -20,7 +20,7 @@ from edgeprune.errors import EdgepruneError, failing_as
 from edgeprune.evaluation import accuracies, agreements, right_answers
 from edgeprune.export.onnx_network import OnnxNetwork
 from edgeprune.images.shrunk import Shrunk
-from edgeprune.pipeline.budget_trials import brief, interval_of, ratio_of
+from edgeprune.pipeline.budget_trials import brief, measured_ratio
 from edgeprune.pipeline.compared_outputs import unseen_images
 from edgeprune.pipeline.export_and_measure import export_original
 from edgeprune.pipeline.stage_log import StageLog
@@ -74,7 +74,7 @@ def alternatives(
         return ()
     with log.stage("alternatives") as stage, TemporaryDirectory() as folder:
         field = _Field(source, original, images, config, stage.progress, Path(folder))
-        found = tuple(field.alternatives(ratio_of(compressed)))
+        found = tuple(field.alternatives(compressed.ratio.value))
         stage.detail = "; ".join(field.missing)
     return found
 
@@ -175,7 +175,7 @@ class _Field:
     def _measured(self, path: Path) -> RatioInterval | None:
         if self.settings is None:
             return None
-        return interval_of(self.original.path, path, self.settings, self.progress)
+        return measured_ratio(self.original.path, path, self.settings, self.progress)
 
     def _judged(self, alternative: Alternative, network: nn.Module) -> Alternative:
         """The alternative with what it is worth on the user's images, where there are any."""

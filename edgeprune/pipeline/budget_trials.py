@@ -7,7 +7,7 @@ from math import exp, log
 from typing import TYPE_CHECKING
 
 from edgeprune import bench
-from edgeprune.artifacts import CountComparison, RatioInterval
+from edgeprune.artifacts import part_of
 from edgeprune.bench import instructions
 from edgeprune.bench.pairing import median_latency
 from edgeprune.bench.probe import channel_block
@@ -18,7 +18,6 @@ from edgeprune.pipeline.stage_log import StageLog
 from edgeprune.pruning import cost_model, prune_to_budget
 from edgeprune.pruning.measured_budgets import MeasuredBudget
 from edgeprune.report import document, sentences
-from edgeprune.stats import median
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
 
     from edgeprune.artifacts import (
         ExportedModel,
-        LatencyComparison,
         Progress,
         PrunedModel,
+        RatioInterval,
         SourceModel,
         TracedModel,
     )
@@ -120,7 +119,7 @@ class Trials:
         aim = next_aim(self.asked, seen, self.least) if seen else 1.0
         for number in range(TRIALS):
             self.progress(number / TRIALS, f"{self.wanted.kind}: trial {number + 1}")
-            trials.append(self._tried(aim))
+            trials.append(self._tried(aim, part_of(self.progress, number, TRIALS)))
             seen.append((aim, trials[-1].reached))
             if self._enough(trials[-1]):
                 break
@@ -164,11 +163,12 @@ class Trials:
         unpruned = not trial.pruned.plan.groups and trial.reached <= self.asked
         return unpruned or abs(trial.reached - self.asked) <= CLOSE
 
-    def _tried(self, aim: float) -> Trial:
+    def _tried(self, aim: float, progress: Progress | None) -> Trial:
         traced, pruned, allocated = prune_to_budget(
             self.traced,
             self.costs,
             replace(self.aim, remaining=aim),
+            watched=self.config.watched(self.source, progress),
             criterion=self.config.criterion,
             allocation=self.allocation,
             seed=self.config.seed,
@@ -178,9 +178,8 @@ class Trials:
         )
         assert exported is not None
         if self.config.precision != "fp32":
-            brief = replace(self.config, bench=self.settings)
-            choice = precision.choose(self.source, pruned, exported, brief, StageLog())
-            exported = choice.file
+            quick = replace(self.config, bench=self.settings)
+            exported = precision.choose(self.source, pruned, exported, quick, StageLog()).file
         return Trial(aim, self._compared(exported), traced, pruned, allocated)
 
     def _figure(self, file: ExportedModel) -> float:
@@ -200,7 +199,7 @@ class Trials:
         """The measured figure of a file, as a share of the original's."""
         if self.wanted.unit == "bytes" or self.settings is None:
             return file.bytes / self.original.bytes
-        return interval_of(self.original.path, file.path, self.settings, self.progress).value
+        return measured_ratio(self.original.path, file.path, self.settings, self.progress).value
 
     def _refuse(self, nearest: float) -> None:
         budget = document.Budget(self.wanted.kind, self.asked, nearest)
@@ -234,20 +233,11 @@ def next_aim(asked: float, seen: Sequence[tuple[float, float]], least: float) ->
     return min(1.0, max(least, aim))
 
 
-def interval_of(
+def measured_ratio(
     original: Path, other: Path, settings: BenchSettings, progress: Progress
 ) -> RatioInterval:
-    """Other / original of what the device measures; of counts the interval is the value."""
-    found = instructions.comparing_on(settings.device)(original, other, settings, progress)
-    value = ratio_of(found)
-    return found.latency or RatioInterval(value, value, value, 1.0)
-
-
-def ratio_of(found: LatencyComparison | CountComparison) -> float:
-    """Compressed / original of what the device measures."""
-    if isinstance(found, CountComparison):
-        return median(found.compressed.samples) / median(found.original.samples)
-    return found.latency.value
+    """Other / original of what the device measures."""
+    return instructions.comparing_on(settings.device)(original, other, settings, progress).ratio
 
 
 def brief(config: CompressConfig) -> BenchSettings | None:

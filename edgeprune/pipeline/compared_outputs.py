@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from edgeprune import distributed
 from edgeprune.calibration.outputs_kept import outputs_kept
-from edgeprune.images.procedural import DeadLeaves
+from edgeprune.images.unseen import unseen
 from edgeprune.report import sentences
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 FEWEST, MOST, PIXELS = 16, 128, 1 << 22
 """Bounds of the number of images, and how many pixels they have together between them."""
-
-UNSEEN = 7919
-"""Added to the seed of a run: recovery draws its images from others."""
 
 
 def compared_outputs(
@@ -50,6 +46,4 @@ def compared_outputs(
 
 def unseen_images(source: SourceModel, seed: int) -> tuple[Tensor, ...]:
     """The images that networks are compared on: procedural, and none that recovery used."""
-    pixels = max(prod(shape[2:]) for shape in source.input.shapes)
-    count = min(MOST, max(FEWEST, PIXELS // pixels))
-    return DeadLeaves()(source, count, seed + UNSEEN)
+    return unseen(source, source.input.images_of(PIXELS, FEWEST, MOST), seed)

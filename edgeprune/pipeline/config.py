@@ -177,7 +177,7 @@ class CompressConfig:
             allocation = replace(allocation, block=allocation.block or INT8_BLOCK)
         return {"criterion": self.criterion, "allocation": allocation, "seed": self.seed}
 
-    def watched(self, source: SourceModel, progress: Progress) -> Watched:
+    def watched(self, source: SourceModel, progress: Progress | None) -> Watched:
         """What sensitivity is measured on: the user's own images where there are any.
 
         Args:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from edgeprune.pipeline.budget_trials import CLOSE, Trials, ratio_of
+from edgeprune.pipeline.budget_trials import CLOSE, Trials
 from edgeprune.pruning.measured_budgets import MEASURED_BUDGETS
 from edgeprune.report import document, sentences
 
@@ -77,7 +77,7 @@ def settled(
     if MEASURED_BUDGETS[found.kind].unit == "bytes":
         share = compressed.bytes / original.bytes
     elif measured is not None:
-        share = ratio_of(measured)
+        share = measured.ratio.value
     else:
         return found
     missed = share > found.asked / whole + CLOSE

@@ -157,10 +157,7 @@ def _measured(
         found = compared(stage, (exported.path, quantized.path), config.bench, log)
     if found is None:
         return None, "latency"
-    if found.latency is not None:
-        return found.latency, "latency"
-    ratio = found.compressed.per_inference / found.original.per_inference
-    return RatioInterval(ratio, ratio, ratio, 1.0), "instructions"
+    return found.ratio, "latency" if found.latency is not None else "instructions"
 
 
 def _in_place(choice: PrecisionChoice) -> PrecisionChoice:

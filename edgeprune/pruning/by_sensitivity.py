@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeprune.artifacts import KeptChannels, Sensitivity, part_of
-from edgeprune.pruning.allocation import allocate, require_reachable
+from edgeprune.pruning.allocation import allocate
 from edgeprune.pruning.closing import widths_at
 from edgeprune.pruning.ranking import highest
 from edgeprune.pruning.spending import spend
@@ -53,7 +53,6 @@ def allocate_by_sensitivity(
         ModelUnsupported: If no group may lose a channel.
         BudgetUnreachable: Names the nearest that can be reached.
     """
-    require_reachable(model, budget, replace(options, block=0))
     first = curves.measured(
         {group.name: rankings for group in model.groups}, {}, part_of(progress, 0, 2)
     )

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 from edgeprune.artifacts import Note
 from edgeprune.errors import ModelUnsupported
 from edgeprune.images.procedural import DeadLeaves
+from edgeprune.images.unseen import unseen
 from edgeprune.recovery.held_out import held_out_error
 
 if TYPE_CHECKING:
     from edgeprune.artifacts import PrunedModel, TracedModel
 
 IMAGES = 8
-
-OTHER_SEED = 7919
-"""Added to the seed of the run: methods fit to other images."""
 
 
 def with_warning(
@@ -36,7 +34,7 @@ def with_warning(
     """
     if after.module is before.module or not after.recovered_by:
         return after
-    images = DeadLeaves()(traced.source, IMAGES, seed + OTHER_SEED)
+    images = unseen(traced.source, IMAGES, seed)
     try:
         errors = [held_out_error(traced, each, images, synthetic=True) for each in (before, after)]
     except ModelUnsupported:  # the two networks cannot run side by side

@@ -158,7 +158,6 @@ def accuracy(  # noqa: PLR0913
     original: float,
     pruned: float,
     recovered: float,
-    metric: str = "top-1",
     quantized: float | None = None,
     delivers_quantized: bool = False,
     turned: tuple[int, int] | None = None,
@@ -171,7 +170,7 @@ def accuracy(  # noqa: PLR0913
     drop = original - final
     sure = stats.paired_difference(*turned, n) if turned else None
     return document.Accuracy(
-        *(metric, n, original, pruned, recovered, drop, quantized),
+        *("top-1", n, original, pruned, recovered, drop, quantized),
         low=sure and sure.low,
         high=sure and sure.high,
     )

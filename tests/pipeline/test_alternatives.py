@@ -50,9 +50,7 @@ def by_macs(monkeypatch):
     def compare(original, other, settings, progress):
         whole, left = (costs.count_onnx(path).macs for path in (original, other))
         share = left / whole * (0.5 if "int8" in other.name else 1.0)
-        measured = SimpleNamespace(blocks_s=((1e-3,),))
-        latency = RatioInterval(share, share, share, 0.95)
-        return SimpleNamespace(latency=latency, original=measured, compressed=measured, notes=())
+        return SimpleNamespace(ratio=RatioInterval(share, share, share, 0.95))
 
     monkeypatch.setattr(instructions, "comparing_on", lambda device: compare)
 
@@ -62,7 +60,7 @@ def found_for(network, folder, **settings):
     config = ep.CompressConfig(recover="none", **settings)
     source, log = ep.wrap(network, zoo.INPUT_SHAPE), StageLog()
     original = export_original(source, config, folder, StageLog())
-    found = SimpleNamespace(latency=RatioInterval(0.6, 0.6, 0.6, 0.95))
+    found = SimpleNamespace(ratio=RatioInterval(0.6, 0.6, 0.6, 0.95))
     images = SimpleNamespace(labelled=None, unlabelled=None)
     return alternatives(source, original, found, images, config, log), log
 

@@ -28,7 +28,7 @@ def timed(monkeypatch):
         def compare(original, compressed, settings, progress):
             whole, left = (costs.count_onnx(path).macs for path in (original, compressed))
             share = law(left / whole)
-            return SimpleNamespace(latency=RatioInterval(share, share, share, 0.95))
+            return SimpleNamespace(ratio=RatioInterval(share, share, share, 0.95))
 
         monkeypatch.setattr(instructions, "comparing_on", lambda device: compare)
         monkeypatch.setattr(budget_trials, "layer_seconds", lambda *_: {})

@@ -14,7 +14,6 @@ without data and after a repair.
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from edgeprune.errors import ModelUnsupported, failing_as
@@ -45,8 +44,7 @@ WORK = 4e12
 
 def images_for(traced: TracedModel, costs: Costs) -> int:
     """Number of images that curves are measured on; 0 where even a few would take too long."""
-    pixels = max(prod(shape[2:]) for shape in traced.source.input.shapes)
-    count = min(MOST_IMAGES, max(LEAST_IMAGES, PIXELS // pixels))
+    count = traced.source.input.images_of(PIXELS, LEAST_IMAGES, MOST_IMAGES)
     affordable = int(WORK / max(PASSES * len(traced.prunable) * costs.macs, 1))
     return min(count, affordable) if affordable >= LEAST_IMAGES else 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,13 +52,12 @@ class ChunkedImages:
 
 def plenty(source: ImageSource, spec: InputSpec) -> int:
     """How many images to train blocks on: more of small ones, fewer of those that take long."""
-    own = min(MOST, max(FEWEST, PIXELS // _pixels(spec)))
-    return min(own, feature_training.plenty(source, spec))
+    return min(spec.images_of(PIXELS, FEWEST, MOST), feature_training.plenty(source, spec))
 
 
 def chunk_size(spec: InputSpec) -> int:
     """How many images a chunk has."""
-    return min(64, max(16, CHUNK_PIXELS // _pixels(spec)))
+    return spec.images_of(CHUNK_PIXELS, 16, 64)
 
 
 def chunked(inputs: Sequence[Tensor], spec: InputSpec) -> ChunkedImages:
@@ -83,7 +81,3 @@ def _cut(inputs: Sequence[Tensor], size: int) -> tuple[tuple[Tensor, ...], ...]:
     """Chunks of about so many images."""
     parts = max(1, round(len(inputs[0]) / size))
     return tuple(zip(*(each.tensor_split(parts) for each in inputs), strict=True))
-
-
-def _pixels(spec: InputSpec) -> int:
-    return max(prod(shape[2:]) for shape in spec.shapes)

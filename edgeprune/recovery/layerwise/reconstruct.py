@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -118,5 +117,4 @@ class Reconstruct(RecoveryMethod):
 
 def enough(spec: InputSpec) -> int:
     """How many images of the network's size are enough: more of small ones."""
-    pixels = max(prod(shape[2:]) for shape in spec.shapes)
-    return min(256, max(64, PIXELS // pixels))
+    return spec.images_of(PIXELS, 64, 256)

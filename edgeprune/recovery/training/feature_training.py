@@ -12,7 +12,6 @@ import hashlib
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from edgeprune import costs
@@ -203,7 +202,7 @@ class DistillationMethod(RecoveryMethod):
         )
 
     def _batch(self, spec: InputSpec) -> int:
-        return self.batch or min(64, max(16, BATCH_PIXELS // _pixels(spec)))
+        return self.batch or spec.images_of(BATCH_PIXELS, 16, 64)
 
     def _checkpoint(
         self,
@@ -237,7 +236,7 @@ def plenty(source: ImageSource, spec: InputSpec) -> int:
     """How many images to train on: more of small ones, fewer of those that take long to make."""
     if source.kind is ImageKind.SYNTHESIZED:
         return FEW * enough(spec)
-    return min(4096, max(512, PIXELS // _pixels(spec)))
+    return spec.images_of(PIXELS, 512, 4096)
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -247,7 +246,3 @@ def weights_digest(module: nn.Module) -> str:
         whole.update(name.encode())
         whole.update(value.double().cpu().numpy().tobytes())  # float64 holds them all
     return whole.hexdigest()
-
-
-def _pixels(spec: InputSpec) -> int:
-    return max(prod(shape[2:]) for shape in spec.shapes)
