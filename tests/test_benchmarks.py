@@ -217,6 +217,15 @@ def test_input_normalisation(run, models):
     assert float(row[3]) <= float(row[5])
 
 
+def test_image_kind(run, models):
+    (row,) = rows(run("image_kind.py", "--models", models, "--networks", TOY))
+    assert (row[0], len(row)) == (TOY, 4)
+    found = saved("image_kind.json")[TOY]
+    ratio = found["statistics_shift"] / found["noise_shift"]
+    assert float(row[3]) == pytest.approx(ratio, abs=0.005)
+    assert found["of_its_kind"] == (ratio < 0.75)
+
+
 def test_outputs_kept(run, models):
     chosen = ("--models", models, "--networks", TOY, "--macs", 0.9, 0.5)
     found = rows(run("outputs_kept.py", *chosen))

@@ -24,8 +24,8 @@ FAR_BELOW = 0.5
 
 NEARER = 0.75
 """Images whose shift is above this share of noise's are not of the kind that the network knows. On
-ten networks that take photographs it was 0.28 to 0.49 for procedural images; on one that takes
-spectra of speech 1.05."""
+nine networks that take photographs it was 0.28 to 0.49 for procedural images; on one that takes
+spectra of speech 1.0 (``benchmarks/image_kind.py``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from edgeprune import costs, distributed
 from edgeprune.artifacts import RatioInterval
 from edgeprune.bench import instructions
 from edgeprune.errors import BudgetUnreachable, UsageError
+from edgeprune.images.folder import Folder
 from edgeprune.pipeline import budget_trials
 from edgeprune.pipeline.compress import survey
 from edgeprune.pipeline.config import CompressConfig
@@ -119,3 +120,18 @@ def test_three_trials_close_in_on_figures_that_rise_with_the_price(asked, power,
 
 def test_an_aim_is_never_below_what_widths_can_come_to():
     assert budget_trials.next_aim(0.1, [(1.0, 1.0)], 0.4) == 0.4
+
+
+def test_trials_look_at_the_images_that_the_user_gave(timed, tmp_path, monkeypatch):
+    timed(lambda share: share)
+    seen, prune = [], budget_trials.prune_to_budget
+
+    def looked(*given, watched, **options):
+        seen.append(watched.source)
+        return prune(*given, watched=watched, **options)
+
+    monkeypatch.setattr(budget_trials, "prune_to_budget", looked)
+    (tmp_path / "photos").mkdir()
+    chosen(latency=0.6, images=tmp_path / "photos")
+    assert seen
+    assert all(source == Folder(tmp_path / "photos") for source in seen)
